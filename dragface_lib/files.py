@@ -1,0 +1,83 @@
+"""Files that matter are written beside themselves, flushed to the disk and then moved into place."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import DragFaceError
+
+
+class DiskFull(DragFaceError):
+    """There is no room left: nothing else can be written either, so whoever writes many files stops."""
+
+
+@contextmanager
+def replace_atomically(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it into place when the block ends without an error.
+
+    Readers see the old file or the new one, never half of one. The folder is created when missing.
+    Raises DiskFull when there is no room and DragFaceError when the folder cannot be written; the old file
+    then stays. Errors of the block that are not about writing pass through unchanged.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        with suppress(OSError):  # some file systems have no permissions to set
+            os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        _flush_to_disk(path.parent)
+    except OSError as error:
+        elsewhere = error.filename is not None and Path(str(error.filename)) not in (temporary, path, path.parent)
+        if error.errno is None or elsewhere:  # reading another file, a broken connection
+            raise
+        raise _unwritable(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` in one step (see `replace_atomically`)."""
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Google Drive's file system refuses fsync on folders; the move itself is still atomic there.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> DragFaceError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"The disk is full, so {path} was not written: free some space and run it again.")
+    return DragFaceError(f"{path} cannot be written ({error.strerror or error}): choose a folder you may write to.")

@@ -1,0 +1,195 @@
+"""Pictures in and out: open anything a phone or a browser saves, resize, save, lay out a contact sheet.
+
+Inside the library a picture is a numpy array of shape (height, width, 3), uint8, RGB, the right way up.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from .errors import DragFaceError
+from .files import replace_atomically
+
+MAX_PIXELS = 100_000_000  # phone photos reach 50 megapixels; a decompression bomb starts far above
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+# Pillow knows many more, some of which start other programs (EPS); HEIF only where a plug-in brings it.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+
+_opening = threading.Lock()  # the filters of `warnings` belong to the whole process
+
+
+class UnreadablePhoto(DragFaceError):
+    """A file that is missing, empty, not a picture, damaged or too large."""
+
+
+def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Open a picture as (height, width, 3) uint8 RGB, turned upright by its EXIF orientation.
+
+    Palette, grey, 16-bit and CMYK pictures become 8-bit RGB, transparency is laid over white, and of an
+    animation the first frame is taken. Raises UnreadablePhoto, naming the file, for anything else.
+    """
+    name = str(source) if isinstance(source, (str, Path)) else getattr(source, "name", None) or "the picture"
+    try:
+        if isinstance(source, bytes):
+            size, source = len(source), io.BytesIO(source)
+        elif isinstance(source, (str, Path)):
+            if Path(source).is_dir():
+                raise UnreadablePhoto(f"{name} is a folder: name a photo.")
+            size = Path(source).stat().st_size
+        else:
+            size = None
+        if size == 0:
+            raise UnreadablePhoto(f"{name} is empty (0 bytes): copy or download it again.")
+        with _recognise(source) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise UnreadablePhoto(
+                    f"{name} has {width * height / 1e6:.1f} megapixels, more than the "
+                    f"{max_pixels / 1e6:.0f} allowed: make it smaller first."
+                )
+            picture.seek(0)
+            picture.load()
+            return np.array(_to_rgb(_upright(picture)))
+    except DragFaceError:
+        raise
+    except FileNotFoundError:
+        raise UnreadablePhoto(f"{name} does not exist: check the name.") from None
+    except PermissionError:
+        raise UnreadablePhoto(f"{name} cannot be read: check its permissions.") from None
+    except UnidentifiedImageError:
+        raise UnreadablePhoto(f"{name} is not a picture that can be opened: use a JPEG, PNG or WebP file.") from None
+    except Image.DecompressionBombError:
+        raise UnreadablePhoto(
+            f"{name} has more than the {max_pixels / 1e6:.0f} megapixels allowed: make it smaller first."
+        ) from None
+    except MemoryError:
+        raise UnreadablePhoto(f"{name} does not fit into memory: make it smaller first.") from None
+    except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise UnreadablePhoto(f"{name} is damaged or cut short ({reason}): copy or download it again.") from error
+
+
+def _recognise(source: str | Path | BinaryIO) -> Image.Image:
+    """Open without decoding, allowing FORMATS only."""
+    Image.init()
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about sizes that the caller's cap decides
+        return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # EXIF that cannot be read says nothing about the pixels, which were decoded already
+        return picture
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
+        # 16-bit files fill 0..65535; a float or 32-bit one is stretched to the range it uses.
+        top = 65535.0 if picture.mode.startswith("I") and values.max(initial=0) <= 65535 else values.max()
+        values = np.clip(values / max(top, 1e-9) * 255.0, 0, 255)
+        return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
+    if picture.mode == "CMYK" and picture.info.get("icc_profile"):
+        # What an ink looks like stands in the profile: the plain formula makes skin garish.
+        with suppress(ImageCms.PyCMSError, OSError):
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
+            return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        page = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(page, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def encode_photo(rgb: np.ndarray, format: str = "JPEG", quality: int = 92) -> bytes:
+    """Encode (height, width, 3) uint8 RGB as JPEG, PNG or WebP bytes, without any metadata.
+
+    Raises DragFaceError for a size that the format cannot hold.
+    """
+    buffer = io.BytesIO()
+    options = {"JPEG": {"quality": quality, "subsampling": 0}, "PNG": {}, "WEBP": {"quality": quality}}[format]
+    try:
+        Image.fromarray(rgb).save(buffer, format=format, **options)
+    except (OSError, ValueError) as error:  # JPEG ends at 65,535 pixels a side, WebP at 16,383
+        raise DragFaceError(
+            f"A picture of {rgb.shape[1]} x {rgb.shape[0]} pixels cannot be saved as {format} ({error}): "
+            "save it as .png or make it smaller."
+        ) from error
+    return buffer.getvalue()
+
+
+def save_photo(path: str | Path, rgb: np.ndarray, quality: int = 92) -> None:
+    """Save (height, width, 3) uint8 RGB atomically; the suffix (.jpg, .png, .webp) chooses the format."""
+    formats = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+    suffix = Path(path).suffix.lower()
+    if suffix not in formats:
+        raise DragFaceError(f"{path} has no picture suffix: end the name in .jpg, .png or .webp.")
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(encode_photo(rgb, formats[suffix], quality))
+
+
+def find_photos(folder: str | Path) -> list[Path]:
+    """Every file below `folder` whose suffix is a picture's, sorted; hidden files and folders are left out.
+
+    Raises DragFaceError when the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DragFaceError(f"{folder} is not a folder: name one that holds photos.")
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize (H, W, C) to (height, width, C): area average when shrinking, bicubic when enlarging."""
+    shrinking = height * width < rgb.shape[0] * rgb.shape[1]
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray], columns: int = 8, cell: int = 128, captions: Sequence[str] | None = None
+) -> np.ndarray:
+    """Lay pictures out on a white page, each fitted into a square of `cell` pixels, row by row.
+
+    images: any number of (H, W, 3) uint8 RGB arrays; captions: one short line below each.
+    Returns (height, width, 3) uint8 RGB, at least one cell large.
+    """
+    columns = max(1, min(columns, len(images)))
+    caption_height = 14 if captions is not None else 0
+    rows = max(1, math.ceil(len(images) / columns))
+    page = Image.new("RGB", (columns * cell, rows * (cell + caption_height)), "white")
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(10) if captions is not None else None
+    for index, image in enumerate(images):
+        left, top = index % columns * cell, index // columns * (cell + caption_height)
+        scale = cell / max(image.shape[:2])
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        page.paste(
+            Image.fromarray(resize(image, height, width)), (left + (cell - width) // 2, top + (cell - height) // 2)
+        )
+        if captions is not None:
+            text = " ".join(captions[index].split())
+            shown = text
+            while shown and draw.textlength(shown, font) > cell - 4:
+                text = text[:-1]
+                shown = text.rstrip() + "…" if text else ""
+            draw.text((left + 2, top + cell), shown, fill="black", font=font)
+    return np.array(page)

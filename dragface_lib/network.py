@@ -1,0 +1,327 @@
+"""Everything that is fetched from the internet goes through here: politely, bounded, and never to a private address.
+
+    data = fetch("https://example.org/photo.jpg", max_bytes=64_000_000)
+
+With DRAGFACE_MIRROR=http://127.0.0.1:PORT every request goes to that server as `/{host}{path}` instead, which
+is how the tests work without a network. It is also the only thing that lifts the ban on loopback addresses,
+and only for the mirror itself.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import ipaddress
+import os
+import random
+import re
+import socket
+import threading
+import time
+from contextlib import suppress
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import connection, connectionpool
+
+from .errors import DragFaceError
+from .files import sha256_of, write_atomically
+
+ATTEMPTS = 4  # the first one and three more
+BACKOFF = 0.5  # seconds before the second attempt, doubled each time, when the server names no time itself
+LONGEST_WAIT = 60.0  # a server that asks for more than this many seconds is left alone until the next run
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
+LONGEST_TRANSFER = 300.0  # seconds for a whole file, however steadily it drips
+MAX_REDIRECTS = 5
+UNREACHABLE_AFTER = 3  # files in a row for which a host was silent, after which it is not asked again
+TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address, as a network with IPv6 only writes it
+TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+
+
+class NetworkError(DragFaceError):
+    """An address that may not be asked, or an answer that did not come; the text names the URL."""
+
+
+class _TryAgain(Exception):
+    """A failure that may pass. wait: seconds the server asked for. connected: whether a server answered to the end."""
+
+    def __init__(self, reason: str, wait: float | None = None, connected: bool = True):
+        super().__init__(reason)
+        self.wait, self.connected = wait, connected
+
+
+def mirror() -> str:
+    """The address of the local server that stands for the whole internet, "" when there is none."""
+    return os.environ.get("DRAGFACE_MIRROR", "").rstrip("/")
+
+
+def resolve(url: str) -> str:
+    """The address that is really asked for `url`: itself, or `{mirror}/{host}{path}` with DRAGFACE_MIRROR."""
+    if not mirror() or _is_mirror(url):
+        return url
+    parts = urlsplit(url)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{mirror()}/{parts.hostname}{parts.path or '/'}{query}"
+
+
+def check_address(url: str) -> None:
+    """Raise NetworkError unless `url` is http or https and its host has public addresses only.
+
+    Called for every URL and again for every redirect. With DRAGFACE_MIRROR no name is looked up.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # a port that is no number raises here
+    except ValueError:
+        raise NetworkError(f"{url} is not a web address: mend it or remove its row.") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise NetworkError(f"{url} is not a web address: only http and https are fetched.")
+    if _is_mirror(url):
+        return
+    if host.rstrip(".").lower().endswith(("localhost", ".local", ".internal")):
+        raise NetworkError(f"{url} points into a private network: it is not fetched.")
+    with suppress(ValueError):
+        _refuse_private(url, str(ipaddress.ip_address(host)))
+        return
+    if mirror() or requests.utils.get_environ_proxies(url):
+        return  # the mirror, or the proxy that this machine must use, looks names up
+    try:
+        found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise NetworkError(f"{host} could not be found: check the network connection and the address.") from None
+    for *_, address in found:
+        _refuse_private(url, str(address[0]))
+
+
+def fetch(url: str, max_bytes: int) -> bytes:
+    """The body at `url`, at most `max_bytes` long; raises NetworkError in one sentence otherwise."""
+    return Client().get(url, max_bytes)
+
+
+def fetch_pinned(url: str, path: str | Path, sha256: str, max_bytes: int) -> Path:
+    """Fetch `url` into `path` once: a file that has this SHA-256 already is kept, any other answer refused."""
+    path = Path(path)
+    if path.is_file() and sha256_of(path) == sha256:
+        return path
+    write_atomically(path, check_sha256(url, fetch(url, max_bytes), sha256))
+    return path
+
+
+def check_sha256(url: str, data: bytes, sha256: str) -> bytes:
+    """Return `data` when its SHA-256 is `sha256`; raise NetworkError otherwise."""
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise NetworkError(
+            f"{url} has other bytes than expected (sha256 {found[:12]}… instead of {sha256[:12]}…): not stored."
+        )
+    return data
+
+
+class Client:
+    """Fetches files for many threads at once: a few connections a host, reused, with retries and patience.
+
+    Setting `stop` ends every wait and transfer soon, with NetworkError.
+    """
+
+    def __init__(self, per_host: int = 4):
+        self.stop = threading.Event()
+        self._per_host = per_host
+        self._hosts: dict[str, _Host] = {}
+        self._lock = threading.Lock()
+        self._session = requests.Session()
+        self._session.headers.update({"User-Agent": user_agent(), "Accept-Encoding": "identity"})
+        self._session.trust_env = not mirror()  # a proxy cannot reach the mirror on this machine
+        adapter = _GuardedAdapter(pool_maxsize=4 * per_host)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+
+    def get(self, url: str, max_bytes: int) -> bytes:
+        """The body at `url`, at most `max_bytes` long, following redirects and retrying what may pass.
+
+        Raises NetworkError, one sentence that names the URL.
+        """
+        check_address(url)
+        host = self._host(urlsplit(url).hostname or "")
+        for attempt in range(1, ATTEMPTS + 1):
+            with host.slots:
+                self._wait(host.not_before - time.monotonic(), url)
+                if host.closed:
+                    raise NetworkError(host.closed)
+                try:
+                    data = self._once(url, max_bytes)
+                    host.unreachable = 0
+                    return data
+                except _TryAgain as failure:
+                    wait = failure.wait
+                    if wait is not None and wait > LONGEST_WAIT:
+                        host.closed = f"{host.name} asks to be left alone for {wait:.0f} s: run it again later."
+                        raise NetworkError(host.closed) from None
+                    if attempt == ATTEMPTS:
+                        raise self._give_up(host, url, failure) from None
+                    if wait is not None:  # all threads that talk to this host keep the pause
+                        host.not_before = max(host.not_before, time.monotonic() + wait)
+            self._wait(BACKOFF * 2 ** (attempt - 1) * random.uniform(1.0, 1.5) if wait is None else wait, url)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _give_up(self, host: _Host, url: str, failure: _TryAgain) -> NetworkError:
+        host.unreachable = 0 if failure.connected else host.unreachable + 1
+        if host.unreachable >= UNREACHABLE_AFTER:
+            host.closed = f"{host.name} cannot be reached or falls silent: check the network and run it again later."
+        return NetworkError(f"{url} {failure}: run it again later.")
+
+    def _once(self, url: str, max_bytes: int) -> bytes:
+        for _ in range(MAX_REDIRECTS + 1):
+            check_address(url)
+            try:
+                with self._session.get(resolve(url), stream=True, allow_redirects=False, timeout=TIMEOUT) as response:
+                    if not response.is_redirect:
+                        return self._body(url, response, max_bytes)
+                    url = urljoin(url, response.headers["location"])
+            except requests.exceptions.SSLError as error:
+                raise NetworkError(f"{url} has no valid certificate ({_shortly(error)}): it is not fetched.") from error
+            except requests.exceptions.ConnectTimeout:
+                raise _TryAgain(f"did not answer within {TIMEOUT[0]:.0f} s", connected=False) from None
+            except requests.exceptions.Timeout:
+                raise _TryAgain(f"stopped answering for {TIMEOUT[1]:.0f} s", connected=False) from None
+            except requests.exceptions.ChunkedEncodingError:
+                raise _TryAgain("was cut off before its end") from None
+            except requests.exceptions.ConnectionError as error:
+                if "timed out" in str(error).lower():
+                    raise _TryAgain(f"stopped answering for {TIMEOUT[1]:.0f} s", connected=False) from None
+                raise _TryAgain(f"could not be reached ({_shortly(error)})", connected=False) from None
+            except (requests.exceptions.RequestException, UnicodeError, ValueError) as error:
+                raise NetworkError(f"{url} cannot be fetched ({_shortly(error)}): mend its address.") from error
+        raise NetworkError(f"{url} is redirected more than {MAX_REDIRECTS} times: it is not fetched.")
+
+    def _body(self, url: str, response: requests.Response, max_bytes: int) -> bytes:
+        status = response.status_code
+        if status in TRY_AGAIN:
+            raise _TryAgain(f"answered {status} {response.reason}", _retry_after(response))
+        if status in (404, 410):
+            raise NetworkError(f"{url} no longer exists ({status}): look for the photo at its page.")
+        if status != 200:
+            raise NetworkError(f"{url} answered {status} {response.reason}: it cannot be fetched as it is.")
+        announced = int(response.headers.get("Content-Length", "") or 0)
+        too_large = NetworkError(f"{url} is larger than the {max_bytes / 1e6:.0f} MB allowed: it is not fetched.")
+        if announced > max_bytes:
+            raise too_large
+        end = time.monotonic() + LONGEST_TRANSFER
+        pieces, size = [], 0
+        for piece in response.iter_content(1 << 16):
+            pieces.append(piece)
+            size += len(piece)
+            if size > max_bytes:
+                raise too_large
+            if self.stop.is_set():
+                raise NetworkError(f"{url} was left: the download was stopped.")
+            if time.monotonic() > end:
+                raise NetworkError(f"{url} took more than {LONGEST_TRANSFER:.0f} s: run it again later.")
+        if announced and size < announced and "Content-Encoding" not in response.headers:
+            raise _TryAgain(f"was cut off after {size} of {announced} bytes")
+        return b"".join(pieces)
+
+    def _wait(self, seconds: float, url: str) -> None:
+        if self.stop.wait(max(0.0, seconds)):
+            raise NetworkError(f"{url} was left: the download was stopped.")
+
+    def _host(self, name: str) -> _Host:
+        with self._lock:
+            return self._hosts.setdefault(name, _Host(name, self._per_host))
+
+
+class _Host:
+    """What is known about one host: its free slots, until when it wants to rest, why it is no longer asked."""
+
+    def __init__(self, name: str, slots: int):
+        self.name = name
+        self.slots = threading.BoundedSemaphore(slots)
+        self.not_before = 0.0
+        self.unreachable = 0
+        self.closed = ""
+
+
+@lru_cache(maxsize=1)
+def user_agent() -> str:
+    """Names this tool and where to complain: the repository's address as pyproject.toml states it."""
+    address = ""
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if project.is_file():
+        found = re.search(
+            r'(?im)^\s*"?(?:repository|homepage|source)"?\s*=\s*"(http[^"]+)"', project.read_text("utf-8")
+        )
+        address = found[1] if found else ""
+    else:
+        with suppress(metadata.PackageNotFoundError):
+            urls = metadata.metadata("dragface-lib").get_all("Project-URL") or []
+            address = next((url.partition(",")[2].strip() for url in urls), "")
+    return f"DragFace/1.0 (+{address}; paints drag make-up on licensed photos) python-requests/{requests.__version__}"
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """Looks at the address a connection really has: a name may change its meaning after `check_address`."""
+
+    def init_poolmanager(self, *arguments, **options):
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}
+
+
+class _PublicPeer:
+    def _new_conn(self):
+        peer = super()._new_conn()
+        if not mirror():
+            try:
+                _refuse_private(f"{self.host}", peer.getpeername()[0])
+            except NetworkError:
+                peer.close()
+                raise
+        return peer
+
+
+class _GuardedConnection(_PublicPeer, connection.HTTPConnection):
+    pass
+
+
+class _GuardedTLSConnection(_PublicPeer, connection.HTTPSConnection):
+    pass
+
+
+class _GuardedPool(connectionpool.HTTPConnectionPool):
+    ConnectionCls = _GuardedConnection
+
+
+class _GuardedTLSPool(connectionpool.HTTPSConnectionPool):
+    ConnectionCls = _GuardedTLSConnection
+
+
+def _is_mirror(url: str) -> bool:
+    return bool(mirror()) and (url == mirror() or url.startswith(mirror() + "/"))
+
+
+def _refuse_private(url: str, address: str) -> None:
+    number = ipaddress.ip_address(address.partition("%")[0])
+    number = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None) or number
+    if number in TRANSLATED:
+        number = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
+    if not number.is_global or number.is_multicast:
+        raise NetworkError(f"{url} points to {number}, an address in a private network: it is not fetched.")
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds that the server asks to wait, given as a number or as a date; None when it says nothing."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def _shortly(error: Exception) -> str:
+    """The innermost reason of one of requests' nested errors, on one line."""
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    return re.sub(r"^.*(?:Error|object).*?: ", "", " ".join(str(reason).split()))[:120] or type(error).__name__

@@ -1,0 +1,107 @@
+"""Where photos, faces, runs and models live: Google Drive on Colab, a folder anywhere else.
+
+from dragface_lib import Workspace
+space = Workspace.open()
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .errors import DragFaceError
+
+Value = TypeVar("Value")
+COLAB_DISK = Path("/content")  # Colab's own disk, which ends with the session; Drive is mounted below it
+
+
+def is_smoke() -> bool:
+    """True when DRAGFACE_SMOKE=1: the notebooks' cells then run on tiny sizes, in seconds."""
+    return os.environ.get("DRAGFACE_SMOKE", "") not in ("", "0")
+
+
+def sized(real: Value, smoke: Value) -> Value:
+    """`real`, or `smoke` at smoke size: how a notebook states both sizes of a number side by side."""
+    return smoke if is_smoke() else real
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one user. `root` survives the session; `scratch` is a fast disk that may not."""
+
+    root: Path
+    scratch: Path
+    on_colab: bool
+
+    @property
+    def photos(self) -> Path:
+        """Whole photos, a folder a domain: photos/selfie, photos/drag."""
+        return self.root / "photos"
+
+    @property
+    def faces(self) -> Path:
+        """Aligned 256 px faces: faces/{selfie,drag}/{train,test}."""
+        return self.scratch / "faces" if self.on_colab else self.root / "faces"
+
+    @property
+    def faces_archive(self) -> Path:
+        """The one file in which the faces travel: Drive is slow with thousands of small ones."""
+        return self.root / "faces.zip"
+
+    @property
+    def runs(self) -> Path:
+        """Trainings, a folder a run."""
+        return self.root / "runs"
+
+    @property
+    def models(self) -> Path:
+        """Files fetched once by a pinned hash, such as the YuNet detector."""
+        return self.root / "models"
+
+    @classmethod
+    def open(cls, root: str | Path | None = None) -> Workspace:
+        """Mount Google Drive on Colab and use its folder DragFace; elsewhere DRAGFACE_HOME or ./workspace.
+
+        Raises DragFaceError when the folder cannot be made. When Drive is refused on Colab, the
+        workspace lies on the machine's own disk and a line on stderr says that it ends with the session.
+        """
+        drive = None if root or os.environ.get("DRAGFACE_HOME") else _mount_drive()
+        on_colab = drive is not None
+        folder = Path(root or os.environ.get("DRAGFACE_HOME") or drive or "workspace").expanduser().resolve()
+        scratch = COLAB_DISK / "dragface-scratch" if on_colab else folder
+        space = cls(folder, scratch, on_colab)
+        try:
+            for path in (space.photos, space.faces, space.runs, space.models):
+                path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise DragFaceError(
+                f"{folder} cannot be used as the workspace ({error.strerror}): set DRAGFACE_HOME to a folder "
+                "you may write to."
+            ) from error
+        return space
+
+
+def _mount_drive() -> Path | None:
+    """Mount Drive and return its DragFace folder; None outside Colab."""
+    try:
+        from google.colab import drive
+    except ImportError:
+        return None
+    try:
+        drive.mount(str(COLAB_DISK / "drive"))
+        return COLAB_DISK / "drive" / "MyDrive" / "DragFace"
+    except NotImplementedError:  # what google.colab raises when it is installed outside Colab
+        return None
+    except Exception as error:  # Colab raises ValueError, MessageError and others when Drive is refused
+        print(
+            f"Google Drive was not mounted ({error}): everything is kept on this machine and ends with the "
+            "session. Run the cell again to mount it.",
+            file=sys.stderr,
+        )
+        return COLAB_DISK / "DragFace"

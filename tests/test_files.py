@@ -1,0 +1,80 @@
+"""Files that matter are whole or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from dragface_lib.errors import DragFaceError
+from dragface_lib.files import replace_atomically, sha256_of, write_atomically
+
+
+def test_a_written_file_has_its_bytes_and_leaves_nothing_beside_it(tmp_path):
+    write_atomically(tmp_path / "new" / "a.bin", b"first")
+    write_atomically(tmp_path / "new" / "a.bin", b"second")
+    assert (tmp_path / "new" / "a.bin").read_bytes() == b"second"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.bin"]
+
+
+def test_an_error_while_writing_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def interrupted():
+        with replace_atomically(path) as temporary:
+            temporary.write_bytes(b"half of the ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(number, tmp_path, monkeypatch):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DragFaceError, match=r"The disk is full, so .*a\.bin was not written: free some space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DragFaceError, match="choose a folder you may write to"):
+        write_atomically(tmp_path / "file" / "a.bin", b"data")
+
+
+def test_a_folder_without_fsync_such_as_drive_is_no_error(tmp_path, monkeypatch):
+    flush = os.fsync
+
+    def fsync(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "a.bin", b"data")
+    assert (tmp_path / "a.bin").read_bytes() == b"data"
+
+
+def test_a_written_file_can_be_read_by_others(tmp_path):
+    write_atomically(tmp_path / "a.bin", b"data")
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o644
+
+
+def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
+    data = bytes(range(256)) * 10_000  # more than one block
+    (tmp_path / "a.bin").write_bytes(data)
+    assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(data).hexdigest()

@@ -1,0 +1,174 @@
+"""The manifest: no row is lost, no broken row gets in, and the project's own one says what it must."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dragface_lib.errors import DragFaceError
+from dragface_lib.manifest import COLUMNS, Row, find_manifest, merge, read_manifest, write_manifest
+
+OWN = Path(__file__).resolve().parents[1] / "data_manifest.csv"
+GOOD = {"id": "a", "domain": "selfie", "file": "a.jpg", "image_url": "https://example.org/a.jpg", "licence": "CC0"}
+
+
+def write(path: Path, *rows: dict, columns=COLUMNS) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_every_row_of_our_own_manifest_has_source_licence_hash_and_split():
+    rows = read_manifest(OWN)
+    assert len(rows) == 404
+    for row in rows:
+        assert row.image_url.startswith("https://")
+        assert row.page_url
+        assert row.licence in ("CC0 1.0", "CC BY 4.0")
+        assert row.licence_url.startswith("https://creativecommons.org/")
+        assert row.author
+        assert len(row.sha256) == 64
+        assert row.bytes
+        assert row.split in ("train", "test")
+        assert row.split_group
+
+
+def test_our_own_test_people_are_the_agreed_ones_with_all_their_pictures():
+    rows = read_manifest(OWN)
+    for row in rows:
+        kind, number = row.file.split("/")[0], int(re.search(r"(\d+)(_\d+)?\.jpg$", row.file)[1])
+        is_test = number % 6 == 1 if kind.startswith("london") else number % 5 == 0
+        assert row.split == ("test" if is_test else "train"), row.file
+    people = Counter(row.split_group for row in rows)
+    assert Counter(people.values()) == {1: 200, 2: 102}
+    assert len({row.split_group for row in rows if row.split == "test"}) == 17 + 40
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    row = Row("a", "selfie", "a b/ä.jpg", author='O\'Neil, "Anna"\nJr.', width=3, sha256="0" * 64, extra={"note": "x"})
+    assert write_manifest(tmp_path / "m.csv", [row]) == [row]
+    assert read_manifest(tmp_path / "m.csv") == [row]
+
+
+def test_columns_in_another_order_with_bom_and_crlf_and_empty_lines_are_read(tmp_path):
+    path = write(tmp_path / "m.csv", GOOD, columns=("note", *reversed(COLUMNS)))
+    text = path.read_text().replace("\r\n", "\n").replace("\n", "\r\n") + "\r\n,,,\r\n"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    [row] = read_manifest(path)
+    assert {name: getattr(row, name) for name in GOOD} == GOOD
+    assert row.extra == {"note": ""}
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"id": ""}, "the id"),
+        ({"id": "a/b"}, "the id"),
+        ({"domain": "anime"}, "domain is 'anime'"),
+        ({"file": "../a.jpg"}, "relative path"),
+        ({"file": "/a.jpg"}, "relative path"),
+        ({"file": "a\\b.jpg"}, "relative path"),
+        ({"file": ".a.jpg"}, "relative path"),
+        ({"file": "a.exe"}, "relative path"),
+        ({"image_url": "javascript:1"}, "not an http or https address"),
+        ({"page_url": "ftp://example.org"}, "not an http or https address"),
+        ({"width": "wide"}, "not a whole number"),
+        ({"sha256": "abc"}, "64 hexadecimal digits"),
+        ({"split": "validation"}, "split is 'validation'"),
+        ({"status": "gone"}, "status is 'gone'"),
+    ],
+)
+def test_a_broken_row_is_named_with_its_line(change, part, tmp_path):
+    path = write(tmp_path / "m.csv", GOOD, {**GOOD, "id": "b", "file": "b.jpg", **change})
+    with pytest.raises(DragFaceError, match=r"m\.csv, line 3: ") as caught:
+        read_manifest(path)
+    assert part in str(caught.value)
+    faults: list[str] = []
+    assert [row.id for row in read_manifest(path, faults)] == ["a"]
+    assert len(faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"file": "b.jpg"}, "the id a stands on line 2 already"),
+        ({"id": "b", "file": "A.JPG"}, "stands on line 2 already"),
+        ({"id": "b", "file": "b.jpg", "split": "test"}, "one group, one split"),
+    ],
+)
+def test_rows_that_contradict_each_other_are_refused(change, part, tmp_path):
+    first = {**GOOD, "split": "train", "split_group": "anna"}
+    with pytest.raises(DragFaceError, match=part):
+        read_manifest(write(tmp_path / "m.csv", first, {**first, **change}))
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (b"", "no column"),
+        (b"id,file\n", "no column domain"),
+        (b"id,id,domain,file,image_url,licence\n", "stands there twice"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b'id,domain,file,image_url,licence\n"a,selfie', "not comma-separated text"),
+        (b"id,domain,file,image_url,licence\na,selfie\n", "2 cells instead of 5"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_one_sentence(data, part, tmp_path):
+    (tmp_path / "m.csv").write_bytes(data)
+    with pytest.raises(DragFaceError, match=part) as caught:
+        read_manifest(tmp_path / "m.csv")
+    assert "m.csv" in str(caught.value)
+
+
+def test_writing_keeps_rows_columns_and_knowledge_that_are_there_already(tmp_path):
+    path = tmp_path / "m.csv"
+    first = Row("a", "selfie", "a.jpg", author="Anna", licence="CC0", extra={"note": "keep me"})
+    write_manifest(path, [first, Row("b", "selfie", "b.jpg")])
+    merged = write_manifest(path, [Row("a", "selfie", "a.jpg", width=5), Row("c", "drag", "c.jpg")])
+    assert merged[0] == replace(first, width=5)
+    written = read_manifest(path)
+    assert [row.id for row in written] == [row.id for row in merged] == ["a", "b", "c"]
+    assert written[0] == merged[0]
+
+
+def test_a_withdrawal_stays_for_good():
+    gone = Row("a", "selfie", "a.jpg", status="withdrawn")
+    [row] = merge([gone], [Row("a", "selfie", "a.jpg", author="Anna")])
+    assert row.withdrawn
+    assert row.author == "Anna"
+
+
+def test_rows_at_fault_leave_the_file_as_it_was(tmp_path):
+    path = tmp_path / "m.csv"
+    write_manifest(path, [Row("a", "selfie", "a.jpg")])
+    before = path.read_bytes()
+    for row in (Row("b", "selfie", "../b.jpg"), Row("b", "selfie", "A.jpg")):
+        with pytest.raises(DragFaceError, match="was not written"):
+            write_manifest(path, [row])
+    assert path.read_bytes() == before
+
+
+def test_our_own_manifest_is_written_back_byte_for_byte(tmp_path):
+    write_manifest(tmp_path / "m.csv", read_manifest(OWN))
+    assert (tmp_path / "m.csv").read_bytes() == OWN.read_bytes()
+
+
+def test_the_manifest_named_by_the_environment_wins_and_must_exist(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_manifest() == OWN
+    monkeypatch.setenv("DRAGFACE_MANIFEST", str(write(tmp_path / "mine.csv", GOOD)))
+    assert find_manifest() == tmp_path / "mine.csv"
+    monkeypatch.setenv("DRAGFACE_MANIFEST", str(tmp_path / "nowhere.csv"))
+    with pytest.raises(DragFaceError, match="nowhere.csv does not exist"):
+        find_manifest()
+
+
+def test_a_photo_lies_below_its_domain(tmp_path):
+    assert Row("a", "drag", "x/a.jpg").path(tmp_path) == tmp_path / "drag" / "x" / "a.jpg"

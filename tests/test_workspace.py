@@ -1,0 +1,97 @@
+"""Where things live: on Drive on Colab, in one folder elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dragface_lib import workspace
+from dragface_lib.errors import DragFaceError
+from dragface_lib.workspace import Workspace, is_smoke, sized
+
+MOUNTS = """
+from pathlib import Path
+def mount(place):
+    (Path(place) / "MyDrive").mkdir(parents=True, exist_ok=True)
+"""
+REFUSES = "def mount(place): raise ValueError('mount failed')"
+OUTSIDE = "def mount(place): raise NotImplementedError('google.colab.drive is only on Colab')"
+
+
+@pytest.fixture
+def colab(tmp_path, monkeypatch):
+    """Makes this machine look like Colab: google.colab as a namespace package, /content in a temporary folder."""
+
+    def stand_in(drive: str) -> Path:
+        package = tmp_path / "stand_in" / "google" / "colab"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        (package / "drive.py").write_text(drive)
+        monkeypatch.syspath_prepend(tmp_path / "stand_in")
+        for name in ("google", "google.colab", "google.colab.drive"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setattr(workspace, "COLAB_DISK", tmp_path / "content")
+        monkeypatch.delenv("DRAGFACE_HOME")
+        return tmp_path / "content"
+
+    return stand_in
+
+
+def test_elsewhere_everything_lies_in_the_folder_that_dragface_home_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRAGFACE_HOME", str(tmp_path / "home"))
+    space = Workspace.open()
+    assert space.root == tmp_path / "home"
+    assert not space.on_colab
+    for folder in (space.photos, space.faces, space.runs, space.models):
+        assert folder.is_dir()
+        assert folder.parent == space.root
+
+
+def test_without_a_name_the_workspace_lies_below_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.delenv("DRAGFACE_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert Workspace.open().root == tmp_path / "workspace"
+
+
+def test_a_folder_given_in_code_wins_over_dragface_home(tmp_path):
+    assert Workspace.open(tmp_path / "mine").root == tmp_path / "mine"
+
+
+def test_on_colab_photos_and_runs_are_on_drive_and_faces_on_the_fast_disk(colab):
+    content = colab(MOUNTS)
+    space = Workspace.open()
+    assert space.on_colab
+    assert space.root == content / "drive" / "MyDrive" / "DragFace"
+    assert space.faces == content / "dragface-scratch" / "faces"
+    assert space.faces_archive.parent == space.root
+    assert space.photos.is_dir()
+    assert space.faces.is_dir()
+
+
+def test_when_drive_is_refused_the_workspace_is_local_and_says_that_it_will_not_last(colab, capsys):
+    content = colab(REFUSES)
+    assert Workspace.open().root == content / "DragFace"
+    assert "ends with the session" in capsys.readouterr().err
+
+
+def test_google_colab_installed_outside_colab_changes_nothing(colab, tmp_path, monkeypatch):
+    colab(OUTSIDE)
+    monkeypatch.chdir(tmp_path)
+    space = Workspace.open()
+    assert space.root == tmp_path / "workspace"
+    assert not space.on_colab
+
+
+def test_a_workspace_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DragFaceError, match="DRAGFACE_HOME"):
+        Workspace.open(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(("value", "smoke"), [("", False), ("0", False), ("1", True)])
+def test_smoke_size_is_switched_by_the_environment(value, smoke, monkeypatch):
+    monkeypatch.setenv("DRAGFACE_SMOKE", value)
+    assert is_smoke() is smoke
+    assert sized(real=100, smoke=2) == (2 if smoke else 100)
