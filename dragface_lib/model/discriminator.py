@@ -1,0 +1,71 @@
+"""U-GAT-IT's discriminators: a global one that sees the whole face and a local one that sees patches.
+
+Both are spectrally normalised stacks of 4x4 convolutions with a class activation map of their own
+(section 2.1.2 of the paper). They differ in depth: 7 layers (global) and 5 (local) at 256 px.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from .generator import cam_logits, convolution, weighted_by_cam
+from .norms import SpectralNorm
+
+LOCAL_LAYERS = 5
+GLOBAL_LAYERS = 7
+
+
+class Judgement(NamedTuple):
+    """What a discriminator returns: 1 stands for real, 0 for generated."""
+
+    logits: Float[Tensor, "batch 1 height width"]
+    cam_logits: Float[Tensor, "batch 2"]
+    attention: Float[Tensor, "batch 1 height width"]
+
+
+def global_layers(size: int) -> int:
+    """Depth of the global discriminator: 7 as published, fewer where its last map would vanish.
+
+    `layers - 2` convolutions halve the map; the two after them need at least 3 pixels a side.
+    """
+    return max(n for n in range(LOCAL_LAYERS, GLOBAL_LAYERS + 1) if n == LOCAL_LAYERS or size >> (n - 2) >= 3)
+
+
+def _normalised(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+    return parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
+
+
+class Discriminator(nn.Module):
+    """Tells real faces of one domain from generated ones. channels: width of the first layer."""
+
+    def __init__(self, channels: int = 64, layers: int = LOCAL_LAYERS):
+        super().__init__()
+        widths = [3, *(channels * 2**n for n in range(layers - 1))]
+        strides = [2] * (layers - 2) + [1]
+        self.layers = nn.ModuleList(
+            convolution(inputs, outputs, 4, stride, bias=True)
+            for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+        )
+        wide = widths[-1]
+        self.cam_average = _normalised(nn.Linear(wide, 1, bias=False))
+        self.cam_maximum = _normalised(nn.Linear(wide, 1, bias=False))
+        self.cam_mix = nn.Conv2d(wide * 2, wide, 1)
+        self.head = convolution(wide, 1, 4)
+        for layer in (*self.layers, self.head):
+            _normalised(layer[1])
+
+    def forward(self, faces: Float[Tensor, "batch 3 height width"]) -> Judgement:
+        """Judge faces in -1..1."""
+        x = faces
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+        logits = cam_logits(x, self.cam_average, self.cam_maximum)
+        average = self.cam_average.parametrizations.weight.original
+        maximum = self.cam_maximum.parametrizations.weight.original
+        x = F.leaky_relu(weighted_by_cam(x, average, maximum, self.cam_mix), 0.2)
+        return Judgement(self.head(x), logits, x.sum(dim=1, keepdim=True))

@@ -1,0 +1,43 @@
+"""The losses of U-GAT-IT (section 2.2 of the paper), each a small function of what the networks returned.
+
+total = 1 * adversarial + 10 * cycle + 10 * identity + 1000 * CAM
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from .discriminator import Judgement
+
+ADVERSARIAL_WEIGHT = 1.0
+CYCLE_WEIGHT = 10.0
+IDENTITY_WEIGHT = 10.0
+CAM_WEIGHT = 1000.0
+
+
+def least_squares(logits: Tensor, target: float) -> Float[Tensor, ""]:
+    """mean((logits - target)^2), the least-squares GAN objective."""
+    return (logits.float() - target).square().mean()
+
+
+def adversarial_loss(judged: Judgement, target: float) -> Float[Tensor, ""]:
+    """Least squares of the discriminator's logits and of its CAM logits toward target (1 real, 0 fake)."""
+    return least_squares(judged.logits, target) + least_squares(judged.cam_logits, target)
+
+
+def reconstruction_loss(image: Tensor, original: Tensor) -> Float[Tensor, ""]:
+    """mean(|image - original|): the cycle loss of a face sent there and back, the identity loss of one kept."""
+    return F.l1_loss(image.float(), original.float())
+
+
+def cam_loss(translated: Float[Tensor, "batch 2"], kept: Float[Tensor, "batch 2"]) -> Float[Tensor, ""]:
+    """The generator's CAM classifier: faces to translate are 1, faces already in the target domain 0.
+
+    translated: its logits for source faces; kept: its logits for target faces.
+    """
+    return F.binary_cross_entropy_with_logits(
+        translated.float(), torch.ones_like(translated, dtype=torch.float32)
+    ) + F.binary_cross_entropy_with_logits(kept.float(), torch.zeros_like(kept, dtype=torch.float32))

@@ -1,0 +1,104 @@
+"""AdaLIN and LIN: the normalisations that mix instance and layer statistics (U-GAT-IT, section 2.1.1).
+
+    a_I = (a - mu_I) / sqrt(sigma_I^2 + eps)        per channel of each picture
+    a_L = (a - mu_L) / sqrt(sigma_L^2 + eps)        over all channels of each picture
+    AdaLIN(a, gamma, beta) = gamma * (rho * a_I + (1 - rho) * a_L) + beta,   rho in 0..1
+
+Both are affine in `a`, so they are computed as one multiply-add whose scale and shift come from one pass of
+statistics: the layer's mean and variance follow from those of its channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+
+
+def mixed_affine(
+    features: Float[Tensor, "batch channels height width"],
+    rho: Float[Tensor, channels],
+    gamma: Float[Tensor, "#batch channels"],
+    beta: Float[Tensor, "#batch channels"],
+) -> tuple[Float[Tensor, "batch channels"], Float[Tensor, "batch channels"]]:
+    """Scale and shift with which AdaLIN(features) == features * scale + shift, in fp32.
+
+    Variances are the unbiased ones of the PyTorch port. The layer's variance is put together from the
+    channels': (sum_c (n-1) var_c + n (mu_c - mu_L)^2) / (C n - 1), with n positions and C channels.
+    """
+    channels, positions = features.shape[1], features.shape[2] * features.shape[3]
+    variance, mean = torch.var_mean(features.float(), dim=(2, 3))  # (B, C) each
+    layer_mean = mean.mean(dim=1, keepdim=True)  # (B, 1)
+    spread = (positions - 1) * variance + positions * (mean - layer_mean).square()
+    layer_variance = spread.sum(dim=1, keepdim=True) / (channels * positions - 1)
+    instance_scale = rho.float() * torch.rsqrt(variance + EPSILON)  # (B, C)
+    layer_scale = (1 - rho.float()) * torch.rsqrt(layer_variance + EPSILON)  # (B, C)
+    scale = gamma.float() * (instance_scale + layer_scale)
+    shift = beta.float() - gamma.float() * (instance_scale * mean + layer_scale * layer_mean)
+    return scale, shift
+
+
+def _multiply_add(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    scale, shift = scale[:, :, None, None].to(features.dtype), shift[:, :, None, None].to(features.dtype)
+    return torch.addcmul(shift, features, scale)
+
+
+class AdaLIN(nn.Module):
+    """Adaptive layer-instance normalisation: gamma and beta come from the attention features."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.rho = nn.Parameter(torch.full((channels,), 0.9))
+
+    def forward(self, features: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        """features: (B, C, H, W); gamma, beta: (B, C). Returns (B, C, H, W)."""
+        return _multiply_add(features, *mixed_affine(features, self.rho, gamma, beta))
+
+
+class LIN(nn.Module):
+    """Layer-instance normalisation with learned gamma and beta, for the decoder's upsampling layers."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.rho = nn.Parameter(torch.zeros(channels))
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, C, H, W). Returns (B, C, H, W)."""
+        return _multiply_add(features, *mixed_affine(features, self.rho, self.gamma[None], self.beta[None]))
+
+
+@torch.no_grad()
+def clip_rho(network: nn.Module) -> None:
+    """Clip every rho of the network to 0..1, as the paper does after each update of the generators."""
+    rhos = [module.rho for module in network.modules() if isinstance(module, (AdaLIN, LIN))]
+    torch._foreach_clamp_min_(rhos, 0.0)
+    torch._foreach_clamp_max_(rhos, 1.0)
+
+
+class SpectralNorm(nn.Module):
+    """Parametrisation that divides a weight by its largest singular value (Miyato et al., 2018).
+
+    One power iteration runs at each forward pass in training mode and none in evaluation mode. The
+    arithmetic stays in fp32 under autocast: in half precision sigma would drift.
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        rows = weight.flatten(1)
+        self.register_buffer("u", nn.functional.normalize(torch.randn(rows.shape[0]), dim=0))
+        self.register_buffer("v", nn.functional.normalize(torch.randn(rows.shape[1]), dim=0))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            rows = weight.flatten(1)
+            if self.training:
+                with torch.no_grad():
+                    self.v.copy_(nn.functional.normalize(rows.t().mv(self.u), dim=0, eps=1e-12))
+                    self.u.copy_(nn.functional.normalize(rows.mv(self.v), dim=0, eps=1e-12))
+            # Copies, because a later power iteration would otherwise change what backward needs.
+            sigma = torch.dot(self.u.clone(), rows.mv(self.v.clone()))
+            return weight / sigma

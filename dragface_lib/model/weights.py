@@ -1,0 +1,204 @@
+"""Generator files: our own .safetensors, and the .pt checkpoints of UGATIT-pytorch and the first DragFace.
+
+    generator = load_generator("runs/mine/generator.safetensors")
+    image, cam_logits, attention = generator(faces)
+
+A .safetensors file holds one generator and, in its metadata, everything needed to rebuild and use it.
+Nothing here unpickles code: foreign checkpoints are read with weights_only=True.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import re
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..errors import DragFaceError
+from ..files import write_atomically
+from .generator import Generator
+
+Direction = Literal["selfie_to_drag", "drag_to_selfie"]
+FORMAT = "dragface-generator-1"
+ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
+PUBLISHED_SIZE = 256  # a light checkpoint does not say its size; this is the port's default
+ENTRY = {"selfie_to_drag": "genA2B", "drag_to_selfie": "genB2A"}
+
+
+def starter_path() -> Path:
+    """Path of the trained generator that comes with the library."""
+    return Path(__file__).with_name("starter.safetensors")
+
+
+def newest_generator(runs: str | Path) -> Path:
+    """The generator of the run that was trained last, or the starter where there is no run yet."""
+    found = sorted(Path(runs).glob("*/generator.safetensors"), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else starter_path()
+
+
+def save_generator(generator: Generator, path: str | Path, metadata: dict[str, Any], half: bool = False) -> None:
+    """Write a generator atomically; the same weights and metadata always give the same bytes.
+
+    metadata: what a user of the file needs besides the architecture (direction, look, alignment, steps,
+    licence …); values become text. half: store the weights in half precision.
+    """
+    dtype = torch.float16 if half else torch.float32
+    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in generator.state_dict().items()}
+    described = {"format": FORMAT} | {name: json.dumps(getattr(generator, name)) for name in ARCHITECTURE}
+    described |= {name: str(value) for name, value in metadata.items()}
+    write_atomically(path, _with_sorted_header(save(state, described)))
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same safetensors file with its metadata in order: the library writes it in a random one."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the tensors to begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+
+
+def load_generator(
+    path: str | Path, direction: Direction = "selfie_to_drag", device: str | torch.device = "cpu"
+) -> Generator:
+    """Read a generator for use, in evaluation mode; its `.metadata` says what the file says of itself.
+
+    path: a .safetensors file of this project, or a .pt checkpoint of UGATIT-pytorch or the first DragFace
+    (full or light; genA2B is selfie_to_drag). Raises DragFaceError when the file is missing, damaged,
+    holds the other direction or another architecture.
+    """
+    path = Path(path)
+    if direction not in get_args(Direction):
+        raise DragFaceError(f"The direction {direction!r} is unknown: choose selfie_to_drag or drag_to_selfie.")
+    if not path.is_file():
+        raise DragFaceError(f"There is no generator file {path}: check the name, or leave it out for the starter.")
+    if path.suffix == ".safetensors":
+        state, metadata = _read_safetensors(path)
+        if metadata.get("direction", "selfie_to_drag") != direction:
+            raise DragFaceError(f"{path} translates {metadata['direction']}, not {direction}: choose another file.")
+        architecture = _architecture_from(metadata, path)
+    else:
+        state, architecture = _read_port_checkpoint(path, ENTRY[direction])
+        metadata = {"direction": direction, "look": path.stem, "licence": "unknown"}
+    return _build(path, state, architecture, metadata).to(device)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise DragFaceError(f"{path} is not a whole generator file ({error}): copy or download it again.") from error
+    if metadata.get("format") != FORMAT:
+        raise DragFaceError(
+            f"{path} is a safetensors file, but not a DragFace generator: choose one written by training or export."
+        )
+    return state, metadata
+
+
+def _architecture_from(metadata: dict[str, str], path: Path) -> dict[str, Any]:
+    try:
+        return {name: json.loads(metadata[name]) for name in ARCHITECTURE}
+    except (KeyError, ValueError) as error:
+        raise DragFaceError(
+            f"{path} does not say its architecture ({error}): it was written by another version; export it again."
+        ) from error
+
+
+def _build(path: Path, state: dict[str, Tensor], architecture: dict[str, Any], metadata: dict[str, str]) -> Generator:
+    try:
+        with torch.device("meta"):  # no random weights are drawn only to be thrown away
+            generator = Generator(**architecture)
+    except (DragFaceError, TypeError) as error:
+        raise DragFaceError(
+            f"{path} states an architecture that cannot be built ({error}): choose another file."
+        ) from error
+    try:
+        generator.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    except RuntimeError as error:
+        problem = str(error).splitlines()[-1].strip()
+        raise DragFaceError(
+            f"{path} does not fit its architecture ({problem}): it is damaged or of another version."
+        ) from error
+    generator.metadata = metadata | {name: str(value) for name, value in architecture.items()}
+    return generator.eval().requires_grad_(False)
+
+
+def _read_port_checkpoint(path: Path, entry: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DragFaceError(
+            f"{path} is not a checkpoint that can be read safely: it holds more than weights, or is damaged."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise DragFaceError(f"{path} is damaged or cut short: copy or download it again.") from error
+    if not isinstance(content, dict):
+        raise DragFaceError(f"{path} holds no generator: choose a checkpoint of UGATIT-pytorch or DragFace.")
+    state = content.get(entry, content)
+    if not isinstance(state, dict) or not all(_is_weight(name, value) for name, value in state.items()):
+        raise DragFaceError(f"{path} has no entry {entry}: choose a checkpoint of UGATIT-pytorch or DragFace.")
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    try:
+        architecture = _architecture_of_port(state)
+    except (KeyError, IndexError, ZeroDivisionError, ValueError) as error:
+        raise DragFaceError(
+            f"{path} is of another architecture (no {error}): choose a checkpoint of UGATIT-pytorch or DragFace."
+        ) from error
+    return _renamed(state, architecture["blocks"]), architecture
+
+
+def _is_weight(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
+def _architecture_of_port(state: dict[str, Tensor]) -> dict[str, Any]:
+    channels = state["DownBlock.1.weight"].shape[0]
+    blocks = sum(re.fullmatch(r"UpBlock1_\d+\.conv1\.weight", name) is not None for name in state)
+    pooled = state["FC.0.weight"].shape[1]
+    light = pooled == channels * 4
+    size = PUBLISHED_SIZE if light else 4 * math.isqrt(pooled // (channels * 4))
+    return {"size": size, "channels": channels, "blocks": blocks, "light": light, "form": "published"}
+
+
+def _renamed(state: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
+    """The port's weights under this library's names; a name that is not known keeps its own and is refused later.
+
+    The port counts the entries of its Sequentials, where a padding, a norm and a ReLU take a number each.
+    """
+    names = {
+        "DownBlock.1": "stem.1",
+        "DownBlock.5": "down.0.1",
+        "DownBlock.9": "down.1.1",
+        "gap_fc": "cam_average",
+        "gmp_fc": "cam_maximum",
+        "conv1x1": "cam_mix",
+        "FC.0": "style.0",
+        "FC.2": "style.2",
+        "UpBlock2.2": "up.0.convolution.1",
+        "UpBlock2.3": "up.0.norm",
+        "UpBlock2.7": "up.1.convolution.1",
+        "UpBlock2.8": "up.1.norm",
+        "UpBlock2.11": "to_rgb.1",
+    }
+    for n in range(blocks):
+        names[f"DownBlock.{12 + n}.conv_block.1"] = f"encoder.{n}.first.1"
+        names[f"DownBlock.{12 + n}.conv_block.5"] = f"encoder.{n}.second.1"
+        for number, word in ((1, "first"), (2, "second")):
+            names[f"UpBlock1_{n + 1}.conv{number}"] = f"decoder.{n}.{word}.1"
+            names[f"UpBlock1_{n + 1}.norm{number}"] = f"decoder.{n}.{word}_norm"
+    renamed = {}
+    for name, tensor in state.items():
+        layer, dot, parameter = name.rpartition(".")
+        is_norm = names.get(layer, "").endswith("norm")
+        renamed[names.get(layer, layer) + dot + parameter] = tensor.flatten() if is_norm else tensor
+    return renamed

@@ -1,0 +1,211 @@
+"""Generator files: written the same twice, read back exactly, and refused in one sentence when something is wrong."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from reference_generator import trained_reference
+from safetensors.torch import load_file, save_file
+
+from dragface_lib.errors import DragFaceError
+from dragface_lib.model import Generator, load_generator, newest_generator, save_generator, starter_path
+from dragface_lib.model.weights import FORMAT
+
+METADATA = {"direction": "selfie_to_drag", "look": "glamour", "steps": "7", "alignment": "eyes", "licence": "CC0"}
+
+
+def small_generator(seed=0, **settings):
+    torch.manual_seed(seed)
+    return Generator(64, 4, 2, **settings).eval().requires_grad_(False)
+
+
+def refusal(path, direction="selfie_to_drag"):
+    """The sentence with which a file is refused: one line that names the file."""
+    with pytest.raises(DragFaceError) as caught:
+        load_generator(path, direction)
+    sentence = str(caught.value)
+    assert str(path) in sentence
+    assert len(sentence) < 400 + len(str(path))
+    return sentence
+
+
+@pytest.mark.parametrize("settings", [{}, {"light": False}, {"form": "published"}])
+def test_a_saved_generator_is_read_back_exactly(tmp_path, faces, settings):
+    generator = small_generator(**settings)
+    save_generator(generator, tmp_path / "g.safetensors", METADATA)
+    loaded = load_generator(tmp_path / "g.safetensors")
+    for name, tensor in generator.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+    torch.testing.assert_close(loaded(faces(64)).image, generator(faces(64)).image)
+    assert METADATA.items() <= loaded.metadata.items()
+    assert loaded.metadata["size"] == "64"
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_half_precision_halves_the_file_and_hardly_changes_the_picture(tmp_path, faces):
+    generator = small_generator()
+    save_generator(generator, tmp_path / "whole.safetensors", METADATA)
+    save_generator(generator, tmp_path / "half.safetensors", METADATA, half=True)
+    whole, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half"))
+    assert half < 0.6 * whole
+    loaded = load_generator(tmp_path / "half.safetensors")
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    torch.testing.assert_close(loaded(faces(64)).image, generator(faces(64)).image, atol=2 / 255, rtol=0)
+
+
+def test_the_same_generator_gives_the_same_bytes_every_time(tmp_path):
+    files = [tmp_path / f"{n}.safetensors" for n in range(4)]
+    for n, path in enumerate(files):
+        save_generator(small_generator(), path, dict(sorted(METADATA.items(), reverse=n % 2 == 1)))
+    assert len({path.read_bytes() for path in files}) == 1
+    assert load_file(files[0])["stem.1.weight"].shape == (4, 3, 7, 7)  # and any reader of the format reads them
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    assert "no generator file" in refusal(tmp_path / "nowhere.safetensors")
+    assert "no generator file" in refusal(tmp_path / "nowhere.pt")
+
+
+def test_a_cut_off_or_overwritten_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / "g.safetensors"
+    save_generator(small_generator(), path, METADATA)
+    content = path.read_bytes()
+    for size in (0, 5, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        refusal(path)
+    path.write_bytes(bytes(range(256)) * 40)
+    refusal(path)
+
+
+def test_a_cut_off_or_overwritten_pt_file_is_refused(tmp_path):
+    path = tmp_path / "g.pt"
+    torch.save({"genA2B": trained_reference(0, channels=4, blocks=1, light=True).state_dict()}, path)
+    content = path.read_bytes()
+    for size in (0, 1, 5, 100, len(content) // 3, len(content) // 2, len(content) - 30, len(content) - 1):
+        path.write_bytes(content[:size])
+        refusal(path)
+    for other in (b"hello, this is text\n" * 50, bytes(range(256)) * 40, b"\x80\x02}q\x00.", b"PK\x03\x04" + b"0" * 99):
+        path.write_bytes(other)
+        refusal(path)
+
+
+class Mischief:
+    """Unpickling it runs a command that leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("way", ["torch", "pickle"])
+def test_a_malicious_pickle_is_refused_and_runs_nothing(tmp_path, way):
+    path, trace = tmp_path / "evil.pt", tmp_path / "it_ran"
+    content = {"genA2B": Mischief(trace)}
+    if way == "torch":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    refusal(path)
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(Mischief(trace)))  # it would have run
+    assert trace.exists()
+
+
+def test_the_other_direction_is_refused_or_named(tmp_path):
+    path = tmp_path / "g.safetensors"
+    save_generator(small_generator(), path, METADATA)
+    assert "selfie_to_drag" in refusal(path, "drag_to_selfie")
+    with pytest.raises(DragFaceError, match="sideways"):
+        load_generator(path, "sideways")
+    path = tmp_path / "one_way.pt"
+    torch.save({"genA2B": trained_reference(0, channels=4, blocks=1, light=True).state_dict(), "genX": {}}, path)
+    assert "genB2A" in refusal(path, "drag_to_selfie")
+
+
+def test_safetensors_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    assert "not a DragFace generator" in refusal(path)
+    save_file({"weight": torch.zeros(3)}, path, metadata={"format": FORMAT})
+    assert "architecture" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"channels": 8}, {"blocks": 3}, {"light": False}, {"size": 65}, {"channels": "four"}, {"blocks": None}]
+)
+def test_weights_that_do_not_fit_the_stated_architecture_are_refused(tmp_path, change):
+    path = tmp_path / "g.safetensors"
+    stated = {"size": 64, "channels": 4, "blocks": 2, "light": True, "form": "residual"} | change
+    metadata = {"format": FORMAT} | {name: json.dumps(value) for name, value in stated.items()}
+    save_file({name: tensor.contiguous() for name, tensor in small_generator().state_dict().items()}, path, metadata)
+    refusal(path)
+
+
+def changed(state, case):
+    """A port's state dict that is almost right."""
+    if case == "missing weight":
+        del state["gamma.weight"]
+    elif case == "unknown weight":
+        state["UpBlock3.1.weight"] = torch.zeros(2)
+    elif case == "name without a dot":
+        state["epoch"] = torch.tensor(4)
+    elif case == "wrong shape":
+        state["conv1x1.bias"] = torch.zeros(3)
+    elif case == "no blocks":
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("UpBlock1")}
+    elif case == "names that are numbers":
+        state = dict(enumerate(state.values()))
+    elif case == "flat weights":
+        state = {name: tensor.flatten() for name, tensor in state.items()}
+    elif case == "scalars":
+        state = {name: tensor.sum() for name, tensor in state.items()}
+    elif case == "another network":
+        state = torch.nn.Linear(3, 3).state_dict()
+    elif case == "empty":
+        state = {}
+    return state
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["missing weight", "unknown weight", "name without a dot", "wrong shape", "no blocks", "names that are numbers"]
+    + ["flat weights", "scalars", "another network", "empty"],
+)
+def test_checkpoints_of_another_architecture_are_refused(tmp_path, case):
+    path = tmp_path / "other.pt"
+    state = dict(trained_reference(0, channels=4, blocks=1, light=True).state_dict())
+    torch.save({"genA2B": changed(state, case)}, path)
+    refusal(path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), {"genA2B": 5}, {"a": "text"}, None])
+def test_checkpoints_without_a_generator_are_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.pt")
+    refusal(tmp_path / "other.pt")
+
+
+def test_the_newest_run_is_chosen_and_the_starter_where_there_is_none(tmp_path):
+    import os
+
+    assert newest_generator(tmp_path) == starter_path()
+    for age, name in ((50, "b"), (10, "a"), (90, "c")):
+        path = tmp_path / name / "generator.safetensors"
+        save_generator(small_generator(), path, METADATA)
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert newest_generator(tmp_path) == tmp_path / "a" / "generator.safetensors"
+
+
+def test_the_starter_generator_comes_along_small_and_says_what_it_is(faces):
+    assert starter_path().is_file()
+    assert starter_path().stat().st_size <= 25e6
+    starter = load_generator(starter_path())
+    assert {"look", "alignment", "steps", "licence"} <= starter.metadata.keys()
+    image = starter(faces(starter.size)).image
+    assert image.shape == (2, 3, starter.size, starter.size)
+    assert torch.isfinite(image).all()
