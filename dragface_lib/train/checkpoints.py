@@ -1,0 +1,99 @@
+"""Checkpoints that survive a killed process, a full disk and a damaged file.
+
+A checkpoint is written beside itself, read back, and only then moved into place; its SHA-256 stands in a
+file of the same name. Two generations are kept: when the newest does not verify, the one before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import DragFaceError
+from ..files import replace_atomically, sha256_of, write_atomically
+
+GENERATIONS = 2
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one folder."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def save(self, step: int, content: dict[str, Any]) -> Path:
+        """Write the state after `step` updates, then remove all but the newest two generations.
+
+        Raises DragFaceError when the disk is full or does not give back what was written; the older
+        checkpoints then stay.
+        """
+        path = self.folder / f"step_{step:08d}.pt"
+        with replace_atomically(path) as temporary:
+            with open(temporary, "wb") as file:
+                writer = _HashingWriter(file)
+                try:
+                    torch.save(content, writer)
+                except RuntimeError as error:  # torch hides the reason when its writer fails
+                    raise writer.error or error from None
+            digest = writer.digest.hexdigest()
+            if sha256_of(temporary) != digest:
+                raise DragFaceError(f"{path} did not arrive on the disk as it was written: check the disk.")
+            # Before the move: a process killed in between leaves a hash without a checkpoint, not the reverse.
+            write_atomically(_hash_file(path), digest.encode())
+        for old in self._newest_first()[GENERATIONS:]:
+            old.unlink(missing_ok=True)
+        for orphan in self.folder.glob("*.sha256"):
+            if not orphan.with_suffix("").exists():
+                orphan.unlink(missing_ok=True)
+        for leftover in self.folder.glob(".*.part"):  # of a process that was killed while writing
+            leftover.unlink(missing_ok=True)
+        return path
+
+    def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest checkpoint that verifies (None where there is none yet), and a sentence for each that did not.
+
+        Raises DragFaceError when there are checkpoints but none can be used.
+        """
+        damaged = []
+        for path in self._newest_first():
+            try:
+                if sha256_of(path) == _hash_file(path).read_text():
+                    return torch.load(path, map_location="cpu", weights_only=True), damaged
+            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+                pass
+            damaged.append(f"The checkpoint {path.name} is damaged and was passed over.")
+        if damaged:
+            raise DragFaceError(
+                f"No checkpoint in {self.folder} can be read: delete the folder to start anew, or name another run."
+            )
+        return None, damaged
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("step_*.pt"), reverse=True)
+
+
+def _hash_file(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+class _HashingWriter:
+    """A file that knows the hash of what was written to it, and the error that stopped it."""
+
+    def __init__(self, file):
+        self.file, self.digest, self.error = file, hashlib.sha256(), None
+
+    def write(self, data) -> int:
+        try:
+            self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self.digest.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self.file.flush()

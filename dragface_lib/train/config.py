@@ -1,0 +1,122 @@
+"""Every setting of a training, in one flat place, with the reason for its value beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from ..errors import DragFaceError
+from ..files import write_atomically
+from ..model.generator import SIZES, Form
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+# What a checkpoint is tied to: with another value of these it cannot be resumed.
+ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run. Raises DragFaceError for a value out of range, naming it."""
+
+    faces: str  # folder or archive that holds {selfie,drag}/{train,test}
+    run: str  # folder for checkpoints, journal, samples and the generator; its name names the run
+    steps: int = 300_000  # the article's; on small data the make-up stands long before
+    size: int = 256  # pixels; the faces on disk have 256
+    channels: int = 64  # width of the first layer, as published
+    blocks: int = 4  # residual blocks on each side of the CAM, as published
+    light: bool = True  # the full model needs 10 GiB for weights and Adam alone
+    form: Form = "residual"  # keeps person and background; "published" draws the picture anew
+    batch: int = 1  # as published
+    lr: float = 1e-4  # constant to the half of the steps, then linear to zero
+    beta1: float = 0.5
+    beta2: float = 0.999
+    weight_decay: float = 1e-4  # on every parameter, as the PyTorch port does
+    ema_half_life: int = 1000  # in faces seen; shorter at the start of a run
+    seed: int = 0
+    device: str = "auto"  # cuda, mps or cpu, whichever is there
+    precision: Precision = "auto"  # bf16 or fp16 where the device computes it natively
+    save_every: int = 1000  # steps between checkpoints: at 0.3 s a step 5 minutes can be lost
+    sample_every: int = 500  # steps between pictures
+    log_every: int = 20  # steps between lines of the journal; reading losses waits for the GPU
+    milestone_every: int = 5000  # steps between generators kept for good, for the progression
+    look: str = "drag"  # what the generator file calls the style it learned
+    licence: str = "that of the training photos"  # what the generator file says about its use
+
+    def __post_init__(self):
+        def require(holds: bool, sentence: str) -> None:
+            if not holds:
+                raise DragFaceError(sentence)
+
+        require(self.size in SIZES, f"size is {self.size}: use a multiple of 4 from 64 to 512, e.g. 256.")
+        require(1 <= self.channels <= 256, f"channels is {self.channels}: use 1 to 256, e.g. 64.")
+        require(1 <= self.blocks <= 16, f"blocks is {self.blocks}: use 1 to 16, e.g. 4.")
+        require(self.form in get_args(Form), f"form is {self.form!r}: use residual or published.")
+        require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
+        require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
+        for name in (
+            "steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every", "milestone_every"
+        ):  # fmt: skip
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: use 1 or more.")
+
+    @property
+    def run_folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.run)
+
+    def architecture(self) -> dict[str, Any]:
+        """The arguments of the run's generators."""
+        return {name: getattr(self, name) for name in ARCHITECTURE}
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        return asdict(self)
+
+    def save(self) -> None:
+        """Write RUN/config.json."""
+        write_atomically(self.run_folder / "config.json", json.dumps(self.as_dict(), indent=1).encode())
+
+    @classmethod
+    def load(cls, run: str | Path) -> TrainConfig:
+        """Read RUN/config.json; settings that this version does not know are left out."""
+        path = Path(run) / "config.json"
+        try:
+            content = json.loads(path.read_text())
+            known = {field.name for field in fields(cls)}
+            return cls(**{name: value for name, value in content.items() if name in known})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise DragFaceError(f"{path} is not a run's configuration ({error}): name a run's folder.") from error
+
+
+def choose_device(name: str) -> torch.device:
+    """The device to compute on; "auto" takes CUDA, then Apple's MPS, then the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DragFaceError(f"The device {name!r} is unknown: use auto, cuda, mps or cpu.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DragFaceError(
+            "There is no CUDA GPU here: use --device cpu, or switch the GPU on in Colab's Runtime menu."
+        )
+    return device
+
+
+def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """The dtype of autocast. "auto": bf16 where the GPU has it (not emulated), else fp16; fp32 on a CPU."""
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def learning_rate(step: int, steps: int, base: float) -> float:
+    """Rate of the update number `step` (from 0): base for the first half of `steps`, then linear to zero."""
+    return base * min(1.0, max(0, steps - step) / (steps - steps // 2))

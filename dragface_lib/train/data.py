@@ -1,0 +1,122 @@
+"""Faces for training: decoded once, kept in memory, and drawn as a pure function of (seed, step).
+
+Nothing about the order or the augmentation has to be stored: a resumed run asks for step n and gets what an
+uninterrupted one would have got.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchvision.transforms.v2 import functional as TF
+
+from ..errors import DragFaceError
+from ..images import SUFFIXES, UnreadablePhoto, open_photo
+
+DOMAINS = ("selfie", "drag")
+ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
+
+
+def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, bytes) of the faces of one domain and split, sorted by name, from a folder or a zip."""
+    faces = Path(faces)
+    if faces.is_file():
+        try:
+            with zipfile.ZipFile(faces) as archive:
+                for name in sorted(archive.namelist()):
+                    path = PurePosixPath(name)
+                    if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
+                        yield path.name, archive.read(name)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DragFaceError(f"{faces} is not a whole archive of faces ({error}): pack it again.") from error
+    else:
+        for path in sorted((faces / domain / split).glob("*")):
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                yield path.name, path.read_bytes()
+
+
+class FaceSet:
+    """The faces of one domain and split, resized to `size` pixels.
+
+    images: (N, 3, size, size) uint8. names: their files. unreadable: files left out, with the reason.
+    digest: a hash over all pictures, by which a resumed run notices that its data has changed.
+    """
+
+    def __init__(self, faces: str | Path, domain: str, split: str, size: int):
+        images, self.names, self.unreadable = [], [], []
+        digest = hashlib.sha256()
+        for name, content in read_faces(faces, domain, split):
+            try:
+                face = torch.from_numpy(np.array(open_photo(io.BytesIO(content)))).permute(2, 0, 1)
+            except UnreadablePhoto as error:
+                self.unreadable.append((name, str(error)))
+                continue
+            digest.update(hashlib.sha256(content).digest())
+            images.append(TF.resize(face, [size, size], antialias=True))
+            self.names.append(name)
+        self.images = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
+        self.digest = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def to_unit(images: Tensor) -> Float[Tensor, "batch 3 height width"]:
+    """uint8 0..255 to float -1..1."""
+    return images.float() / 127.5 - 1
+
+
+def to_bytes(faces: Float[Tensor, "batch 3 height width"]) -> np.ndarray:
+    """Float -1..1 to (batch, height, width, 3) uint8 RGB."""
+    return ((faces.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+class Sampler:
+    """Draws the training faces of one domain: every face once an epoch, flipped and cropped at random."""
+
+    def __init__(self, faces: FaceSet, size: int, seed: int):
+        enlarged = round(size * ENLARGEMENT)
+        self.size, self.seed, self.margin = size, seed, enlarged - size
+        self.images = TF.resize(faces.images, [enlarged, enlarged], antialias=True)
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def batch(self, step: int, count: int) -> Float[Tensor, "count 3 size size"]:
+        """The faces of update number `step`, in -1..1."""
+        return to_unit(torch.stack([self._face(step * count + n) for n in range(count)]))
+
+    def _face(self, number: int) -> Tensor:
+        epoch, position = divmod(number, len(self.images))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, torch.randperm(len(self.images), generator=self._random(0, epoch))
+        flip, top, left = torch.rand(3, generator=self._random(1, number)).tolist()
+        top, left = int(top * (self.margin + 1)), int(left * (self.margin + 1))
+        face = self.images[self._order[position], :, top : top + self.size, left : left + self.size]
+        return face.flip(-1) if flip < 0.5 else face
+
+    def _random(self, purpose: int, number: int) -> torch.Generator:
+        digest = hashlib.blake2b(repr((self.seed, purpose, number)).encode(), digest_size=8).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def missing_domains(faces: str | Path) -> list[str]:
+    """The domains of which there is no training face in a folder or archive."""
+    return [domain for domain in DOMAINS if next(read_faces(faces, domain, "train"), None) is None]
+
+
+def load_domains(faces: str | Path, size: int) -> dict[tuple[str, str], FaceSet]:
+    """All four sets, keyed by (domain, split). Raises DragFaceError when a domain has no training faces."""
+    if not Path(faces).exists():
+        raise DragFaceError(f"There are no faces at {faces}: crop photos first, or check the name.")
+    sets = {(domain, split): FaceSet(faces, domain, split, size) for domain in DOMAINS for split in ("train", "test")}
+    for domain in DOMAINS:
+        if not len(sets[domain, "train"]):
+            raise DragFaceError(f"{faces} has no faces in {domain}/train: crop photos of the {domain} domain first.")
+    return sets

@@ -1,0 +1,176 @@
+"""One update of discriminators and generators, with nothing computed twice.
+
+Against a literal reading of the paper: the fakes of the discriminators' update are the generators' own, made
+once; a generator translates the source face and keeps the target face in one batch; a discriminator judges
+real and fake in one batch; and while the generators learn, the discriminators are frozen.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..model import losses
+from ..model.discriminator import LOCAL_LAYERS, Discriminator, Judgement, global_layers
+from ..model.generator import Generator
+from ..model.norms import clip_rho
+from .config import TrainConfig, learning_rate
+
+Faces = Float[Tensor, "batch 3 height width"]
+
+
+class Networks(nn.Module):
+    """The six networks of a run: a generator a direction, a global and a local discriminator a domain."""
+
+    def __init__(self, config: TrainConfig):
+        super().__init__()
+        architecture = config.architecture()
+        self.selfie_to_drag, self.drag_to_selfie = Generator(**architecture), Generator(**architecture)
+        depth = global_layers(config.size)
+        self.drag_global, self.selfie_global = (Discriminator(config.channels, depth) for _ in range(2))
+        self.drag_local, self.selfie_local = (Discriminator(config.channels, LOCAL_LAYERS) for _ in range(2))
+
+    def generators(self) -> nn.ModuleList:
+        """Both generators."""
+        return nn.ModuleList([self.selfie_to_drag, self.drag_to_selfie])
+
+    def discriminators(self) -> nn.ModuleList:
+        """All four discriminators."""
+        return nn.ModuleList([self.drag_global, self.drag_local, self.selfie_global, self.selfie_local])
+
+
+class Trainer:
+    """Networks, their moving average, optimisers and loss scaler, and how they advance by one step."""
+
+    def __init__(self, config: TrainConfig, device: torch.device, precision: torch.dtype):
+        self.config, self.device, self.precision = config, device, precision
+        torch.manual_seed(config.seed)
+        self.networks = Networks(config).to(device, memory_format=torch.channels_last)
+        # The average used for pictures and for the showcase.
+        self.ema = Generator(**config.architecture()).to(device).eval().requires_grad_(False)
+        self.ema.load_state_dict(self.networks.selfie_to_drag.state_dict())
+        self.generator_optimiser = self._optimiser(self.networks.generators())
+        self.discriminator_optimiser = self._optimiser(self.networks.discriminators())
+        self.rate = config.lr
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+
+    def _optimiser(self, networks: nn.Module) -> torch.optim.Adam:
+        config = self.config
+        return torch.optim.Adam(
+            networks.parameters(),
+            lr=config.lr,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=self.device.type in ("cuda", "cpu"),
+        )
+
+    def step(self, step: int, selfie: Faces, drag: Faces) -> dict[str, Tensor]:
+        """Update number `step` (from 0) on a batch of each domain, in -1..1.
+
+        Returns the losses as tensors on the device; reading them waits for it, so do that once in a while.
+        """
+        self.rate = learning_rate(step, self.config.steps, self.config.lr)
+        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate
+        selfie, drag = (
+            faces.to(self.device, non_blocking=True, memory_format=torch.channels_last) for faces in (selfie, drag)
+        )
+        networks, count = self.networks, len(selfie)
+
+        # Translate each face, and give each generator a face that it should keep.
+        with self._autocast():
+            to_drag = networks.selfie_to_drag(torch.cat([selfie, drag]))
+            to_selfie = networks.drag_to_selfie(torch.cat([drag, selfie]))
+        fake_drag, kept_drag = to_drag.image.split(count)
+        fake_selfie, kept_selfie = to_selfie.image.split(count)
+        found = {}
+
+        # Update the discriminators, on fakes cut off from the generators.
+        with self._autocast():
+            for domain, real, fake in (("drag", drag, fake_drag), ("selfie", selfie, fake_selfie)):
+                for reach in ("global", "local"):
+                    judged = networks.get_submodule(f"{domain}_{reach}")(torch.cat([real, fake.detach()]))
+                    real_judged, fake_judged = (Judgement(*parts) for parts in _halves(judged, count))
+                    found[f"{domain}_{reach}"] = losses.adversarial_loss(real_judged, 1) + losses.adversarial_loss(
+                        fake_judged, 0
+                    )
+            discriminator_loss = losses.ADVERSARIAL_WEIGHT * sum(found.values())
+        self._update(self.discriminator_optimiser, discriminator_loss)
+
+        # Update the generators against the discriminators just updated.
+        with _frozen(networks.discriminators()), self._autocast():
+            for domain, fake in (("drag", fake_drag), ("selfie", fake_selfie)):
+                found[f"fool_{domain}"] = sum(
+                    losses.adversarial_loss(networks.get_submodule(f"{domain}_{reach}")(fake), 1)
+                    for reach in ("global", "local")
+                )
+            found["cycle"] = losses.reconstruction_loss(
+                networks.drag_to_selfie(fake_drag).image, selfie
+            ) + losses.reconstruction_loss(networks.selfie_to_drag(fake_selfie).image, drag)
+            found["identity"] = losses.reconstruction_loss(kept_drag, drag) + losses.reconstruction_loss(
+                kept_selfie, selfie
+            )
+            found["cam"] = losses.cam_loss(*to_drag.cam_logits.split(count)) + losses.cam_loss(
+                *to_selfie.cam_logits.split(count)
+            )
+            generator_loss = (
+                losses.ADVERSARIAL_WEIGHT * (found["fool_drag"] + found["fool_selfie"])
+                + losses.CYCLE_WEIGHT * found["cycle"]
+                + losses.IDENTITY_WEIGHT * found["identity"]
+                + losses.CAM_WEIGHT * found["cam"]
+            )
+            self._update(self.generator_optimiser, generator_loss)
+        clip_rho(networks)
+        self.scaler.update()
+        self._update_ema(step)
+        found |= {"generator": generator_loss, "discriminator": discriminator_loss}
+        return {name: loss.detach() for name, loss in found.items()}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(optimiser)
+
+    @torch.no_grad()
+    def _update_ema(self, step: int) -> None:
+        seen = (step + 1) * self.config.batch
+        # Shorter at the start, when an average over the whole half-life would still hold the first weights.
+        half_life = min(self.config.ema_half_life, max(1.0, 0.1 * seen))
+        share = 1 - 0.5 ** (self.config.batch / half_life)
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.networks.selfie_to_drag.parameters()), share)
+
+    def state(self) -> dict[str, object]:
+        """Everything that decides the future, for a checkpoint."""
+        return {
+            "networks": self.networks.state_dict(),
+            "ema": self.ema.state_dict(),
+            "generator_optimiser": self.generator_optimiser.state_dict(),
+            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, dict]) -> None:
+        """Take up what `state` returned."""
+        for name, content in state.items():
+            getattr(self, name).load_state_dict(content)
+
+
+def _halves(judged: Judgement, count: int) -> tuple[list[Tensor], list[Tensor]]:
+    return [part[:count] for part in judged], [part[count:] for part in judged]
+
+
+@contextmanager
+def _frozen(networks: nn.Module):
+    """No gradients for these weights, and no power iteration of their spectral norms."""
+    networks.requires_grad_(False).eval()
+    try:
+        yield
+    finally:
+        networks.requires_grad_(True).train()

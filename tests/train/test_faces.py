@@ -1,0 +1,115 @@
+"""Faces for training: read from folders and archives, drawn as a pure function of seed and step."""
+
+import shutil
+import zipfile
+
+import pytest
+import torch
+
+from dragface_lib.errors import DragFaceError
+from dragface_lib.train import missing_domains
+from dragface_lib.train.data import FaceSet, Sampler, load_domains, to_bytes, to_unit
+
+
+def sampler(faces, seed=0, size=64):
+    return Sampler(FaceSet(faces, "selfie", "train", size), size, seed)
+
+
+def numbered(count, size=64):
+    """A set whose face number n has the grey value 10 n everywhere."""
+    faces = FaceSet("nowhere", "selfie", "train", size)
+    faces.images = (torch.arange(count) * 10)[:, None, None, None].expand(count, 3, size, size).byte()
+    return faces
+
+
+def test_faces_are_a_pure_function_of_seed_and_step(faces):
+    forwards, backwards = sampler(faces), sampler(faces)
+    in_order = [forwards.batch(step, 2) for step in range(12)]
+    reversed_order = [backwards.batch(step, 2) for step in reversed(range(12))][::-1]
+    assert torch.equal(torch.stack(in_order), torch.stack(reversed_order))
+    assert not torch.equal(torch.stack(in_order), torch.stack([sampler(faces, seed=1).batch(s, 2) for s in range(12)]))
+
+
+def test_the_global_random_state_is_neither_used_nor_changed(faces):
+    torch.manual_seed(1)
+    before, first = torch.get_rng_state(), sampler(faces).batch(3, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(sampler(faces).batch(3, 2), first)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_every_face_comes_once_an_epoch_in_a_new_order(count):
+    drawn = Sampler(numbered(10), 64, seed=4)
+    faces = torch.cat([drawn.batch(step, count) for step in range(60 // count)])
+    numbers = ((faces.mean((1, 2, 3)) + 1) * 127.5 / 10).round().int().tolist()
+    epochs = [numbers[start : start + 10] for start in range(0, 60, 10)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_faces_are_flipped_half_of_the_time_and_cropped_everywhere():
+    faces = numbered(1)
+    columns = torch.arange(64, dtype=torch.uint8)
+    faces.images = torch.stack([columns.expand(64, 64), columns.expand(64, 64).t(), columns.expand(64, 64)])[None]
+    drawn = Sampler(faces, 64, seed=0)
+    batch = (drawn.batch(0, 300) + 1) * 127.5
+    flipped = batch[:, 0, 0, 0] > batch[:, 0, 0, -1]
+    assert 100 < flipped.sum() < 200
+    tops = batch[:, 1, 0, 0].round().unique()
+    assert len(tops) >= 6  # 64 px enlarged to 72 leave nine places for the crop
+
+
+def test_a_batch_fills_minus_one_to_one(faces):
+    batch = sampler(faces).batch(0, 5)
+    assert batch.shape == (5, 3, 64, 64)
+    assert batch.dtype == torch.float32
+    assert -1 <= batch.min() < -0.8
+    assert 0.5 < batch.max() <= 1
+
+
+def test_bytes_and_units_are_each_others_inverse():
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    assert (to_bytes(to_unit(pixels)) == pixels.permute(0, 2, 3, 1).numpy()).all()
+
+
+@pytest.mark.parametrize("top", ["", "faces/"])
+def test_an_archive_holds_the_same_faces_as_its_folder(faces, tmp_path, top):
+    archive = tmp_path / "faces.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(faces.rglob("*.jpg"), reverse=True):
+            file.write(path, top + str(path.relative_to(faces)))
+    folder, packed = load_domains(faces, 64), load_domains(archive, 64)
+    assert missing_domains(archive) == []
+    for key in folder:
+        assert folder[key].names == packed[key].names
+        assert folder[key].digest == packed[key].digest
+        assert torch.equal(folder[key].images, packed[key].images)
+
+
+def test_a_changed_face_changes_the_digest(faces, tmp_path):
+    shutil.copytree(faces, tmp_path / "faces")
+    before = FaceSet(tmp_path / "faces", "drag", "train", 64).digest
+    first = next((tmp_path / "faces/drag/train").glob("*.jpg"))
+    first.write_bytes((faces / "selfie/test/face_5.jpg").read_bytes())
+    assert FaceSet(tmp_path / "faces", "drag", "train", 64).digest != before
+
+
+def test_unreadable_faces_are_left_out_with_a_reason(faces, tmp_path):
+    shutil.copytree(faces, tmp_path / "faces")
+    (tmp_path / "faces/selfie/train/bad.jpg").write_text("not a picture")
+    found = FaceSet(tmp_path / "faces", "selfie", "train", 64)
+    assert len(found) == 5
+    assert [name for name, _ in found.unreadable] == ["bad.jpg"]
+
+
+def test_missing_faces_are_named(faces, tmp_path):
+    with pytest.raises(DragFaceError, match="nowhere"):
+        load_domains(tmp_path / "nowhere", 64)
+    shutil.copytree(faces / "selfie", tmp_path / "half/selfie")
+    assert missing_domains(tmp_path / "half") == ["drag"]
+    with pytest.raises(DragFaceError, match="drag/train"):
+        load_domains(tmp_path / "half", 64)
+    (tmp_path / "broken.zip").write_bytes(b"PK no archive")
+    with pytest.raises(DragFaceError, match=r"broken\.zip"):
+        load_domains(tmp_path / "broken.zip", 64)

@@ -1,0 +1,242 @@
+"""A training that was stopped, in whatever way, and run again ends as if it had never been stopped."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from dragface_lib.__main__ import main
+from dragface_lib.errors import DragFaceError
+from dragface_lib.files import sha256_of
+from dragface_lib.train import read_journal, train
+from dragface_lib.train.config import TrainConfig
+from dragface_lib.train.step import Trainer
+
+
+def generator_of(run):
+    return sha256_of(run / "generator.safetensors")
+
+
+def journal_of(run):
+    """The journal without what depends on the machine's mood."""
+    moody = ("seconds_per_step", "memory_mb")
+    rows = read_journal(run / "journal.jsonl")
+    return [{name: value for name, value in row.items() if name not in moody} for row in rows]
+
+
+def notes_of(run):
+    return [row["note"] for row in journal_of(run) if "note" in row]
+
+
+def checkpoints_of(run):
+    return sorted((run / "checkpoints").glob("step_*.pt"))
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory):
+    """The folder of a tiny run of 8 steps that nothing interrupted."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert train(tiny(run), progress=False)
+    return run
+
+
+@pytest.fixture
+def stopped(whole, tmp_path):
+    """A copy of that run, with its checkpoints of steps 6 and 8."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    return run
+
+
+def act_at(monkeypatch, number, action):
+    """Do something when update `number` (from 0) is to be computed."""
+    original = Trainer.step
+
+    def step(self, at, *pictures):
+        if at == number:
+            action()
+        return original(self, at, *pictures)
+
+    monkeypatch.setattr(Trainer, "step", step)
+
+
+def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_an_uninterrupted_one(faces, tmp_path):
+    def arguments(run):
+        return ["train", "--faces", str(faces), "--run", str(tmp_path / run), "--steps", "40", "--save-every", "2"] + (
+            ["--sample-every", "10", "--size", "64", "--channels", "2", "--device", "cpu", "--seed", "3"]
+        )
+
+    assert main(arguments("whole")) == 0
+    run, environment = tmp_path / "killed", os.environ | {"OMP_NUM_THREADS": "1"}
+    for _ in range(2):
+        seen, delay = len(read_journal(run / "journal.jsonl")), random.uniform(0, 0.5)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dragface_lib", *arguments("killed")], env=environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            deadline = time.monotonic() + 90
+            while len(read_journal(run / "journal.jsonl")) <= seen + 1 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(delay)
+        finally:
+            process.kill()
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+        assert 0 < read_journal(run / "journal.jsonl")[-1]["step"] < 40
+    assert main(arguments("killed")) == 0
+    assert generator_of(run) == generator_of(tmp_path / "whole"), f"killed after {delay:.3f} s"
+    assert journal_of(run) == journal_of(tmp_path / "whole")
+    assert [path for path in run.rglob("*.part") if "checkpoints" in path.parts] == []
+
+
+class Killed(BaseException):
+    """Ends the training where it is raised, as a kill would: nothing in the library catches it."""
+
+
+@pytest.mark.parametrize("moment", [1, 2, 5, 8, 11])
+def test_a_death_between_any_two_files_loses_nothing(settings, whole, tmp_path, monkeypatch, moment):
+    left = [moment]
+    original = os.replace
+
+    def replace(*arguments):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return original(*arguments)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(Killed):
+        train(settings(), progress=False)
+    assert train(settings(), progress=False)
+    assert generator_of(tmp_path / "run") == generator_of(whole)
+    assert journal_of(tmp_path / "run") == journal_of(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_first_and_the_run_goes_on_from_there(settings, whole, tmp_path, monkeypatch, number):
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        act_at(patch, 2, lambda: signal.raise_signal(number))
+        assert train(settings(), progress=False) is False
+    assert signal.getsignal(number) == before
+    run = tmp_path / "run"
+    assert checkpoints_of(run)[-1].name == "step_00000003.pt"  # the step under way was finished
+    assert (run / "generator.safetensors").is_file()
+    assert train(settings(), progress=False) is True
+    assert generator_of(run) == generator_of(whole)
+
+
+def test_an_interrupted_command_says_so_and_ends_with_130(faces, tmp_path, monkeypatch, capsys):
+    arguments = ["train", "--faces", str(faces), "--run", str(tmp_path / "run"), "--steps", "50"]
+    arguments += ["--size", "64", "--channels", "2", "--device", "cpu"]
+    act_at(monkeypatch, 1, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 130
+    printed = capsys.readouterr().err
+    assert "Stopped and saved at step 2 of 50" in printed
+    assert "Traceback" not in printed
+    assert checkpoints_of(tmp_path / "run")[-1].name == "step_00000002.pt"
+
+
+def damage(path, way):
+    content = path.read_bytes()
+    if way == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif way == "empty":
+        path.write_bytes(b"")
+    elif way == "one bit":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif way == "no hash":
+        path.with_name(path.name + ".sha256").unlink()
+
+
+@pytest.mark.parametrize("way", ["cut", "empty", "one bit", "no hash"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_older_one(settings, whole, stopped, way):
+    older, newest = checkpoints_of(stopped)
+    assert (older.name, newest.name) == ("step_00000006.pt", "step_00000008.pt")
+    damage(newest, way)
+    (stopped / "generator.safetensors").unlink()
+    assert train(settings(), progress=False)
+    assert generator_of(stopped) == generator_of(whole)
+    assert notes_of(stopped) == ["The checkpoint step_00000008.pt is damaged and was passed over."]
+    assert [row for row in journal_of(stopped) if "note" not in row] == journal_of(whole)
+
+
+def test_when_every_checkpoint_is_damaged_nothing_is_touched(settings, stopped):
+    for path in checkpoints_of(stopped):
+        damage(path, "cut")
+    before = {path: sha256_of(path) for path in sorted(stopped.rglob("*.*"))}
+    with pytest.raises(DragFaceError, match="No checkpoint in .*checkpoints can be read"):
+        train(settings(), progress=False)
+    assert {path: sha256_of(path) for path in sorted(stopped.rglob("*.*"))} == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"size": 68}, {"channels": 3}, {"blocks": 2}, {"light": False}, {"form": "published"}]
+)
+def test_a_run_of_another_architecture_is_refused_by_name(settings, stopped, change):
+    before = {path: sha256_of(path) for path in sorted(stopped.rglob("*.*"))}
+    with pytest.raises(DragFaceError, match=f"run was trained with {next(iter(change))}"):
+        train(settings(**change), progress=False)
+    assert {path: sha256_of(path) for path in sorted(stopped.rglob("*.*"))} == before
+
+
+def test_more_steps_go_on_and_are_noted(settings, stopped):
+    assert train(settings(steps=10), progress=False)
+    assert notes_of(stopped) == ["steps was 8 and is now 10."]
+    assert journal_of(stopped)[-1]["step"] == 10
+    assert journal_of(stopped)[-1]["lr"] == pytest.approx(1e-4 / 5)
+
+
+def test_changed_faces_and_settings_are_noted(settings, stopped, faces, tmp_path):
+    shutil.copytree(faces, tmp_path / "faces")
+    shutil.copy(faces / "drag/test/face_10.jpg", tmp_path / "faces/drag/train/new.jpg")
+    assert train(settings(faces=str(tmp_path / "faces"), steps=9, lr=5e-5), progress=False)
+    assert set(notes_of(stopped)) == {
+        "steps was 8 and is now 9.",
+        "lr was 0.0001 and is now 5e-05.",
+        "The faces in drag/train have changed since the run began.",
+    }
+
+
+def test_settings_without_consequence_change_without_a_note(settings, whole, stopped):
+    checkpoints_of(stopped)[-1].unlink()
+    assert train(settings(sample_every=3, milestone_every=100), progress=False)
+    assert notes_of(stopped) == []
+    assert generator_of(stopped) == generator_of(whole)
+
+
+def test_a_finished_run_is_left_as_it_is(settings, whole, stopped):
+    kept = ["generator.safetensors", "journal.jsonl", "checkpoints/step_00000008.pt", "progression.jpg"]
+    before = [sha256_of(stopped / name) for name in kept]
+    assert train(settings(), progress=False)
+    assert [sha256_of(stopped / name) for name in kept] == before
+
+
+def test_a_lost_generator_file_is_written_again(settings, whole, stopped):
+    (stopped / "generator.safetensors").unlink()
+    assert train(settings(), progress=False)
+    assert generator_of(stopped) == generator_of(whole)
+
+
+def test_the_command_keeps_the_settings_of_a_run(faces, tmp_path):
+    start = ["train", "--faces", str(faces), "--run", str(tmp_path / "run")]
+    tiny = ["--size", "64", "--channels", "2", "--device", "cpu", "--form", "published", "--look", "glam"]
+    assert main([*start, *tiny, "--steps", "1"]) == 0
+    assert main([*start, "--steps", "2"]) == 0
+    config = TrainConfig.load(tmp_path / "run")
+    assert (config.size, config.channels, config.form, config.look, config.steps) == (64, 2, "published", "glam", 2)
+
+
+def test_the_seed_decides_the_result(settings, whole, tmp_path):
+    assert train(settings(seed=1), progress=False)
+    assert generator_of(tmp_path / "run") != generator_of(whole)
+    first = torch.load(checkpoints_of(tmp_path / "run")[-1], weights_only=True)
+    assert first["facts"]["config"]["seed"] == 1

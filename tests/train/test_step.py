@@ -1,0 +1,170 @@
+"""The step computes what a literal reading of the paper computes, in whatever order it is cheaper."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dragface_lib.train.config import learning_rate
+from dragface_lib.train.data import FaceSet, to_unit
+from dragface_lib.train.step import Trainer
+
+
+def batch(faces, domain, count):
+    return to_unit(FaceSet(faces, domain, "train", 64).images[:count])
+
+
+def warmed_up(config, faces):
+    """A trainer after two steps, so that moments, rho and spectral norms have left their first values."""
+    trainer = Trainer(config, torch.device("cpu"), torch.float32)
+    for step in range(2):
+        trainer.step(step, batch(faces, "selfie", config.batch), batch(faces, "drag", config.batch))
+    return trainer
+
+
+def judge(discriminator, faces, target, iterate):
+    """mean((D - target)^2) + the same of its CAM logits; the power iteration runs only if asked to."""
+    discriminator.train(iterate)
+    logits, cam_logits, _ = discriminator(faces)
+    return ((logits - target) ** 2).mean() + ((cam_logits - target) ** 2).mean()
+
+
+def cam_entropy(logits, label):
+    return F.binary_cross_entropy(torch.sigmoid(logits), torch.full_like(logits, label))
+
+
+def literal_step(networks, optimiser, selfie, drag):
+    """One update as the paper words it: every face and every network on its own. Returns losses and gradients."""
+    to_drag, to_selfie = networks.selfie_to_drag, networks.drag_to_selfie
+    found, gradients = {}, {}
+    generators = [*to_drag.parameters(), *to_selfie.parameters()]
+
+    # Discriminators, on fakes made for them.
+    with torch.no_grad():
+        fakes = {"drag": to_drag(selfie).image, "selfie": to_selfie(drag).image}
+    for domain, real in (("drag", drag), ("selfie", selfie)):
+        for reach in ("global", "local"):
+            network = getattr(networks, f"{domain}_{reach}")
+            found[f"{domain}_{reach}"] = judge(network, real, 1, True) + judge(network, fakes[domain], 0, False)
+    found["discriminator"] = sum(found.values())
+    optimiser.zero_grad()
+    found["discriminator"].backward()
+    gradients |= {n: p.grad.clone() for n, p in networks.named_parameters() if p.grad is not None}
+    optimiser.step()
+
+    # Generators, on fakes made anew.
+    to_drag_out, to_selfie_out = to_drag(selfie), to_selfie(drag)
+    kept_drag, kept_selfie = to_drag(drag), to_selfie(selfie)
+    for domain, fake in (("drag", to_drag_out.image), ("selfie", to_selfie_out.image)):
+        found[f"fool_{domain}"] = sum(
+            judge(getattr(networks, f"{domain}_{reach}"), fake, 1, False) for reach in ("global", "local")
+        )
+    there_and_back = to_selfie(to_drag_out.image).image, to_drag(to_selfie_out.image).image
+    found["cycle"] = (there_and_back[0] - selfie).abs().mean() + (there_and_back[1] - drag).abs().mean()
+    found["identity"] = (kept_drag.image - drag).abs().mean() + (kept_selfie.image - selfie).abs().mean()
+    found["cam"] = (
+        cam_entropy(to_drag_out.cam_logits, 1.0)
+        + cam_entropy(kept_drag.cam_logits, 0.0)
+        + cam_entropy(to_selfie_out.cam_logits, 1.0)
+        + cam_entropy(kept_selfie.cam_logits, 0.0)
+    )
+    found["generator"] = (
+        found["fool_drag"] + found["fool_selfie"] + 10 * found["cycle"] + 10 * found["identity"] + 1000 * found["cam"]
+    )
+    of_generators = torch.autograd.grad(found["generator"], generators)
+    names = {id(parameter): name for name, parameter in networks.named_parameters()}
+    gradients |= {names[id(p)]: gradient for p, gradient in zip(generators, of_generators, strict=True)}
+    return {name: loss.item() for name, loss in found.items()}, gradients
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch": 2}, {"form": "published"}, {"light": False}])
+def test_step_has_the_losses_and_gradients_of_a_literal_reading(settings, faces, changes):
+    config = settings(**changes)
+    trainer = warmed_up(config, faces)
+    networks = copy.deepcopy(trainer.networks)
+    optimiser = torch.optim.Adam(
+        networks.discriminators().parameters(), lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-4, foreach=False
+    )
+    optimiser.load_state_dict(copy.deepcopy(trainer.discriminator_optimiser.state_dict()))
+    optimiser.param_groups[0]["fused"] = False
+    selfie, drag = (batch(faces, domain, config.batch + 1)[1:] for domain in ("selfie", "drag"))
+    expected, gradients = literal_step(networks, optimiser, selfie, drag)
+    losses = {name: loss.item() for name, loss in trainer.step(2, selfie, drag).items()}
+
+    assert losses.keys() == expected.keys()
+    for name, value in expected.items():
+        assert losses[name] == pytest.approx(value, rel=1e-4), name
+    parameters = dict(trainer.networks.named_parameters())
+    assert parameters.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        difference = (parameters[name].grad - gradient).norm() / gradient.norm().clamp_min(1e-6)
+        assert difference < 1e-4, name
+    for name, buffer in networks.named_buffers():  # one power iteration, no more
+        torch.testing.assert_close(dict(trainer.networks.named_buffers())[name], buffer)
+
+
+def test_step_moves_every_parameter_as_adam_does(settings, faces):
+    config = settings(steps=4, weight_decay=0.1)
+    trainer = Trainer(config, torch.device("cpu"), torch.float32)
+    before = copy.deepcopy(trainer.networks)
+    trainer.step(3, batch(faces, "selfie", 1), batch(faces, "drag", 1))
+    rate = learning_rate(3, 4, config.lr)
+    assert rate == pytest.approx(0.5e-4)
+    old = dict(before.named_parameters())
+    for name, parameter in trainer.networks.named_parameters():
+        gradient = parameter.grad + 0.1 * old[name]
+        moved = old[name] - rate * gradient / (gradient.abs() + 1e-8)  # Adam's first step
+        if name.endswith("rho"):
+            moved = moved.clamp(0, 1)
+        torch.testing.assert_close(parameter.detach(), moved.detach(), atol=2e-6, rtol=1e-5)
+
+
+def test_rho_stays_between_zero_and_one(settings, faces):
+    trainer = Trainer(settings(lr=0.5), torch.device("cpu"), torch.float32)
+    trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
+    rhos = torch.cat([p for name, p in trainer.networks.named_parameters() if name.endswith("rho")])
+    assert 0 <= rhos.min() <= rhos.max() <= 1
+    assert (rhos == 0).any() or (rhos == 1).any()
+
+
+def test_discriminators_learn_nothing_from_the_generators_update_and_end_in_training_mode(settings, faces):
+    trainer = warmed_up(settings(), faces)
+    for network in trainer.networks.discriminators():
+        assert network.training
+        assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_the_average_follows_the_generator_more_slowly(settings, faces):
+    config = settings(ema_half_life=2, lr=0.01, steps=10_000)
+    trainer = Trainer(config, torch.device("cpu"), torch.float32)
+    faces = batch(faces, "selfie", 1), batch(faces, "drag", 1)
+    for step in range(30):
+        before = copy.deepcopy(trainer.ema)
+        trainer.step(step, *faces)
+    share = 1 - 0.5 ** (1 / 2)  # the half-life of two faces is reached after twenty
+    for old, average, raw in zip(
+        before.parameters(), trainer.ema.parameters(), trainer.networks.selfie_to_drag.parameters(), strict=True
+    ):
+        torch.testing.assert_close(average, old + share * (raw.detach() - old), atol=1e-6, rtol=1e-5)
+
+
+def test_half_precision_on_the_cpu_stays_close_to_full_precision(settings, faces):
+    found = []
+    for precision in (torch.float32, torch.bfloat16):
+        trainer = Trainer(settings(), torch.device("cpu"), precision)
+        losses = trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
+        found.append({name: loss.item() for name, loss in losses.items()})
+    for name, value in found[0].items():
+        assert found[1][name] == pytest.approx(value, rel=0.05, abs=0.02), name
+
+
+def test_a_restored_trainer_goes_on_bit_for_bit(settings, faces):
+    first, second = warmed_up(settings(), faces), Trainer(settings(seed=9), torch.device("cpu"), torch.float32)
+    second.load_state(copy.deepcopy(first.state()))
+    pair = batch(faces, "selfie", 1), batch(faces, "drag", 1)
+    for step in (2, 3):
+        losses = [trainer.step(step, *pair)["generator"].item() for trainer in (first, second)]
+        assert losses[0] == losses[1]
+    for one, other in zip(first.networks.parameters(), second.networks.parameters(), strict=True):
+        assert torch.equal(one, other)
