@@ -1,0 +1,7 @@
+"""Faces: finding them, aligning them by their landmarks, judging and packing them."""
+
+from .dataset import crop_photos, kept_and_rejected, read_crops
+from .finding import find_faces
+from .packing import pack, unpack
+
+__all__ = ["crop_photos", "find_faces", "kept_and_rejected", "pack", "read_crops", "unpack"]

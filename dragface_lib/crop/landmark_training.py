@@ -1,0 +1,234 @@
+"""Train the landmark network on photos with known points.
+
+    python -m dragface_lib landmarks PHOTOS -o landmarks.safetensors
+
+PHOTOS holds pictures with a `.tem` file of 189 points beside them: the London set (`NNN_03.jpg`, placed by
+hand) and, with less weight, portraits whose points are estimates; and pictures of the same people in painted
+drag (`london_NNN_*.jpg`, `portrait_KIND_N.jpg`), so that make-up does not move the points. The people whom
+every measurement is made on are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from ..errors import DragFaceError
+from ..files import replace_atomically
+from ..images import SUFFIXES, open_photo
+from .landmark_views import Sample, draw_face, draw_no_face, make_sample, random_shear
+from .landmarks import INPUT_EYES, POINTS, LandmarkNetwork, to_input
+
+FACES_A_BATCH, OTHERS_A_BATCH = 52, 12
+LR = 2e-3  # highest learning rate; warm-up over the first twentieth, then half a cosine to zero
+EMA_STEPS = 100  # the saved weights are an average over about so many steps
+COMPONENTS = 60
+# Pictures inside scikit-image that show no face, for what the network must not take for one.
+NO_FACES = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "page", "text", "rocket", "clock")
+
+
+def train_landmarks(
+    photos: str | Path, out: str | Path, minutes: float = 10, seed: int = 0, progress: bool = True
+) -> Path:
+    """Train for `minutes` and write the weights, in half precision, to `out`.
+
+    Raises DragFaceError when `photos` holds too few pictures with a `.tem` file.
+    """
+    samples = load_samples(photos, progress=progress)
+    if len(samples) < 8:
+        raise DragFaceError(
+            f"{photos} holds {len(samples)} pictures with a .tem file of {POINTS} points: the London set has 102."
+        )
+    others = _pictures_without_faces()
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    shapes = np.stack([_to_shape(sample.points) for sample in samples])
+    mirror = mirror_of(shapes)
+    network = LandmarkNetwork(components := min(COMPONENTS, len(samples)))
+    network.mirror.copy_(torch.from_numpy(mirror))
+    _fill_basis(network, shapes, mirror, components, rng)
+    network.to(memory_format=torch.channels_last).train()
+
+    optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=0.01)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    started = shown = time.monotonic()
+    step, losses = 0, np.zeros(2)
+    bar = tqdm(total=round(minutes * 60), unit="s", disable=not progress, bar_format="{l_bar}{bar}| {postfix}")
+    with ThreadPoolExecutor(1) as drawing:
+        upcoming = drawing.submit(_draw_batch, samples, mirror, others, rng)
+        while (share := (time.monotonic() - started) / (minutes * 60)) < 1:
+            batch = upcoming.result()
+            upcoming = drawing.submit(_draw_batch, samples, mirror, others, rng)
+            for group in optimizer.param_groups:
+                group["lr"] = LR * min(1, share * 20 + 0.01) * (1 + math.cos(math.pi * share)) / 2
+            points_loss, face_loss = _losses(network, *batch)
+            optimizer.zero_grad()
+            (points_loss + 0.02 * face_loss).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            _average(average, network.state_dict(), 1 / min(step, EMA_STEPS))
+            losses += 0.02 * (np.array([points_loss.item(), face_loss.item()]) - losses)
+            if time.monotonic() - shown > 5:
+                shown = time.monotonic()
+                bar.update(round(shown - started) - bar.n)
+                bar.set_postfix_str(f"step {step}, points {losses[0]:.4f}, face or not {losses[1]:.4f}")
+    bar.close()
+    return save_landmarks(average, components, out)
+
+
+def load_samples(photos: str | Path, test_people: bool = False, progress: bool = False) -> list[Sample]:
+    """The faces to learn from below `photos` (or, with `test_people`, the faces kept for measuring)."""
+    samples = []
+    photos = Path(photos)
+    painted: dict[str, list[Path]] = {}
+    for path in photos.rglob("*"):
+        if match := re.fullmatch(r"(london_\d+|portrait_(?:fe)?male_\d+)(?:_\d+)?", path.stem):
+            painted.setdefault(match[1], []).append(path)
+    for tem in tqdm(sorted(photos.rglob("*.tem")), desc="reading faces", disable=not progress):
+        person, by_hand = _person(tem)
+        bare = next((p for p in sorted(tem.parent.glob(tem.stem + ".*")) if p.suffix.lower() in SUFFIXES), None)
+        if bare is None or is_test_person(person) != test_people:
+            continue
+        rgb, points = open_photo(bare), read_tem(tem)
+        size = np.array(rgb.shape[1::-1])
+        if (points < 0).any() or (points >= size).any():
+            continue  # an estimate that went astray
+        weights = _weights(by_hand)
+        samples.append(make_sample(rgb, points, weights))
+        for other in sorted(painted.get(person, [])):
+            rgb = open_photo(other)
+            scale = np.array(rgb.shape[1::-1]) / size
+            samples.append(make_sample(rgb, (points + 0.5) * scale - 0.5, weights))
+    return samples
+
+
+def read_tem(path: str | Path) -> np.ndarray:
+    """The points (N, 2) float64 of a `.tem` file, in pixels. Raises DragFaceError for another format."""
+    try:
+        words = Path(path).read_text().split()
+        count = int(words[0])
+        points = np.array(words[1 : 1 + 2 * count], np.float64).reshape(count, 2)
+    except (OSError, ValueError, IndexError) as error:
+        raise DragFaceError(f"{path} is not a .tem file of landmarks: leave it out.") from error
+    if count != POINTS:
+        raise DragFaceError(f"{path} has {count} points instead of {POINTS}: leave it out.")
+    return points
+
+
+def is_test_person(person: str) -> bool:
+    """Whether someone is never trained on: one London person in six, one portrait in five."""
+    number = int(person.rsplit("_", 1)[1])
+    return number % 6 == 1 if person.startswith("london") else number % 5 == 0
+
+
+def mirror_of(shapes: np.ndarray) -> np.ndarray:
+    """Which point becomes which when a face is mirrored: (189,) int64, from shapes (N, 189, 2) about x = 0."""
+    mean = np.median(shapes, 0)
+    distances = np.linalg.norm(mean[:, None] - mean[None] * [-1, 1], axis=-1)
+    distances = np.minimum(distances, distances.T)
+    rows, mirror = linear_sum_assignment(distances**2)
+    if not (mirror[mirror] == rows).all():
+        raise DragFaceError("The .tem files do not look like faces: left and right points cannot be paired.")
+    return mirror.astype(np.int64)
+
+
+def save_landmarks(state: dict[str, Tensor], components: int, out: str | Path) -> Path:
+    """Write a network's weights, in half precision, to `out`, atomically."""
+    halves = {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in state.items()}
+    with replace_atomically(out) as temporary:
+        save_file(halves, str(temporary), metadata={"network": json.dumps({"components": components})})
+    return Path(out)
+
+
+def _person(tem: Path) -> tuple[str, bool]:
+    if match := re.fullmatch(r"(\d{3})_\d\d", tem.stem):
+        return f"london_{match[1]}", True
+    return f"portrait_{tem.parent.name}_{tem.stem}", False
+
+
+def _weights(by_hand: bool) -> np.ndarray:
+    """How much each point counts: the eyes most, since they decide the alignment; estimates less."""
+    weights = np.full(POINTS, 1.0 if by_hand else 0.1)
+    weights[:44] = 2.0 if by_hand else 0.7
+    weights[87:109] = 1.0 if by_hand else 0.5
+    weights[:2] = 12.0 if by_hand else 6.0
+    return weights / 3.0
+
+
+def _pictures_without_faces() -> list[np.ndarray]:
+    import skimage.data
+
+    pictures = []
+    for path in sorted(Path(skimage.data.__file__).parent.iterdir()):
+        if path.stem.split("_")[0] in NO_FACES and path.suffix in (".png", ".jpg"):
+            pictures.append(open_photo(path))
+    noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    flat = np.full((2, 16, 16, 3), [[[[230, 225, 220]]], [[[20, 20, 25]]]], np.uint8)
+    return [*pictures, *noise, *flat]
+
+
+def _to_shape(points: np.ndarray) -> np.ndarray:
+    """Points (189, 2) of a level face, in units of the crop about the middle between the pupils."""
+    scale = (INPUT_EYES[1, 0] - INPUT_EYES[0, 0]) / np.linalg.norm(points[1] - points[0])
+    return (points - points[:2].mean(0)) * scale
+
+
+def _fill_basis(
+    network: LandmarkNetwork, shapes: np.ndarray, mirror: np.ndarray, components: int, rng: np.random.Generator
+) -> None:
+    both = np.concatenate([shapes, shapes[:, mirror] * [-1, 1]])
+    seen = [_levelled(shape @ random_shear(rng).T) for shape in both for _ in range(3)]
+    seen = np.concatenate([both, np.stack(seen)]).reshape(-1, 2 * POINTS)
+    mean = seen.mean(0)
+    _, sizes, directions = np.linalg.svd(seen - mean, full_matrices=False)
+    basis = directions[:components] * (sizes[:components, None] / math.sqrt(len(seen)))  # coefficients near 1
+    network.mean.copy_(torch.from_numpy(mean.reshape(POINTS, 2)))
+    network.basis.copy_(torch.from_numpy(basis.reshape(components, POINTS, 2)))
+    torch.nn.init.normal_(network.coefficients.weight, std=0.01)
+    torch.nn.init.zeros_(network.coefficients.bias)
+
+
+def _levelled(shape: np.ndarray) -> np.ndarray:
+    x, y = shape[1] - shape[0]
+    turn = np.array([[x, y], [-y, x]]) / math.hypot(x, y)
+    return _to_shape(shape @ turn.T)
+
+
+def _draw_batch(
+    samples: list[Sample], mirror: np.ndarray, others: list[np.ndarray], rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    chosen = rng.integers(len(samples), size=FACES_A_BATCH + OTHERS_A_BATCH)
+    faces = [draw_face(samples[i], mirror, others, rng) for i in chosen[:FACES_A_BATCH]]
+    crops = [face[0] for face in faces] + [draw_no_face(samples[i], others, rng) for i in chosen[FACES_A_BATCH:]]
+    points, weights = (np.stack([face[i] for face in faces]).astype(np.float32) for i in (1, 2))
+    return to_input(torch.from_numpy(np.stack(crops))), torch.from_numpy(points), torch.from_numpy(weights)
+
+
+def _losses(network: LandmarkNetwork, crops: Tensor, points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean weighted distance of the points in interocular distances, and cross entropy of face or not."""
+    answer, logits = network(crops.contiguous(memory_format=torch.channels_last))
+    distance = (points[:, 1] - points[:, 0]).norm(dim=-1)[:, None]
+    errors = (answer[: len(points)] - points).abs().sum(-1) / distance  # (B, 189)
+    is_face = (torch.arange(len(crops)) < len(points)).float()
+    return (errors * weights).mean(), functional.binary_cross_entropy_with_logits(logits, is_face)
+
+
+def _average(average: dict[str, Tensor], state: dict[str, Tensor], share: float) -> None:
+    for name, value in state.items():
+        if value.is_floating_point():
+            average[name].lerp_(value, share)
+        else:
+            average[name].copy_(value)

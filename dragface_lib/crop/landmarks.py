@@ -1,0 +1,177 @@
+"""189 landmarks on a face, by a small network of our own, in the order of the London set's .tem files.
+
+    points = Landmarks.load().look(rgb, face).points
+
+The network looks several times: at the detector's box, then at the crop in which its own answer has put
+the eyes level and in place. So the points hardly depend on which detector proposed the box.
+Trained by `python -m dragface_lib landmarks` (landmark_training.py).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from ..errors import DragFaceError
+from .align import apply, crop_face, similarity_between
+from .detect import Face
+
+WEIGHTS = Path(__file__).with_name("landmarks.safetensors")
+POINTS = 189
+INPUT_SIZE = 128  # pixels of the square crop that the network sees
+INPUT_EYES = np.array([[0.335, 0.42], [0.665, 0.42]])  # where the pupils lie in it
+LOOKS = 3  # from the box, from its own answer, and once more
+
+# Numbers of the points by what they outline; left and right as seen in the picture.
+CONTOURS = {
+    "left_upper_lashes": (18, 19, 20, 21, 22),
+    "right_upper_lashes": (23, 24, 25, 26, 27),
+    "left_lower_lashes": (18, 28, 29, 30, 22),
+    "right_lower_lashes": (23, 31, 32, 33, 27),
+    "left_crease": (34, 35, 36, 37, 38),
+    "right_crease": (39, 40, 41, 42, 43),
+    "left_brow_top": (71, 72, 73, 74, 75, 76),
+    "right_brow_top": (77, 78, 79, 80, 81, 82),
+    "left_brow_bottom": (71, 83, 84, 76),
+    "right_brow_bottom": (77, 85, 86, 82),
+    "left_nostril": (61, 62, 63, 64, 65, 179, 180, 55),
+    "right_nostril": (66, 67, 68, 69, 70, 182, 181, 55),
+    "upper_lip_top": (87, 88, 89, 90, 91, 92, 93),
+    "upper_lip_bottom": (87, 94, 95, 96, 97, 98, 93),
+    "lower_lip_top": (87, 99, 100, 101, 102, 103, 93),
+    "lower_lip_bottom": (87, 104, 105, 106, 107, 108, 93),
+    "jaw": (111, 125, 126, 127, 128, 129, 130, 131, 132, 133, 114),
+}
+
+
+class Located(NamedTuple):
+    """Landmarks (189, 2) float32 in pixels of the photo, and how sure it is that this is a face, 0..1."""
+
+    points: np.ndarray
+    sureness: float
+
+
+class LandmarkNetwork(nn.Module):
+    """Crops (B, 3, 128, 128) in -1..1 to points (B, 189, 2) in units of the crop, and face logits (B,).
+
+    The answer is a face of a shape basis (mean and principal components of the training faces), turned,
+    scaled and shifted by a similarity: the last layer gives the coefficients and the four numbers of it.
+    """
+
+    def __init__(self, components: int = 60, width: int = 24):
+        super().__init__()
+        widths = (width, 2 * width, 4 * width, 5 * width)
+        self.stem = nn.Sequential(_convolution(3, 16, 2, 5), _convolution(16, widths[0], 2))
+        stages = []
+        for inner, outer in zip(widths[:1] + widths[:-1], widths, strict=True):
+            stages += [_convolution(inner, outer, 2)] if inner != outer else []
+            stages += [_Residual(outer), _Residual(outer)]
+        self.stages = nn.Sequential(*stages)
+        self.squeeze = _convolution(widths[-1], 64, 1, 1)
+        self.hidden = nn.Linear(64 * 4 * 4, 192)
+        self.coefficients = nn.Linear(192, components + 4)
+        self.is_face = nn.Linear(192, 1)
+        self.register_buffer("mean", torch.zeros(POINTS, 2))  # in units of the crop, about its eye centre
+        self.register_buffer("basis", torch.zeros(components, POINTS, 2))
+        self.register_buffer("mirror", torch.arange(POINTS))  # which point becomes which in a mirrored face
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.squeeze(self.stages(self.stem(crops))).flatten(1)  # (B, 64 * 4 * 4)
+        hidden = torch.relu(self.hidden(hidden))
+        shape, pose = self.coefficients(hidden).split([len(self.basis), 4], dim=1)
+        faces = self.mean + torch.einsum("bk,kpc->bpc", shape, self.basis)
+        turn_x, turn_y = 1 + pose[:, 0, None], pose[:, 1, None]
+        x, y = faces.unbind(-1)
+        centre = torch.tensor(INPUT_EYES.mean(0), dtype=faces.dtype, device=faces.device)
+        moved = torch.stack([turn_x * x - turn_y * y, turn_y * x + turn_x * y], -1)
+        return moved + centre + pose[:, None, 2:], self.is_face(hidden)[:, 0]
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = _convolution(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.second(self.first(x)))
+
+
+def _convolution(inner: int, outer: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    convolution = nn.Conv2d(inner, outer, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outer), nn.ReLU())
+
+
+class Landmarks:
+    """The trained network; `Landmarks.load()` reads the weights once and hands out the same one again."""
+
+    def __init__(self, network: LandmarkNetwork):
+        self._network = network.eval()
+        self._mirror = network.mirror.numpy()
+
+    @classmethod
+    def load(cls, path: str | Path = WEIGHTS) -> Landmarks:
+        """Read the weights. Raises DragFaceError when the file is missing, damaged or of another network."""
+        return _load(Path(path))
+
+    def look(self, rgb: np.ndarray, face: Face, turn: float = 0.0) -> Located:
+        """Landmarks, in pixels of the whole photo, of the face proposed in (H, W, 3) uint8 RGB, and sureness.
+
+        turn: by how many degrees the face is thought to be turned clockwise.
+        """
+        matrix = box_matrix(face, turn)
+        for _ in range(LOOKS):
+            crop = crop_face(rgb, matrix, INPUT_SIZE)
+            points, sureness = self._predict(crop)
+            points = apply(cv2.invertAffineTransform(matrix), points)
+            matrix = similarity_between(points[0], points[1], INPUT_EYES * INPUT_SIZE - 0.5)
+        return Located(points.astype(np.float32), sureness)
+
+    def _predict(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
+        # Both the crop and its mirror image: the mean is more accurate, and favours neither side.
+        pair = np.stack([crop, crop[:, ::-1]])
+        with torch.inference_mode():
+            points, logits = self._network(to_input(torch.from_numpy(pair)))
+        points = points.double().numpy() * INPUT_SIZE - 0.5
+        mirrored = points[1][self._mirror]
+        mirrored[:, 0] = INPUT_SIZE - 1 - mirrored[:, 0]
+        return (points[0] + mirrored) / 2, float(torch.sigmoid(logits.mean()))
+
+
+def to_input(crops: Tensor) -> Tensor:
+    """Crops (B, 128, 128, 3) uint8 to (B, 3, 128, 128) float32 in -1..1, as the network expects them."""
+    return crops.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def box_matrix(face: Face, turn: float = 0.0) -> np.ndarray:
+    """(2, 3) matrix from the photo to the first crop: the box's centre, 1.3 times its size."""
+    side = 1.3 * float(np.sqrt(face.width * face.height))
+    centre = np.array([face.x + face.width / 2, face.y + face.height / 2])
+    across = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))]) * side / 2
+    target = np.array([[0.0, 0.5], [1.0, 0.5]]) * INPUT_SIZE - 0.5
+    return similarity_between(centre - across, centre + across, target)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path) -> Landmarks:
+    try:
+        with safe_open(str(path), "pt") as file:
+            settings = json.loads(file.metadata()["network"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        network = LandmarkNetwork(**settings)
+        network.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        )
+    except FileNotFoundError as error:
+        raise DragFaceError(f"{path} is missing: install the project again.") from error
+    except Exception as error:  # safetensors, json and torch each have their own errors for a damaged file
+        raise DragFaceError(f"{path} is damaged or of another network: install the project again.") from error
+    return Landmarks(network)

@@ -1,0 +1,146 @@
+"""The eyes land in the same place, whoever found the face, however it lies in the photo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.cbook import get_sample_data
+from skimage import data
+
+from dragface_lib import network
+from dragface_lib.crop import align, detect
+from dragface_lib.crop.detect import Face, open_detector
+from dragface_lib.crop.finding import FoundFace, _share_an_eye, find_faces, interocular
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import open_photo
+
+PORTRAITS = {
+    "astronaut": np.ascontiguousarray(data.astronaut()),
+    "grace_hopper": open_photo(get_sample_data("grace_hopper.jpg", asfileobj=False)),
+}
+EYES = {"astronaut": [(201.5, 101.2), (246.2, 103.7)], "grace_hopper": [(221.5, 189.5), (306.5, 186.5)]}  # by hand
+
+
+@pytest.fixture(scope="module")
+def haar():
+    return open_detector("haar")
+
+
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_the_pupils_are_found_where_they_are(name, haar):
+    points = find_faces(PORTRAITS[name], haar)[0].points
+    apart = interocular(np.array(EYES[name]))
+    np.testing.assert_allclose(points[:2], EYES[name], atol=0.08 * apart)
+
+
+@pytest.mark.parametrize("degrees", [0, 15, -15])
+def test_eyes_are_level_and_in_place_on_the_crop(degrees, haar):
+    photo = PORTRAITS["astronaut"]
+    turn = cv2.getRotationMatrix2D((227, 106), degrees, 1.0)
+    photo = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    points = find_faces(photo, haar)[0].points
+    matrix = align.similarity(points, 256)
+    np.testing.assert_allclose((align.apply(matrix, points[:2]) + 0.5) / 256, [[0.375, 0.46], [0.625, 0.46]], atol=1e-6)
+    face = align.crop_face(photo, matrix, 256)
+    again = find_faces(face, haar)[0].points  # an independent look at the crop itself
+    np.testing.assert_allclose((again[:2] + 0.5) / 256, [[0.375, 0.46], [0.625, 0.46]], atol=0.02)
+
+
+def test_any_reasonable_box_leads_to_the_same_eyes(haar):
+    from dragface_lib.crop.landmarks import Landmarks
+
+    box = haar.find(PORTRAITS["astronaut"])[0]
+    here = Landmarks.load().look(PORTRAITS["astronaut"], box).points
+    for dx, dy, scale in ((0.1, 0, 1), (-0.1, 0.05, 1), (0, -0.1, 1.1), (0, 0.1, 0.9)):
+        x, y = box.x + dx * box.width, box.y + dy * box.height
+        other = Face(x, y, box.width * scale, box.height * scale, 1.0)
+        points = Landmarks.load().look(PORTRAITS["astronaut"], other).points
+        assert np.linalg.norm(points[:2] - here[:2], axis=1).max() < 0.03 * interocular(here)
+
+
+def test_both_detectors_align_alike(haar, photos_folder):
+    """Within 3 % of the interocular distance; where YuNet's file is not at hand, against a box like YuNet's."""
+    models = os.environ.get("DRAGFACE_MODELS")
+    photos = [*PORTRAITS.values(), *map(open_photo, sorted(photos_folder.glob("portraits/male/?.jpg")))]
+    for photo in photos:
+        by_haar = find_faces(photo, haar)[0]
+        if models:
+            by_yunet = find_faces(photo, open_detector("yunet", Path(models)))[0]
+        else:
+            x, y, width, height, _ = by_haar.box
+            by_yunet = find_faces(photo, _Fixed(Face(x + 0.12 * width, y, 0.76 * width, 1.05 * height, 1.0)))[0]
+        apart = np.linalg.norm(by_haar.points[:2] - by_yunet.points[:2], axis=1).max()
+        assert apart < 0.03 * interocular(by_yunet.points)
+
+
+class _Fixed:
+    name = "fixed"
+
+    def __init__(self, *boxes: Face):
+        self.boxes = list(boxes)
+
+    def find(self, rgb):
+        return self.boxes
+
+
+def test_a_box_without_a_face_is_left_out_and_a_face_proposed_twice_counts_once(haar):
+    photo = PORTRAITS["astronaut"]
+    box = haar.find(photo)[0]
+    nothing = Face(20.0, 20.0, 120.0, 120.0, 1.0)  # the flag
+    found = find_faces(photo, _Fixed(box, box._replace(x=box.x + 5), nothing))
+    assert len(found) == 1
+
+
+def test_two_faces_that_share_an_eye_are_one():
+    points = np.zeros((189, 2), np.float32)
+    points[0], points[1] = (100, 100), (200, 100)
+    half = points - (100, 0)
+    apart = points + (300, 0)
+    one, other, third = (FoundFace(Face(0, 0, 1, 1, 1), p, 1.0) for p in (points, half, apart))
+    assert _share_an_eye(one, other)
+    assert not _share_an_eye(one, third)
+
+
+def test_the_largest_face_comes_first(haar):
+    large = PORTRAITS["grace_hopper"]
+    small = cv2.resize(large, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    photo = np.full((600, 800, 3), 128, np.uint8)
+    photo[: small.shape[0], :256] = small
+    photo[:, 280:792] = large[:, :512]
+    found = find_faces(photo, haar)
+    assert len(found) == 2
+    assert interocular(found[0].points) > 1.6 * interocular(found[1].points)
+
+
+def test_a_crop_beyond_the_border_reflects_the_photo():
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    shift = np.array([[1.0, 0, 32], [0, 1.0, 0]])  # the crop begins 32 pixels to the left of the photo
+    crop = align.crop_face(photo, shift, 64)
+    np.testing.assert_array_equal(crop[:, 32:], photo[:, :32])
+    np.testing.assert_array_equal(crop[:, :32], photo[:, 31::-1])
+
+
+def test_shrinking_a_large_photo_averages_instead_of_skipping_pixels():
+    checks = (np.indices((1024, 1024)).sum(0) % 2 * 255).astype(np.uint8)
+    crop = align.crop_face(np.dstack([checks] * 3), np.array([[0.25, 0, 0], [0, 0.25, 0]]), 256)
+    assert np.abs(crop[8:-8, 8:-8].astype(float) - 127.5).max() < 3
+
+
+def test_without_haar_and_without_yunet_a_sentence_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("DRAGFACE_MODELS", str(tmp_path))
+    monkeypatch.setenv("DRAGFACE_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.setattr(network, "BACKOFF", 0.01)  # nobody answers there, however long one waits
+    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
+    detect._open.cache_clear()
+    with pytest.raises(DragFaceError, match="DRAGFACE_MODELS"):
+        open_detector("auto", tmp_path / "models")
+    detect._open.cache_clear()
+
+
+def test_a_detector_that_is_not_known_is_refused():
+    with pytest.raises(DragFaceError, match="auto, yunet or haar"):
+        open_detector("dlib")

@@ -1,0 +1,183 @@
+"""Every photo gets a row that says what became of it; running again loses nothing and repeats nothing."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import open_photo, save_photo
+
+
+@pytest.fixture
+def photos(tmp_path, portraits):
+    folder = tmp_path / "photos"
+    (folder / "space").mkdir(parents=True)
+    shutil.copy(portraits["astronaut"], folder / "space" / "astronaut.jpg")
+    shutil.copy(portraits["grace_hopper"], folder / "hopper.jpg")
+    return folder
+
+
+@pytest.fixture
+def faces(tmp_path):
+    return tmp_path / "faces"
+
+
+def crop(photos, faces, **options):
+    rows = crop_photos(photos, faces, detector="haar", progress=False, **options)
+    return {row.photo: row for row in rows}
+
+
+def manifest(tmp_path, **rows):
+    lines = ["id,domain,file,image_url,page_url,licence,licence_url,author,title,width,height,bytes,sha256,split,"]
+    lines[0] += "split_group,status"
+    for name, (file, split, status) in rows.items():
+        where = "https://example.org/" + name
+        lines.append(
+            f"{name},selfie,{file},{where},{where},CC0 1.0,{where},me,{name},1,1,1,{'0' * 64},{split},{name},{status}"
+        )
+    path = tmp_path / "manifest.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_each_photo_gets_a_row_with_a_status_and_a_reason(photos, faces):
+    (photos / "text.jpg").write_text("not a picture")
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "cut.jpg").write_bytes((photos / "hopper.jpg").read_bytes()[:3000])
+    save_photo(photos / "grey.png", np.full((300, 300, 3), 90, np.uint8))
+    small = cv2.resize(open_photo(photos / "hopper.jpg"), None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA)
+    save_photo(photos / "small.jpg", small)
+    rows = crop(photos, faces)
+    assert {name: row.status for name, row in rows.items()} == {
+        "cut.jpg": "unreadable",
+        "empty.jpg": "unreadable",
+        "grey.png": "no_face",
+        "hopper.jpg": "kept",
+        "small.jpg": "rejected",
+        "space/astronaut.jpg": "kept",
+        "text.jpg": "unreadable",
+    }
+    assert all(row.reason for row in rows.values() if row.status != "kept")
+    assert "too small" in rows["small.jpg"].reason
+    for row in rows.values():
+        assert (Image.open(faces / row.face).size == (256, 256)) if row.face else row.status != "kept"
+    assert sorted(read_crops(faces), key=lambda row: row.photo) == sorted(rows.values(), key=lambda row: row.photo)
+    sheet = kept_and_rejected(faces, {"selfie": photos}, list(rows.values()))
+    assert sheet.shape[1] == 7 * 128
+
+
+def test_a_blurred_face_is_rejected(photos, faces):
+    photo = open_photo(photos / "hopper.jpg")
+    save_photo(photos / "blurred.jpg", cv2.GaussianBlur(photo, (0, 0), 6))
+    assert "blurred" in crop(photos, faces)["blurred.jpg"].reason
+
+
+def test_all_faces_of_a_photo_are_kept_in_files_of_their_own(tmp_path, photos, faces):
+    hopper = open_photo(photos / "hopper.jpg")
+    save_photo(tmp_path / "two" / "two.jpg", np.hstack([hopper, hopper[:, ::-1]]))
+    rows = crop_photos(tmp_path / "two", faces, detector="haar", progress=False)
+    assert [row.status for row in rows] == ["kept", "kept"]
+    assert len({row.face for row in rows}) == 2
+
+
+def test_the_manifest_decides_the_split_and_a_withdrawn_row_takes_the_face_away(tmp_path, photos, faces):
+    rows = crop(
+        photos, faces, manifest=manifest(tmp_path, a=("space/astronaut.jpg", "test", ""), h=("hopper.jpg", "train", ""))
+    )
+    assert (rows["space/astronaut.jpg"].split, rows["hopper.jpg"].split) == ("test", "train")
+    face = faces / rows["space/astronaut.jpg"].face
+    assert face.parent == faces / "selfie" / "test"
+    rows = crop(
+        photos,
+        faces,
+        manifest=manifest(tmp_path, a=("space/astronaut.jpg", "test", "withdrawn"), h=("hopper.jpg", "test", "")),
+    )
+    assert "space/astronaut.jpg" not in rows
+    assert not face.exists()
+    assert [path.name for path in faces.glob("*/*/*.jpg")] == ["hopper.jpg"]
+    assert rows["hopper.jpg"].face.startswith("selfie/test/")  # the split changed, and the face moved with it
+
+
+def test_photos_of_one_group_never_land_on_both_sides(tmp_path, photos, faces):
+    for n in range(2):
+        shutil.copy(photos / "hopper.jpg", photos / f"someone_{n}.jpg")
+    rows = crop(photos, faces)
+    assert rows["someone_0.jpg"].split == rows["someone_1.jpg"].split
+    assert rows["someone_0.jpg"].split_group == rows["someone_1.jpg"].split_group
+
+
+def test_running_again_does_nothing_but_mend_what_is_missing(photos, faces):
+    rows = crop(photos, faces)
+    kept = faces / rows["hopper.jpg"].face
+    lost = faces / rows["space/astronaut.jpg"].face
+    lost.unlink()
+    before = kept.stat().st_mtime_ns
+    assert crop(photos, faces) == rows
+    assert kept.stat().st_mtime_ns == before
+    assert lost.exists()
+
+
+def test_the_other_domain_keeps_its_rows(photos, faces):
+    crop(photos, faces)
+    crop_photos(photos, faces, "drag", detector="haar", progress=False)
+    assert [row.domain for row in read_crops(faces)].count("selfie") == 2
+    assert [row.domain for row in read_crops(faces)].count("drag") == 2
+
+
+@pytest.mark.parametrize("names", [("a/b.jpg", "a__b.jpg"), ("x.jpg", "x.png"), ("p q.jpg", "p_q.jpg")])
+def test_photos_with_confusable_names_get_faces_of_their_own(tmp_path, photos, faces, names):
+    hopper = open_photo(photos / "hopper.jpg")
+    for name in names:
+        save_photo(tmp_path / "more" / name, hopper)
+    rows = crop(tmp_path / "more", faces)
+    assert len({row.face.split("/")[-1] for row in rows.values()}) == 2
+
+
+def test_a_folder_without_pictures_is_one_sentence(tmp_path, faces):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DragFaceError, match="holds no pictures"):
+        crop_photos(tmp_path / "none", faces)
+    with pytest.raises(DragFaceError, match="not a folder"):
+        crop_photos(tmp_path / "nowhere", faces)
+
+
+def test_pack_and_unpack_give_back_the_same_faces(tmp_path, photos, faces):
+    crop(photos, faces)
+    archive = pack(faces, tmp_path / "faces.zip")
+    first = archive.read_bytes()
+    copy = tmp_path / "copy"
+    unpack(archive, copy)
+    stray = copy / "selfie" / "train" / "stray.jpg"
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_bytes(b"of an older archive")
+    unpack(archive, copy)
+    files = sorted(path.relative_to(faces) for path in faces.rglob("*") if path.is_file())
+    assert sorted(path.relative_to(copy) for path in copy.rglob("*") if path.is_file()) == files
+    assert all((copy / file).read_bytes() == (faces / file).read_bytes() for file in files)
+    assert pack(copy, tmp_path / "again.zip").read_bytes() == first
+
+
+def test_a_damaged_archive_and_one_that_escapes_are_refused(tmp_path, photos, faces):
+    crop(photos, faces)
+    archive = pack(faces, tmp_path / "faces.zip")
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 3] ^= 255
+    (tmp_path / "bad.zip").write_bytes(content)
+    (tmp_path / "cut.zip").write_bytes(content[: len(content) // 2])
+    for name in ("bad.zip", "cut.zip"):
+        with pytest.raises(DragFaceError, match="damaged"):
+            unpack(tmp_path / name, tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
+        file.writestr("../outside.jpg", b"x")
+    with pytest.raises(DragFaceError, match="outside"):
+        unpack(tmp_path / "evil.zip", tmp_path / "out")
+    assert not (tmp_path / "outside.jpg").exists()
+    with pytest.raises(DragFaceError, match="no faces"):
+        pack(tmp_path / "empty", tmp_path / "empty.zip")

@@ -1,0 +1,214 @@
+"""Folders and manifests as people have them: parts of a folder, both domains, odd names, faces among the photos."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
+from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.dataset import TEST_SHARE, fault
+from dragface_lib.crop.detect import Face
+from dragface_lib.crop.finding import find_faces
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import open_photo, save_photo
+
+
+@pytest.fixture
+def photos(tmp_path, portraits):
+    folder = tmp_path / "photos"
+    (folder / "portraits" / "female").mkdir(parents=True)
+    shutil.copy(portraits["astronaut"], folder / "portraits" / "female" / "0.jpg")
+    return folder
+
+
+@pytest.fixture
+def faces(tmp_path):
+    return tmp_path / "faces"
+
+
+def crop(photos, faces, domain="selfie", **options):
+    return crop_photos(photos, faces, domain, detector="haar", progress=False, **options)
+
+
+def manifest(tmp_path, *rows):
+    """A manifest of (domain, file, split, status) rows."""
+    lines = ["id,domain,file,image_url,licence,split,split_group,status"]
+    for number, (domain, file, split, status) in enumerate(rows):
+        lines.append(f"{number},{domain},{file},https://example.org/{number},CC0,{split},group{number},{status}")
+    path = tmp_path / "manifest.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def all_for_testing():
+    """A name whose hash says that it is for testing."""
+    names = (f"photo {number}x" for number in range(1000))
+    return next(n for n in names if hashlib.sha256(n.encode()).digest()[0] / 256 < TEST_SHARE - 0.01)
+
+
+@pytest.mark.parametrize("part", ["", "portraits", "portraits/female"])
+def test_a_part_of_the_folder_gets_the_splits_of_the_whole(tmp_path, photos, faces, part):
+    listed = manifest(
+        tmp_path, ("selfie", "portraits/female/0.jpg", "test", ""), ("selfie", "portraits/male/0.jpg", "train", "")
+    )
+    (row,) = crop(photos / part, faces, manifest=listed)
+    assert (row.split, row.split_group) == ("test", "group0")
+
+
+def test_a_withdrawn_photo_is_left_out_of_a_part_of_the_folder_too(tmp_path, photos, faces):
+    crop(photos / "portraits" / "female", faces)
+    listed = manifest(
+        tmp_path,
+        ("selfie", "portraits/female/0.jpg", "", "withdrawn"),
+        ("selfie", "portraits/male/0.jpg", "train", ""),
+    )
+    assert crop(photos / "portraits" / "female", faces, manifest=listed) == []
+    assert list(faces.rglob("*.jpg")) == []
+
+
+def test_each_domain_goes_by_its_own_rows(tmp_path, photos, faces):
+    file = "portraits/female/0.jpg"
+    listed = manifest(tmp_path, ("selfie", file, "test", ""), ("drag", file, "train", "withdrawn"))
+    assert [row.split for row in crop(photos, faces, manifest=listed)] == ["test"]
+    assert crop(photos, faces, "drag", manifest=listed) == []
+    listed = manifest(tmp_path, ("selfie", file, "", "withdrawn"), ("drag", file, "train", ""))
+    assert crop(photos, faces, manifest=listed) == []
+
+
+def test_the_row_of_exactly_this_path_wins(tmp_path, photos, faces, portraits):
+    shutil.copy(portraits["grace_hopper"], photos / "hopper.jpg")
+    listed = manifest(tmp_path, ("selfie", "photos/hopper.jpg", "train", ""), ("selfie", "hopper.jpg", "test", ""))
+    assert {row.photo: row.split for row in crop(photos, faces, manifest=listed)}["hopper.jpg"] == "test"
+
+
+def test_there_is_always_a_face_to_train_on(tmp_path, photos, faces, portraits):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    name = all_for_testing()
+    for number in range(2):
+        shutil.copy(portraits["astronaut"], folder / f"{name}_{number}.jpg")
+    rows = crop(folder, faces)
+    assert [row.split for row in rows] == ["train", "train"]  # one group
+    before = {path: path.stat().st_mtime_ns for path in faces.rglob("*.jpg")}
+    assert len(before) == 2
+    assert crop(folder, faces) == rows
+    assert {path: path.stat().st_mtime_ns for path in faces.rglob("*.jpg")} == before
+    shutil.copytree(photos, folder / "more")
+    rows = {row.photo: row.split for row in crop(folder, faces)}
+    assert rows[f"{name}_0.jpg"] == "train"  # what was trained on never becomes a test
+
+
+def test_a_manifest_that_wants_test_faces_only_is_obeyed(tmp_path, photos, faces):
+    listed = manifest(tmp_path, ("selfie", "portraits/female/0.jpg", "test", ""))
+    assert [row.split for row in crop(photos, faces, manifest=listed)] == ["test"]
+
+
+def test_faces_written_among_the_photos_are_not_cropped_again(photos):
+    for _ in range(2):
+        assert len(crop(photos, photos / "faces")) == 1
+    face = next((photos / "faces").rglob("*.jpg"))
+    content = face.read_bytes()
+    with pytest.raises(DragFaceError, match="where the faces are written"):
+        crop(face.parent, photos / "faces")
+    assert face.read_bytes() == content
+
+
+def test_names_that_are_not_utf8_are_names(photos, faces):
+    os.rename(photos / "portraits" / "female" / "0.jpg", os.fsencode(photos) + b"/\xff\xfe.jpg")
+    (photos / os.fsdecode(b"\xfa.jpg")).write_text("no picture")
+    rows = crop(photos, faces)
+    assert sorted(row.status for row in rows) == ["kept", "unreadable"]
+    assert sorted(read_crops(faces), key=str) == sorted(rows, key=str)
+    assert crop(photos, faces) == rows
+    assert kept_and_rejected(faces, {"selfie": photos}, rows).shape[1] == 2 * 128
+
+
+def test_noise_holds_no_face(tmp_path, faces):
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    save_photo(tmp_path / "noise" / "noise.png", noise)
+    (row,) = crop(tmp_path / "noise", faces)
+    assert (row.status, row.face) == ("no_face", "")
+
+
+def test_half_a_face_is_rejected_and_a_whole_one_at_the_border_kept(tmp_path, portraits, faces):
+    photo = open_photo(portraits["astronaut"])  # eyes at (201, 101) and (246, 104), chin at 190
+    save_photo(tmp_path / "p" / "half.png", photo[:, :240][:, 60:])
+    save_photo(tmp_path / "p" / "mouth.png", photo[:140])
+    save_photo(tmp_path / "p" / "whole.png", photo[:205, 130:310])
+
+    class Box:
+        """Half a face is more than the Haar cascade finds."""
+
+        def __init__(self, x, y):
+            self.box = Face(x, y, 100.0, 105.0, 1.0)
+
+        def find(self, rgb):
+            return [self.box]
+
+    reasons = {}
+    for name, x in (("half", 118), ("mouth", 178), ("whole", 48)):
+        part = open_photo(tmp_path / "p" / f"{name}.png")
+        for found in find_faces(part, Box(float(x), 65.0)):
+            reasons[name] = fault(part, found, crop_face(part, similarity(found.points)))
+    assert "outside the photo" in reasons["half"]
+    assert reasons["mouth"].startswith("cut off: ")
+    assert reasons["whole"] == ""
+
+
+def test_a_face_deleted_by_hand_is_left_out_of_the_sheet(photos, faces):
+    (photos / "text.jpg").write_text("no picture")
+    rows = crop(photos, faces)
+    next(faces.rglob("*.jpg")).unlink()
+    assert kept_and_rejected(faces, {"selfie": photos}, rows).shape[1] == 128  # the unreadable one alone
+
+
+def test_a_crops_file_of_something_else_is_not_overwritten(photos, faces):
+    crop(photos, faces)
+    good = (faces / "crops.csv").read_bytes()
+    for content in (b"\xff\xff\x00", b"name,size\na,1\n"):
+        (faces / "crops.csv").write_bytes(content)
+        with pytest.raises(DragFaceError, match="move it away"):
+            crop(photos, faces)
+        assert (faces / "crops.csv").read_bytes() == content
+    (faces / "crops.csv").write_bytes(b"\xef\xbb\xbf" + good)  # as a spreadsheet saves it
+    assert len(read_crops(faces)) == 1
+
+
+def test_archives_of_other_kinds_are_refused_in_a_sentence(tmp_path, photos, faces):
+    crop(photos, faces)
+    archive = bytearray(pack(faces, tmp_path / "faces.zip").read_bytes())
+    directory = archive.index(b"PK\1\2")
+    for field, value in ((8, 1), (10, 77)):  # encrypted, an unknown compression
+        odd = bytearray(archive)
+        struct.pack_into("<H", odd, directory + field, value)
+        struct.pack_into("<H", odd, field - 2, value)
+        (tmp_path / "odd.zip").write_bytes(odd)
+        with pytest.raises(DragFaceError, match=r"odd\.zip"):
+            unpack(tmp_path / "odd.zip", tmp_path / "out")
+    for name in ("..\\a.jpg", "C:/a.jpg", "/a.jpg", "a/../../b.jpg"):
+        with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
+            file.writestr(zipfile.ZipInfo(name), b"x")
+        with pytest.raises(DragFaceError, match="outside"):
+            unpack(tmp_path / "evil.zip", tmp_path / "out")
+
+
+def test_unpacking_again_writes_nothing(tmp_path, photos, faces):
+    crop(photos, faces)
+    archive = pack(faces, tmp_path / "faces.zip")
+    out = tmp_path / "out"
+    unpack(archive, out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    unpack(archive, out)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+    face = next(out.rglob("*.jpg"))
+    content = face.read_bytes()
+    face.write_bytes(bytes(len(content)))  # the same size, other bytes
+    unpack(archive, out)
+    assert face.read_bytes() == content
