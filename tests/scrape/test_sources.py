@@ -1,0 +1,119 @@
+"""Sources: a manifest, a folder and a Drive link answer the same question in the same way."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dragface_lib.errors import DragFaceError
+from dragface_lib.scrape import Drive, Folder, Manifest, take_own_photos
+
+LINK = "https://drive.google.com/drive/folders/1AbC_d-9?usp=sharing"
+
+
+@pytest.fixture
+def gdown(monkeypatch, portraits):
+    """A stand-in for gdown: puts the two portraits and a text where Drive's files go, and notes what was asked."""
+    asked = []
+
+    def download_folder(id, output, **_):
+        asked.append(("folder", id))
+        for path in portraits.values():
+            (Path(output) / path.name).write_bytes(path.read_bytes())
+        (Path(output) / "notes.txt").write_text("not a picture")
+
+    def download(id, output, **_):
+        asked.append(("file", id))
+        (Path(output) / "one.jpg").write_bytes(portraits["astronaut"].read_bytes())
+
+    stand_in = SimpleNamespace(download_folder=download_folder, download=download, asked=asked)
+    monkeypatch.setitem(sys.modules, "gdown", stand_in)
+    return stand_in
+
+
+def test_the_manifest_is_searched_by_words_of_title_and_author(mirror):
+    everything = Manifest().search()
+    assert everything == mirror.rows
+    word = everything[-1].title.split()[-1]
+    found = Manifest().search(word.upper())
+    assert everything[-1] in found
+    assert all(word in f"{row.title} {row.author} {row.file}" for row in found)
+    assert Manifest().search("no such words") == []
+    assert Manifest(domain="drag").search() == []
+
+
+def test_a_limit_gives_the_first_rows(mirror):
+    assert Manifest().search(limit=1) == mirror.rows[:1]
+    assert Manifest().search(limit=0) == []
+
+
+def test_a_folder_gives_its_pictures_with_names_that_stay(portraits):
+    folder = portraits["astronaut"].parent
+    rows = Folder(folder).search()
+    assert [row.file for row in rows] == ["astronaut.jpg", "grace_hopper.jpg"]
+    assert all(row.source == folder / row.file and row.licence == "own photo" for row in rows)
+    assert rows == Folder(folder).search()
+    assert len({row.id for row in rows}) == 2
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path):
+    with pytest.raises(DragFaceError, match="is not a folder"):
+        Folder(tmp_path / "nowhere").search()
+
+
+def test_a_drive_folder_is_fetched_once_and_only_its_pictures_count(gdown):
+    drive = Drive(LINK)
+    assert [row.file for row in drive.search()] == ["astronaut.jpg", "grace_hopper.jpg"]
+    assert [row.file for row in drive.search("grace")] == ["grace_hopper.jpg"]
+    assert gdown.asked == [("folder", "1AbC_d-9")]
+
+
+@pytest.mark.parametrize(
+    "link", ["https://drive.google.com/file/d/1AbC_d-9/view?usp=sharing", "https://drive.google.com/open?id=1AbC_d-9"]
+)
+def test_a_link_to_one_file_of_drive_works_too(link, gdown):
+    assert [row.file for row in Drive(link).search()] == ["one.jpg"]
+    assert gdown.asked == [("file", "1AbC_d-9")]
+
+
+def test_photos_behind_a_drive_link_end_up_in_the_folder_and_nowhere_else(gdown, portraits, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    results = take_own_photos(LINK, tmp_path / "own", progress=False)
+    assert [result.status for result in results] == ["stored", "stored"]
+    assert (tmp_path / "own" / "astronaut.jpg").read_bytes() == portraits["astronaut"].read_bytes()
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize(
+    "link", ["https://example.org/folders/1", "http://drive.google.com/drive/folders/1", "https://drive.google.com/"]
+)
+def test_what_is_no_drive_link_is_refused_without_asking_anyone(link, gdown):
+    with pytest.raises(DragFaceError, match="is not the link of a Drive folder"):
+        Drive(link).search()
+    assert gdown.asked == []
+
+
+def test_a_link_that_is_not_shared_is_one_sentence(gdown):
+    def refuse(**_):
+        raise RuntimeError("Cannot retrieve the public link of the file.\nYou may need to change the permission")
+
+    gdown.download_folder = refuse
+    with pytest.raises(DragFaceError, match=r"cannot be fetched \(Cannot retrieve the public link") as caught:
+        Drive(LINK).search()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_drive_folder_without_pictures_is_one_sentence(gdown):
+    gdown.download_folder = lambda **_: None
+    with pytest.raises(DragFaceError, match="has no pictures"):
+        Drive(LINK).search()
+
+
+def test_without_gdown_the_sentence_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gdown", None)
+    with pytest.raises(DragFaceError, match="pip install gdown"):
+        Drive(LINK).search()
