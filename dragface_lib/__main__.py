@@ -1,0 +1,275 @@
+"""The command line: `python -m dragface_lib COMMAND --help`.
+
+Every command is a few lines over a room of the library. What a user can mend ends with one line on stderr
+and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .errors import DragFaceError
+
+STRENGTHS = (0.0, 1.5)
+
+
+def _transform(options: argparse.Namespace) -> None:
+    from .images import save_photo
+    from .model import load_generator
+    from .showcase.transforming import crop_only, transform
+
+    outputs = _outputs(options.photos, options.output)
+    generator = None if options.crop_only else load_generator(options.weights) if options.weights else None
+    failures = []
+    for photo, output in zip(options.photos, outputs, strict=True):
+        try:
+            if options.crop_only:
+                faces = crop_only(photo)
+                for number, face in enumerate(faces):
+                    save_photo(output.with_stem(f"{output.stem}_{number + 1}") if number else output, face)
+            else:
+                save_photo(output, transform(photo, generator, strength=options.strength))
+            print(output, file=sys.stderr)
+        except DragFaceError as error:
+            failures.append(str(error))
+    if failures:
+        raise DragFaceError(" ".join(failures))
+
+
+def _outputs(photos: Sequence[str], output: str) -> list[Path]:
+    """Where each photo's result goes: OUT itself for one photo, a file of the photo's name in it for several."""
+    path = Path(output)
+    suffixes = (".jpg", ".jpeg", ".png", ".webp")
+    if len(photos) == 1 and not path.is_dir():
+        if path.suffix.lower() not in suffixes:
+            raise DragFaceError(f"{output} has no picture suffix: end it in .jpg, .png or .webp.")
+        return [path]
+    if path.is_file() or path.suffix.lower() in suffixes:
+        raise DragFaceError(f"{output} is a file, and several photos need a folder: name a folder.")
+    names: list[str] = []
+    for photo in photos:
+        stem, number = Path(photo).stem, 2
+        name = stem
+        while name in names:
+            name, number = f"{stem}_{number}", number + 1
+        names.append(name)
+    return [path / f"{name}.jpg" for name in names]
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .images import open_photo, save_photo
+    from .showcase.transforming import before_after, transform
+
+    if options.photo:
+        photo = open_photo(options.photo)
+    else:
+        from skimage import data
+
+        photo = data.astronaut()
+    save_photo(options.output, before_after(photo, transform(photo)))
+    print(f"Before and after: {Path(options.output).resolve()}")
+
+
+def _scrape(options: argparse.Namespace) -> None:
+    from .manifest import find_manifest, read_manifest
+    from .scrape import download
+    from .workspace import Workspace
+
+    rows = [row for row in read_manifest(options.manifest or find_manifest()) if options.domain in (None, row.domain)]
+    if options.query:
+        words = options.query.lower().split()
+        rows = [row for row in rows if all(word in f"{row.title} {row.author}".lower() for word in words)]
+    rows = rows[: options.limit]
+    if not rows:
+        raise DragFaceError(
+            f"{options.manifest or find_manifest()} has no row that fits: leave out --query or --domain."
+        )
+    photos = Path(options.output) if options.output else Workspace.open().photos
+    results = [
+        result
+        for domain in sorted({row.domain for row in rows})
+        for result in download([row for row in rows if row.domain == domain], photos / domain)
+    ]
+    _summarise(results, photos)
+
+
+def _crop(options: argparse.Namespace) -> None:
+    from .crop.dataset import crop_photos
+
+    rows = crop_photos(
+        options.photos, options.output, options.domain, manifest=options.manifest, detector=options.detector
+    )
+    _summarise(rows, Path(options.output))
+
+
+def _summarise(rows: Sequence, folder: Path) -> None:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f" ({folder})")
+
+
+def _landmarks(options: argparse.Namespace) -> None:
+    from .crop.landmark_training import train_landmarks
+
+    print(train_landmarks(options.photos, options.output, minutes=options.minutes, seed=options.seed))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .train import TrainConfig, train
+
+    run = Path(options.run) / "config.json"
+    settings = TrainConfig.load(options.run).as_dict() if run.exists() else {}  # a run keeps its settings
+    settings |= {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
+    if not train(TrainConfig(**settings)):
+        raise SystemExit(130)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from .train import TrainConfig
+    from .train.bench import bench
+
+    given = {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
+    steps = given.pop("steps", 10)
+    if steps < 1:
+        raise DragFaceError(f"steps is {steps}: use 1 or more.")
+    found = bench(TrainConfig(faces="", run="", **given), steps)
+    if options.json:
+        print(json.dumps(found))
+    else:
+        for name, value in found.items():
+            print(f"{name.replace('_', ' '):>18}  {value}")
+
+
+def _credits(options: argparse.Namespace) -> None:
+    from .manifest import find_manifest, read_manifest
+    from .scrape import credits
+
+    for line in credits(read_manifest(options.manifest or find_manifest())):
+        print(line)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what it did not understand in one line, without repeating every option."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"dragface: {' '.join(message.split())}: see {self.prog} --help.\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = _Parser(prog="dragface_lib", description="From licensed photos to a selfie in drag.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        sub.set_defaults(run_command=run)
+        return sub
+
+    sub = command("transform", _transform, "put the faces of photos into drag")
+    sub.add_argument("photos", nargs="+", metavar="PHOTO")
+    sub.add_argument("-o", "--output", required=True, metavar="OUT", help="a file for one photo, a folder for several")
+    sub.add_argument("--weights", metavar="FILE", help="generator to use (default: the starter that comes along)")
+    sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
+    sub.add_argument("--crop-only", action="store_true", help="write the aligned 256 px face instead")
+
+    sub = command("demo", _demo, "write a before/after picture of one photo")
+    sub.add_argument("photo", nargs="?", help="default: the public-domain astronaut portrait of scikit-image")
+    sub.add_argument("-o", "--output", default="out/before_after.jpg", metavar="OUT")
+
+    sub = command("scrape", _scrape, "download the licensed photos of a manifest")
+    sub.add_argument("--manifest", metavar="CSV", help="default: DRAGFACE_MANIFEST, else data_manifest.csv")
+    sub.add_argument("--query", metavar="TEXT", help="only rows whose title or author has these words")
+    sub.add_argument("--domain", choices=("selfie", "drag"))
+    sub.add_argument("--source", choices=("manifest",), default="manifest")
+    sub.add_argument("--limit", type=_positive, metavar="N")
+    sub.add_argument("-o", "--output", metavar="PHOTOS", help="default: the workspace's folder of photos")
+
+    sub = command("crop", _crop, "find, align and cut out the faces of photos")
+    sub.add_argument("photos", metavar="PHOTOS")
+    sub.add_argument("-o", "--output", required=True, metavar="FACES")
+    sub.add_argument("--domain", choices=("selfie", "drag"), default="selfie")
+    sub.add_argument("--manifest", metavar="CSV", help="whose split and split_group columns decide")
+    sub.add_argument("--detector", choices=("auto", "yunet", "haar"), default="auto")
+
+    sub = command("landmarks", _landmarks, "train the landmark network on photos with .tem files")
+    sub.add_argument("photos", metavar="PHOTOS")
+    sub.add_argument("-o", "--output", required=True, metavar="FILE")
+    sub.add_argument("--minutes", type=float, default=10.0)
+    sub.add_argument("--seed", type=int, default=0)
+
+    keep = argparse.SUPPRESS  # an option not given leaves the run's own setting, or the default, alone
+    sub = command("train", _train, "train, or go on with, a run")
+    sub.add_argument("--faces", required=True, metavar="DIR", help="folder or archive of aligned faces")
+    sub.add_argument("--run", required=True, metavar="DIR", help="an existing run goes on where it stopped")
+    sub.add_argument("--steps", type=int, default=keep, metavar="N", help="default 300000")
+    sub.add_argument("--save-every", type=int, default=keep, metavar="STEPS", help="default 1000")
+    sub.add_argument("--sample-every", type=int, default=keep, metavar="STEPS", help="default 500")
+    sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")
+    sub.add_argument("--licence", default=keep, metavar="TEXT", help="what the generator file says about its use")
+    _add_model_options(sub)
+
+    sub = command("bench", _bench, "time the training step on this machine")
+    sub.add_argument("--steps", type=int, default=keep, metavar="N", help="default 10")
+    sub.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_model_options(sub)
+
+    sub = command("credits", _credits, "print whose photos a manifest names, and under which licences")
+    sub.add_argument("--manifest", metavar="CSV", help="default: DRAGFACE_MANIFEST, else data_manifest.csv")
+    return top
+
+
+def _add_model_options(sub: argparse.ArgumentParser) -> None:
+    keep = argparse.SUPPRESS
+    sub.add_argument("--size", type=int, default=keep, metavar="N", help="pixels a side, default 256")
+    sub.add_argument("--channels", type=int, default=keep, metavar="N", help="width of the first layer, default 64")
+    kind = sub.add_mutually_exclusive_group()
+    kind.add_argument("--light", dest="light", action="store_true", default=keep, help="the default")
+    kind.add_argument("--full", dest="light", action="store_false", default=keep, help="needs 10 GiB and more")
+    sub.add_argument("--form", choices=("residual", "published"), default=keep, help="default residual")
+    sub.add_argument("--batch", type=int, default=keep, metavar="N", help="default 1")
+    sub.add_argument("--device", default=keep, help="auto, cuda, mps or cpu")
+    sub.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default=keep)
+    sub.add_argument("--seed", type=int, default=keep)
+
+
+def _strength(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not STRENGTHS[0] <= value <= STRENGTHS[1]:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1.5")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, or 2 with one line on stderr."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run_command(options)
+    except DragFaceError as error:
+        print(f"dragface: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dragface: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Bring a change made to a small face crop back into the whole photo, and nothing else of the crop.
+
+The generator sees a face of 64 to 512 pixels, the photo may have a hundred megapixels. What is put back is
+therefore the difference between the generator's output and its input: the photo keeps its own pores, lashes
+and grain, and where nothing changed, or outside the soft mask of the face, every pixel stays as it was.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..crop.align import apply
+from ..crop.landmarks import CONTOURS
+
+HAIRLINE = tuple(range(134, 145))  # landmarks from the left temple over the forehead to the right temple
+FOREHEAD = 0.9  # how far from the eyes to the hairline the mask reaches: the points there are the roughest
+BROWS = 1.1  # and how far beyond the brows at least: on a turned head they end close to the outline
+MASK_SIZE = 256  # pixels a side in which a mask is drawn
+# In parts of the crop's side. The mask falls from 1 this far inside the outline of the face …
+INSIDE, OUTSIDE = 0.045, 0.015  # … to 0 this far outside it;
+BORDER = (0.02, 0.1)  # and from 1 to 0 between these distances to the border of the crop
+LARGEST_STEP = 4  # enlarged by more than this, a change is first enlarged smoothly by this much
+STRIP = 2_000_000  # pixels that are computed at a time, which bounds the memory
+
+
+def face_mask(points: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Where on a crop the face is: (size, size) float32, 1 on it, 0 outside, soft between.
+
+    points: (189, 2) landmarks in pixels of the photo; matrix: (2, 3), photo to crop of `size` pixels.
+    The face is the hull of the jaw and the forehead, brows and temples included.
+    """
+    on_crop = (apply(matrix, np.asarray(points, np.float64)) + 0.5) / size  # 0..1
+    eyes = on_crop[:2].mean(axis=0)
+    forehead = eyes + FOREHEAD * (on_crop[list(HAIRLINE)] - eyes)
+    brows = eyes + BROWS * (on_crop[list(CONTOURS["left_brow_top"] + CONTOURS["right_brow_top"])] - eyes)
+    outline = np.concatenate([on_crop[list(CONTOURS["jaw"])], forehead, brows]).clip(-1, 2)
+    hull = cv2.convexHull((outline * MASK_SIZE).round().astype(np.int32))
+    face = cv2.fillConvexPoly(np.zeros((MASK_SIZE, MASK_SIZE), np.uint8), hull, 1)
+    inward = cv2.distanceTransform(face, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
+    mask = _smooth_step(inward / MASK_SIZE, -OUTSIDE, INSIDE)
+    to_side = np.minimum(np.arange(MASK_SIZE), np.arange(MASK_SIZE)[::-1]) / MASK_SIZE
+    mask *= _smooth_step(np.minimum.outer(to_side, to_side), *BORDER)
+    return cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+
+
+def change_between(before: np.ndarray, after: np.ndarray, redrawn: bool) -> np.ndarray:
+    """What to add to a photo: (S, S, 3) float32, -255..255, from two (S, S, 3) float32 crops in 0..255.
+
+    redrawn: the generator drew the face anew (the published form) and so blurred it. The fine detail is then
+    taken from whichever of the two has more of it: painted lines come along, blurred skin does not.
+    """
+    change = after - before
+    if not redrawn:
+        return change
+    sigma = before.shape[0] / 64
+    detail_before, detail_after = (face - cv2.GaussianBlur(face, (0, 0), sigma) for face in (before, after))
+    energy_before, energy_after = (
+        cv2.GaussianBlur(np.square(detail).mean(axis=2), (0, 0), sigma) for detail in (detail_before, detail_after)
+    )
+    kept = _smooth_step(energy_after / (energy_before + energy_after + 1e-3), 0.3, 0.7)[:, :, None]
+    return (change - (1 - kept) * (detail_after - detail_before)).astype(np.float32)
+
+
+def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> None:
+    """Add a change of a crop to the photo, in place.
+
+    photo: (H, W, 3) uint8; change: (S, S, 3) float32, 0 along its border; matrix: (2, 3), photo to crop pixels.
+    Pixels of the photo where the change is 0 keep their value exactly.
+    """
+    changed = np.abs(change).max(axis=2) > 0
+    if not changed.any():
+        return
+    enlargement = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))  # pixels of the photo a pixel of the crop
+    if enlargement < 1 or enlargement > LARGEST_STEP:
+        # Averaged when shrinking, so that it does not alias; smooth when enlarging by much, as the warp
+        # below only knows 32 positions between two pixels.
+        change, matrix = _resized(change, matrix, min(enlargement, LARGEST_STEP))
+        changed = np.abs(change).max(axis=2) > 0
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    left, right, top, bottom = columns[0] - 2, columns[-1] + 2, rows[0] - 2, rows[-1] + 2
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
+    on_photo = apply(cv2.invertAffineTransform(matrix), corners)
+    width_height = photo.shape[1::-1]
+    x_start, y_start = np.clip(np.floor(on_photo.min(axis=0)), 0, width_height).astype(int)
+    x_end, y_end = np.clip(np.ceil(on_photo.max(axis=0)) + 1, 0, width_height).astype(int)
+    if x_start >= x_end or y_start >= y_end:
+        return
+    height = max(16, STRIP // (x_end - x_start))
+    for y in range(y_start, y_end, height):
+        part = photo[y : min(y + height, y_end), x_start:x_end]
+        here = matrix.copy()
+        here[:, 2] += matrix[:, :2] @ (x_start, y)
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # `matrix` leads from the photo to the change
+        warped = cv2.warpAffine(change, here, part.shape[1::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        part[...] = cv2.add(part, warped, dtype=cv2.CV_8U)  # rounds and saturates
+
+
+def shrunk_matrix(matrix: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """The (2, 3) matrix that leads from a resized photo to the same crop; factor: old (width, height) / new."""
+    # Pixel centres: x_old = (x_new + 0.5) * factor - 0.5
+    return np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2] @ ((factor - 1) / 2)])
+
+
+def _resized(change: np.ndarray, matrix: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """The change at about `factor` times its size, and the matrix that leads to it."""
+    size = max(1, round(change.shape[0] * factor))
+    factor = size / change.shape[0]
+    matrix = matrix * factor
+    matrix[:, 2] += (factor - 1) / 2
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(change, (size, size), interpolation=interpolation), matrix
+
+
+def _smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, 3t^2 - 2t^3 between."""
+    t = ((value - low) / (high - low)).clip(0, 1)
+    return t * t * (3 - 2 * t)

@@ -1,0 +1,196 @@
+"""A photo in drag: find its faces, align them as in training, translate them, put them back.
+
+    picture = transform("selfie.jpg")                          # the starter generator
+    picture = transform("selfie.jpg", load_generator("runs/mine/generator.safetensors"), strength=0.8)
+
+The command `python -m dragface_lib transform` and the widget call the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torchvision.transforms.v2 import functional as TF
+
+from ..crop.align import ALIGNMENT, crop_face, similarity
+from ..crop.finding import FoundFace, find_faces
+from ..errors import DragFaceError
+from ..images import MAX_PIXELS, UnreadablePhoto, open_photo, resize
+from ..model import Generator, load_generator, starter_path
+from .blending import add_change, change_between, face_mask, shrunk_matrix
+
+STRONGEST = 1.5
+FACE_SIZE = 256  # pixels of the crops that training reads
+FACES_AT_ONCE = 4  # a group photo must not fill the memory
+
+Photo = str | Path | bytes | BinaryIO | np.ndarray
+
+
+class NoFace(DragFaceError):
+    """A photo in which no face was found."""
+
+
+class DragFace(NamedTuple):
+    """One translated face: where it is, and what to add to the photo there.
+
+    matrix: (2, 3), from pixels of the photo to those of the change; change: (S, S, 3) float32, -255..255,
+    already faded out by the mask of the face.
+    """
+
+    found: FoundFace
+    matrix: np.ndarray
+    change: np.ndarray
+
+
+@dataclass(frozen=True)
+class DragPhoto:
+    """A photo and the changes that make it drag: one translation serves every strength and every size.
+
+    photo: (H, W, 3) uint8 RGB as it was; faces: largest first.
+    """
+
+    photo: np.ndarray
+    faces: tuple[DragFace, ...]
+
+    def at(self, strength: float = 1.0, longest_side: int | None = None) -> np.ndarray:
+        """The whole photo with the drag at `strength` (0 the photo itself, 1 as learned, at most 1.5).
+
+        longest_side: shrink the picture to this many pixels first. Returns (height, width, 3) uint8 RGB, a
+        new array. Raises DragFaceError for a strength out of range.
+        """
+        strength = _checked(strength)
+        height, width = self.photo.shape[:2]
+        scale = min(1.0, (longest_side or max(height, width)) / max(height, width))
+        picture = self.photo.copy()
+        if scale < 1:
+            picture = resize(self.photo, max(1, round(height * scale)), max(1, round(width * scale)))
+        factor = np.array([width / picture.shape[1], height / picture.shape[0]])
+        for face in self.faces:
+            if strength > 0:
+                add_change(picture, face.change * np.float32(strength), shrunk_matrix(face.matrix, factor))
+        return picture
+
+
+def transform(photo: Photo, generator: Generator | None = None, strength: float = 1.0) -> np.ndarray:
+    """The drag version of a photo: all faces translated, everything else as it was.
+
+    photo: a path, the bytes of a picture file, or (H, W, 3) uint8 RGB. generator: selfie to drag, the
+    starter when None. strength: 0..1.5, how much of the change is applied; 0 returns the photo unchanged.
+    Returns (H, W, 3) uint8 RGB. Raises NoFace when there is no face in it, UnreadablePhoto when it is not a
+    picture, DragFaceError for a strength out of range or a generator that does not fit.
+    """
+    _checked(strength)
+    return make_drag(photo, generator).at(strength)
+
+
+def make_drag(
+    photo: Photo, generator: Generator | None = None, tell: Callable[[str], None] = lambda sentence: None
+) -> DragPhoto:
+    """Translate the faces of a photo; the result gives the picture at any strength (see `transform`).
+
+    tell: called with a short sentence before each part of the work. Raises what `transform` raises.
+    """
+    tell("Reading the photo")
+    rgb = _opened(photo)
+    generator = generator or _starter(starter_path())
+    alignment = generator.metadata.get("alignment", ALIGNMENT)
+    if alignment != ALIGNMENT:
+        raise DragFaceError(
+            f"This generator was trained on faces aligned as {alignment}, and this version aligns them as "
+            f"{ALIGNMENT}: use the version that trained it, or train it again."
+        )
+    tell("Looking for faces")
+    found = _faces_in(rgb, photo)
+    tell("Painting" if len(found) == 1 else f"Painting {len(found)} faces")
+    faces: list[DragFace] = []
+    for start in range(0, len(found), FACES_AT_ONCE):
+        faces += _translate(rgb, found[start : start + FACES_AT_ONCE], generator)
+    return DragPhoto(rgb, tuple(faces))
+
+
+def crop_only(photo: Photo) -> list[np.ndarray]:
+    """The aligned faces of a photo, largest first: a list of (256, 256, 3) uint8 RGB, as training sees them.
+
+    Raises NoFace and UnreadablePhoto as `transform` does.
+    """
+    rgb = _opened(photo)
+    return [crop_face(rgb, similarity(face.points, FACE_SIZE), FACE_SIZE) for face in _faces_in(rgb, photo)]
+
+
+def before_after(photo: Photo, drag: Photo, width: int = 1600, gap: int = 8) -> np.ndarray:
+    """Photo and drag side by side on one height, a white gap of `gap` pixels between them.
+
+    width: the most pixels that the result is wide; nothing is enlarged. Returns (H, W, 3) uint8 RGB.
+    """
+    pictures = [_opened(picture) for picture in (photo, drag)]
+    height = min(picture.shape[0] for picture in pictures)
+    wide = sum(picture.shape[1] * height / picture.shape[0] for picture in pictures)
+    height = max(1, int(height * min(1.0, (width - gap) / wide)))
+    sides = [resize(p, height, max(1, int(p.shape[1] * height / p.shape[0]))) for p in pictures]
+    return np.hstack([sides[0], np.full((height, gap, 3), 255, np.uint8), sides[1]])
+
+
+def _translate(rgb: np.ndarray, found: list[FoundFace], generator: Generator) -> list[DragFace]:
+    """What the generator changes on each face."""
+    size = generator.size
+    crops = np.stack([crop_face(rgb, similarity(face.points, FACE_SIZE), FACE_SIZE) for face in found])
+    device = next(generator.parameters()).device
+    with torch.inference_mode():
+        # From 256 px by the very function that training resizes with.
+        faces = TF.resize(torch.from_numpy(crops).permute(0, 3, 1, 2), [size, size], antialias=True).to(device)
+        faces = faces.float() / 127.5 - 1  # (B, 3, S, S)
+        images = generator(faces).image.float()
+    if not torch.isfinite(images).all():
+        raise DragFaceError("This generator returns no picture (its training broke down): choose an earlier one.")
+    before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).cpu().numpy() for x in (faces, images))
+    drags = []
+    for face, one, other in zip(found, before, after, strict=True):
+        matrix = similarity(face.points, size)
+        change = change_between(one, other, redrawn=generator.form == "published")
+        drags.append(DragFace(face, matrix, change * face_mask(face.points, matrix, size)[:, :, None]))
+    return drags
+
+
+def _faces_in(rgb: np.ndarray, photo: Photo) -> list[FoundFace]:
+    found = find_faces(rgb)
+    if not found:
+        name = photo if isinstance(photo, (str, Path)) else "this photo"
+        raise NoFace(f"No face was found in {name}: choose one in which a face looks towards the camera.")
+    return found
+
+
+def _opened(photo: Photo) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a path, of bytes, or of an array (grey and transparent ones become RGB)."""
+    if not isinstance(photo, np.ndarray):
+        return open_photo(photo)
+    channels = photo.shape[2] if photo.ndim == 3 else 1
+    if photo.dtype != np.uint8 or photo.ndim not in (2, 3) or channels not in (1, 3, 4) or not photo.size:
+        raise UnreadablePhoto(
+            f"An array of shape {photo.shape} and type {photo.dtype} is no photo: use (height, width, 3) uint8 RGB."
+        )
+    if photo.shape[0] * photo.shape[1] > MAX_PIXELS:
+        raise UnreadablePhoto(
+            f"The array has more than the {MAX_PIXELS / 1e6:.0f} megapixels allowed: make it smaller."
+        )
+    if channels == 4:  # over white, like a transparent file
+        opacity = photo[:, :, 3:].astype(np.uint16)
+        return ((photo[:, :, :3] * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+    return cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB) if channels == 1 else photo
+
+
+def _checked(strength: float) -> float:
+    if not 0 <= strength <= STRONGEST:  # also refuses NaN
+        raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
+    return float(strength)
+
+
+@lru_cache(maxsize=1)
+def _starter(path: Path) -> Generator:
+    return load_generator(path, device="cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,124 @@
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+
+from dragface_lib.crop.align import similarity
+from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.landmarks import CONTOURS
+from dragface_lib.showcase.blending import add_change, change_between, face_mask, shrunk_matrix
+
+
+def at(mask, points):
+    x, y = np.round(points).astype(int).T
+    return mask[y.clip(0, len(mask) - 1), x.clip(0, len(mask) - 1)]
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_the_mask_covers_what_is_painted_and_ends_before_the_border(astronaut, hopper, size):
+    for photo in (astronaut, hopper):
+        points = find_faces(photo)[0].points
+        matrix = similarity(points, size)
+        mask = face_mask(points, matrix, size)
+        on_crop = points @ matrix[:, :2].T + matrix[:, 2]
+        for contour in ("left_upper_lashes", "right_upper_lashes", "upper_lip_top", "lower_lip_bottom"):
+            assert at(mask, on_crop[list(CONTOURS[contour])]).min() > 0.95
+        for contour in ("left_brow_top", "right_brow_top"):
+            assert at(mask, on_crop[list(CONTOURS[contour])]).min() > 0.5
+        edge = max(1, size // 64)
+        inner = mask.copy()
+        inner[edge:-edge, edge:-edge] = 0
+        assert inner.max() == 0
+        assert mask.max() == 1
+        assert mask.min() == 0
+
+
+def test_wild_landmarks_still_give_a_mask_that_ends_before_the_border():
+    points = np.random.default_rng(0).normal(0, 1e4, (189, 2))
+    mask = face_mask(points, similarity(points, 128), 128)
+    assert np.isfinite(mask).all()
+    assert max(mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) == 0
+
+
+def test_no_change_leaves_the_photo_alone(astronaut):
+    photo = astronaut.copy()
+    add_change(photo, np.zeros((64, 64, 3), np.float32), np.eye(2, 3))
+    assert np.array_equal(photo, astronaut)
+
+
+def test_a_change_outside_the_photo_is_left_out(astronaut):
+    photo = astronaut.copy()
+    change = np.zeros((64, 64, 3), np.float32)
+    change[20:40, 20:40] = 50
+    add_change(photo, change, np.array([[1.0, 0, 900], [0, 1.0, 0]]))
+    assert np.array_equal(photo, astronaut)
+
+
+def test_a_change_finer_than_the_photo_is_averaged():
+    photo = np.full((60, 60, 3), 100, np.uint8)
+    change = np.zeros((256, 256, 3), np.float32)
+    change[32:-32, 32:-32] = 20
+    change[32:-32:2, 32:-32] += 80
+    change[33:-32:2, 32:-32] -= 80
+    add_change(photo, change, np.array([[4.5, 0, 0], [0, 4.5, 0]]))
+    assert np.abs(photo[12:44, 12:44].astype(int) - 120).max() <= 15
+
+
+@pytest.mark.parametrize("side", [24, 40, 64, 150, 400, 1000])
+def test_a_change_in_the_middle_stays_in_the_middle_at_every_size(side):
+    """Half a pixel off, at any of the resizings on the way, and the picture would no longer mirror itself."""
+    change = np.zeros((64, 64, 3), np.float32)
+    change[16:-16, 16:-16] = 120
+    change = cv2.GaussianBlur(change, (0, 0), 1.5)
+    photo = np.full((side, side, 3), 100, np.uint8)
+    add_change(photo, change, shrunk_matrix(np.eye(2, 3), np.array([64 / side, 64 / side])))
+    assert photo[side // 2, side // 2, 0] == 220
+    # The warp knows 32 positions between two pixels: on the steepest slope that is two or three values.
+    assert np.abs(photo.astype(int) - photo[::-1, ::-1]).max() <= 3
+
+
+def test_values_stay_within_a_byte():
+    photo = np.full((64, 64, 3), 250, np.uint8)
+    change = np.zeros((64, 64, 3), np.float32)
+    change[10:30, 10:54], change[34:54, 10:54] = 100, -300
+    add_change(photo, change, np.eye(2, 3))
+    assert (photo[20, 30], photo[44, 30], photo[2, 2]) == (
+        pytest.approx([255] * 3),
+        pytest.approx([0] * 3),
+        pytest.approx([250] * 3),
+    )
+
+
+def test_a_face_that_fills_a_large_photo_needs_little_memory_beside_it():
+    photo = np.full((5000, 5000, 3), 100, np.uint8)
+    change = np.zeros((128, 128, 3), np.float32)
+    change[4:-4, 4:-4] = 20
+    tracemalloc.start()
+    add_change(photo, change, np.array([[128 / 5000, 0, 0], [0, 128 / 5000, 0]]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert photo[2500, 2500, 0] == 120
+    assert peak < 100e6
+
+
+def test_strips_do_not_show():
+    photo = np.full((3000, 3000, 3), 100, np.uint8)
+    ramp = np.zeros((64, 64, 3), np.float32)
+    ramp[8:-8, 8:-8] = 40
+    ramp = cv2.GaussianBlur(ramp, (0, 0), 4)
+    ramp[[0, -1]] = ramp[:, [0, -1]] = 0
+    add_change(photo, ramp, np.array([[64 / 3000, 0, 0], [0, 64 / 3000, 0]]))
+    assert np.abs(np.diff(photo[200:-200, 1500, 0].astype(int))).max() <= 1
+
+
+def test_paint_on_a_redrawn_face_comes_along_sharply():
+    rng = np.random.default_rng(0)
+    before = 120 + rng.normal(0, 8, (64, 64, 3)).astype(np.float32)  # skin with its texture
+    after = cv2.GaussianBlur(before, (0, 0), 3)
+    after[30:33, 10:54] = 10  # a drawn line on blurred skin
+    change = change_between(before, after, redrawn=True)
+    painted = before + change
+    assert painted[31, 20:44].mean() < 40
+    assert painted[45:].std() > 0.8 * before[45:].std()
+    assert np.array_equal(change_between(before, after, redrawn=False), after - before)

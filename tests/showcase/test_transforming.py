@@ -1,0 +1,243 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dragface_lib.crop.align import apply, similarity
+from dragface_lib.crop.finding import find_faces, interocular
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import UnreadablePhoto, encode_photo, save_photo
+from dragface_lib.model import Generator
+from dragface_lib.showcase import NoFace, before_after, crop_only, make_drag, transform, transforming
+from dragface_lib.showcase.blending import face_mask
+
+
+@pytest.fixture
+def astronaut_faces(astronaut):
+    return find_faces(astronaut)
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Function that makes the showcase find exactly these faces."""
+    return lambda faces: monkeypatch.setattr(transforming, "find_faces", lambda rgb: list(faces))
+
+
+def difference(one, other):
+    return np.abs(one.astype(int) - other.astype(int)).max(axis=2)
+
+
+def test_the_face_changes_and_everything_else_keeps_every_pixel(astronaut, generator, astronaut_faces):
+    picture = transform(astronaut, generator)
+    points = astronaut_faces[0].points
+    on_photo = cv2.warpAffine(
+        face_mask(points, similarity(points, 256), 256), similarity(points, 256), (512, 512), flags=cv2.WARP_INVERSE_MAP
+    )
+    near_the_mask = cv2.dilate((on_photo > 0).astype(np.uint8), np.ones((9, 9))) > 0
+    changed = difference(picture, astronaut)
+    assert (picture.shape, picture.dtype) == (astronaut.shape, np.uint8)
+    assert changed[on_photo > 0.99].mean() > 5
+    assert changed[~near_the_mask].max() == 0
+    assert (changed > 0).mean() < 0.1
+
+
+def test_the_change_fades_out_without_a_seam(astronaut, generator, found, astronaut_faces):
+    flat = np.full_like(astronaut, 128)
+    found(astronaut_faces)
+    torch.manual_seed(0)
+    brighter = Generator(64, 4, 1)
+    brighter.forward = lambda faces: type("Lighter", (), {"image": faces + 0.4})
+    change = transform(flat, brighter).astype(int)[:, :, 0] - 128
+    assert change.max() >= 50
+    assert max(np.abs(np.diff(change, axis=axis)).max() for axis in (0, 1)) <= change.max() / 4
+
+
+def test_paint_lies_exactly_where_the_face_was_taken_from(astronaut, found, astronaut_faces):
+    """A generator that subtracts the face from itself leaves an even grey where it was, if nothing has moved."""
+    found(astronaut_faces)
+    subtracting = Generator(64, 4, 1)
+    subtracting.forward = lambda faces: type("Grey", (), {"image": torch.zeros_like(faces)})
+    soft = cv2.GaussianBlur(astronaut, (0, 0), 4)  # no finer than the crop shows it
+    grey = transform(soft, subtracting)
+    (x, y), reach = astronaut_faces[0].points[:2].mean(axis=0).astype(int), 30
+    around_the_eyes = slice(y - 10, y + reach), slice(x - reach, x + reach)
+    assert soft[around_the_eyes].std() > 25
+    assert np.abs(grey[around_the_eyes].astype(int) - 127.5).mean() < 3
+
+
+def test_strength_0_returns_the_photo_bit_for_bit(astronaut, generator):
+    picture = transform(astronaut, generator, strength=0)
+    assert np.array_equal(picture, astronaut)
+    assert picture is not astronaut
+
+
+def test_the_change_grows_with_the_strength(astronaut, generator):
+    drag = make_drag(astronaut, generator)
+    amounts = [difference(drag.at(strength), astronaut).mean() for strength in (0.25, 0.5, 1.0, 1.5)]
+    assert amounts == sorted(amounts)
+    assert amounts[1] == pytest.approx(amounts[2] / 2, rel=0.15)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.6, float("nan")])
+def test_a_strength_out_of_range_is_refused_before_the_photo_is_opened(strength):
+    with pytest.raises(DragFaceError, match="strength"):
+        transform("no such photo.jpg", strength=strength)
+
+
+def test_both_of_two_people_are_painted(astronaut, hopper, generator):
+    both = np.hstack([astronaut, hopper[:512]])
+    drag = make_drag(both, generator)
+    assert len(drag.faces) == 2
+    changed = difference(drag.at(1), both) > 0
+    for side in (changed[:, :512], changed[:, 512:]):
+        assert 0.01 < side.mean() < 0.2
+
+
+def test_a_tilted_head_gets_the_same_paint(astronaut, generator, found, astronaut_faces):
+    turn = cv2.getRotationMatrix2D((224, 128), 30, 1)
+    turned = cv2.warpAffine(astronaut, turn, (512, 512), flags=cv2.INTER_CUBIC)
+    upright = transform(astronaut, generator).astype(np.float32) - astronaut
+    face = astronaut_faces[0]
+    found([face._replace(points=apply(turn, face.points))])
+    tilted = transform(turned, generator).astype(np.float32) - turned
+    expected = cv2.warpAffine(upright, turn, (512, 512))
+    assert np.corrcoef(tilted.ravel(), expected.ravel())[0, 1] > 0.97
+
+
+def test_a_face_partly_out_of_the_picture_is_painted_where_it_is(astronaut, generator, found, astronaut_faces):
+    face = astronaut_faces[0]
+    cut = round(float(face.points[0, 0]))  # through the left pupil
+    found([face._replace(points=face.points - np.float32([cut, 0]))])
+    picture = transform(astronaut[:, cut:], generator)
+    changed = difference(picture, astronaut[:, cut:])
+    assert changed[:, 0].max() > 0
+    assert changed[:, -100:].max() == 0
+
+
+@pytest.mark.parametrize("scale", [0.25, 6])
+def test_paint_keeps_its_place_and_colour_at_every_photo_size(scale, astronaut, generator, found, astronaut_faces):
+    face = astronaut_faces[0]
+    resized = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    normal = transform(astronaut, generator).astype(np.float32) - astronaut
+    found([face._replace(points=(face.points + 0.5) * scale - 0.5)])
+    change = transform(resized, generator).astype(np.float32) - resized
+    comparable = [cv2.resize(c, (128, 128), interpolation=cv2.INTER_AREA) for c in (normal, change)]
+    assert np.corrcoef(*(c.ravel() for c in comparable))[0, 1] > 0.95
+    assert np.abs(comparable[1]).mean() == pytest.approx(np.abs(comparable[0]).mean(), rel=0.1)
+
+
+def test_a_large_photo_keeps_its_fine_detail(astronaut, generator, found, astronaut_faces):
+    face, scale = astronaut_faces[0], 6
+    large = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    grain = np.random.default_rng(0).normal(0, 6, large.shape)
+    large = np.clip(large + grain, 0, 255).astype(np.uint8)
+    found([face._replace(points=(face.points + 0.5) * scale - 0.5)])
+    picture = transform(large, generator)
+    x, y = (face.points[:2].mean(axis=0) * scale).astype(int)
+    detail = [
+        (p - cv2.GaussianBlur(p, (0, 0), 1.5))[y : y + 300, x - 150 : x + 150].std()
+        for p in (large.astype(np.float32), picture.astype(np.float32))
+    ]
+    assert detail[1] > 0.9 * detail[0]
+
+
+def test_a_redrawing_generator_blurs_no_more_than_it_paints(astronaut, published, found, astronaut_faces):
+    found(astronaut_faces)
+    published = Generator(64, 4, 1, form="published")
+    published.forward = lambda faces: type("Blurred", (), {"image": torch.nn.functional.avg_pool2d(faces, 5, 1, 2)})
+    picture = transform(astronaut, published)
+    left, top = (astronaut_faces[0].points.min(axis=0) + 20).astype(int)
+    right, bottom = (astronaut_faces[0].points.max(axis=0) - 20).astype(int)
+    sharpness = [cv2.Laplacian(p[top:bottom, left:right], cv2.CV_32F).std() for p in (astronaut, picture)]
+    assert sharpness[1] > 0.95 * sharpness[0]
+
+
+def test_a_redrawing_generator_leaves_the_background_alone_too(astronaut, published):
+    changed = difference(transform(astronaut, published), astronaut)
+    assert changed.max() > 20
+    assert changed[400:].max() == 0
+
+
+def test_a_photo_comes_as_path_bytes_or_array(astronaut, generator, tmp_path):
+    save_photo(tmp_path / "selfie.png", astronaut)
+    expected = transform(astronaut, generator)
+    assert np.array_equal(transform(tmp_path / "selfie.png", generator), expected)
+    assert np.array_equal(transform(str(tmp_path / "selfie.png"), generator), expected)
+    assert np.array_equal(transform(encode_photo(astronaut, "PNG"), generator), expected)
+
+
+def test_a_phone_photo_stored_on_its_side_comes_out_upright(astronaut, generator, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    Image.fromarray(np.rot90(astronaut)).save(tmp_path / "phone.png", exif=exif)
+    assert np.array_equal(transform(tmp_path / "phone.png", generator), transform(astronaut, generator))
+
+
+@pytest.mark.parametrize("convert", [lambda rgb: rgb[:, :, 1], lambda rgb: rgb[:, :, 1:2]])
+def test_a_grey_array_becomes_colour(astronaut, generator, convert):
+    picture = transform(convert(astronaut), generator)
+    assert picture.shape == astronaut.shape
+    assert np.ptp(picture.astype(int), axis=2).max() > 5
+
+
+def test_transparency_is_laid_over_white(astronaut, generator):
+    opacity = np.full((512, 512, 1), 255, np.uint8)
+    opacity[400:] = 0
+    picture = transform(np.concatenate([astronaut, opacity], axis=2), generator)
+    assert (picture[400:] == 255).all()
+
+
+@pytest.mark.parametrize("array", [np.zeros((9, 9, 3)), np.zeros((9, 9, 2), np.uint8), np.zeros((0, 9, 3), np.uint8)])
+def test_an_array_that_is_no_photo_is_refused(array, generator):
+    with pytest.raises(UnreadablePhoto, match="is no photo"):
+        transform(array, generator)
+
+
+def test_noise_has_no_face_and_the_message_names_the_file(generator, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    save_photo(tmp_path / "noise.png", noise)
+    with pytest.raises(NoFace, match=r"noise\.png"):
+        transform(tmp_path / "noise.png", generator)
+    with pytest.raises(NoFace, match="this photo"):
+        crop_only(noise)
+
+
+def test_a_broken_generator_and_one_of_another_alignment_are_refused(astronaut, generator, found, astronaut_faces):
+    found(astronaut_faces)
+    broken = Generator(64, 4, 1)
+    broken.to_rgb[1].weight.data.fill_(float("nan"))
+    with pytest.raises(DragFaceError, match="broke down"):
+        transform(astronaut, broken)
+    other = Generator(64, 4, 1)
+    other.metadata = {"alignment": "nose-first"}
+    with pytest.raises(DragFaceError, match="nose-first"):
+        transform(astronaut, other)
+
+
+def test_crops_are_the_aligned_faces(astronaut, hopper):
+    faces = crop_only(np.hstack([astronaut, hopper[:512]]))
+    assert [face.shape for face in faces] == [(256, 256, 3)] * 2
+    for face in faces:
+        points = find_faces(face)[0].points
+        assert np.abs(points[:2] - (np.array([[0.375, 0.46], [0.625, 0.46]]) * 256 - 0.5)).max() < 0.06 * interocular(
+            points
+        )
+
+
+def test_before_and_after_stand_side_by_side(astronaut, hopper):
+    sheet = before_after(astronaut, hopper, width=800, gap=8)
+    assert sheet.shape[1] <= 800
+    white = (sheet == 255).all(axis=(0, 2))
+    assert white.sum() == 8
+    small = before_after(encode_photo(astronaut), astronaut)
+    assert small.shape == (512, 512 + 8 + 512, 3)
+
+
+def test_previews_show_the_same_picture_smaller(astronaut, generator):
+    drag = make_drag(io.BytesIO(encode_photo(astronaut, "PNG")), generator)
+    preview = drag.at(1, longest_side=256)
+    expected = cv2.resize(drag.at(1), (256, 256), interpolation=cv2.INTER_AREA)
+    assert difference(preview, expected).mean() < 1
