@@ -34,7 +34,11 @@ def _no_gpu() -> str:
     return "" if torch.cuda.is_available() else "no CUDA GPU on this machine"
 
 
-NEEDS = {"browser": _no_browser, "gpu": _no_gpu}
+def _no_yunet() -> str:
+    return "" if os.environ.get("DRAGFACE_MODELS") else "no folder with YuNet's file is named by DRAGFACE_MODELS"
+
+
+NEEDS = {"browser": _no_browser, "gpu": _no_gpu, "yunet": _no_yunet}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

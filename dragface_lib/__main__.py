@@ -209,6 +209,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--faces", required=True, metavar="DIR", help="folder or archive of aligned faces")
     sub.add_argument("--run", required=True, metavar="DIR", help="an existing run goes on where it stopped")
     sub.add_argument("--steps", type=int, default=keep, metavar="N", help="default 300000")
+    sub.add_argument("--lr", type=float, default=keep, metavar="RATE", help="learning rate, default 0.0001")
     sub.add_argument("--save-every", type=int, default=keep, metavar="STEPS", help="default 1000")
     sub.add_argument("--sample-every", type=int, default=keep, metavar="STEPS", help="default 500")
     sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")

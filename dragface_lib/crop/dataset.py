@@ -15,7 +15,7 @@ import io
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -31,10 +31,9 @@ from .finding import FoundFace, find_faces, interocular
 
 SIZE = 256  # pixels of a face
 SMALLEST = 32.0  # pixels between the pupils: below this a face is mostly invented by enlarging it
-SIDEWAYS = 0.35  # how far the nose may lie from between the eyes, in interocular distances
+SIDEWAYS = 0.4  # of `Face.turned`: further on, the landmark network, which saw faces from the front, misplaces an eye
 OUTSIDE = 0.15  # of the landmarks: where the mouth is cut off it is a quarter, on a whole face none
 BLURRED = 12.0  # variance of the Laplacian at face size; a sharp face has hundreds
-NOSE_BASE = 55  # number of the landmark between nose and upper lip
 TEST_SHARE = 0.15  # of the groups, where no manifest says which are for testing
 SAVE_EVERY = 50  # photos between two writings of crops.csv
 
@@ -64,15 +63,16 @@ def crop_photos(
 ) -> list[CropRow]:
     """Cut the faces out of every photo below `photos`; returns the rows of these photos.
 
-    manifest: its split and split_group decide where they are filled, and its withdrawn rows take photo and face
-    away; elsewhere a hash of the group does, but never are all faces for testing. limit: only the first so many
-    photos. Raises DragFaceError when `photos` is no folder or holds no picture.
+    manifest: its split and split_group decide where they are filled, also for a photo that is only named after a
+    group, and its withdrawn rows take photo and face away; elsewhere a hash of the group does, but never are all
+    faces for testing. limit: only the first so many photos. One folder a domain: a photo of the same name in another
+    folder takes the first one's place. Raises DragFaceError when `photos` is no folder or holds no picture.
     """
     photos, faces = Path(photos), Path(faces)
     if domain not in DOMAINS:
         raise DragFaceError(f"There is no domain {domain!r}: use selfie or drag.")
     found = dict(list(_photos_below(photos, faces).items())[:limit])
-    listed = _Listed([row for row in read_manifest(manifest) if row.domain == domain] if manifest else [], photos)
+    listed = _Listed(read_manifest(manifest) if manifest else [], photos, domain)
     finder = open_detector(detector)
     rows = read_crops(faces)
     before: dict[str, list[CropRow]] = {}
@@ -89,7 +89,7 @@ def crop_photos(
             _remove_faces(faces, domain, name)
             done.pop(name, None)
             continue
-        split, group = _split(row, name, training)
+        split, group = _split(row, name, listed.splits, training)
         fresh = CropRow(name, domain, split, group, "", "", "", _sha256(path))
         if not _is_current(faces, fresh, done.get(name, [])):
             _remove_faces(faces, domain, name)
@@ -125,7 +125,7 @@ def _moved_to_training(found: Iterable[str], listed: _Listed, done: Mapping[str,
     if any(row.split == "train" for name in kept for row in done[name] if row.status == "kept"):
         return []
     here = [name for name in found if name in done]
-    fixed = {done[name][0].split_group for name in here if (row := listed.find(name)) is not None and row.split}
+    fixed = {group for name in here if listed.splits.get(group := done[name][0].split_group)}
     groups = [done[name][0].split_group for name in here if name in kept]
     group = next((group for group in groups if group not in fixed), None)
     return [name for name in here if done[name][0].split_group == group]
@@ -170,9 +170,7 @@ def fault(photo: np.ndarray, found: FoundFace, face: np.ndarray) -> str:
     eyes = interocular(found.points)
     if eyes < SMALLEST:
         return f"too small: {eyes:.0f} pixels between the eyes, {SMALLEST:.0f} are needed"
-    left, right, nose = (found.points[number].astype(np.float64) for number in (0, 1, NOSE_BASE))
-    across = (right - left) / eyes
-    if abs(np.dot(nose - (left + right) / 2, across)) / eyes > SIDEWAYS:
+    if abs(found.box.turned) > SIDEWAYS:
         return "turned to the side"
     outside = ((found.points < 0) | (found.points >= photo.shape[1::-1])).any(axis=1)
     if outside[:2].any():
@@ -190,7 +188,10 @@ class _Listed:
     the manifest's or hold it, by the longest end of its whole path that only one row has.
     """
 
-    def __init__(self, rows: Sequence[Row], photos: Path):
+    def __init__(self, rows: Sequence[Row], photos: Path, domain: str):
+        # Of both domains: a person is the same in each.
+        self.splits = {row.split_group: row.split for row in rows if row.split_group}
+        rows = [row for row in rows if row.domain == domain]
         self._folder = photos.resolve().parts[1:]
         self._by_file = {row.file: row for row in rows}
         self._by_ending: dict[str, list[Row]] = {}
@@ -210,13 +211,26 @@ class _Listed:
         return None
 
 
-def _split(row: Row | None, name: str, training: Collection[str]) -> tuple[str, str]:
-    """Split and group of a photo. training: groups that crops.csv has for training, where they stay."""
-    group = (row.split_group if row is not None else "") or re.sub(r"[_-]\d$", "", str(Path(name).with_suffix("")))
-    if row is not None and row.split:
-        return row.split, group
+def _split(row: Row | None, name: str, splits: Mapping[str, str], training: Collection[str]) -> tuple[str, str]:
+    """Split and group of a photo. splits: the manifest's, by group; training: groups that crops.csv has for training,
+    where they stay.
+    """
+    group = (row.split_group if row is not None else "") or _group(name, splits)
+    split = (row.split if row is not None else "") or splits.get(group, "")
+    if split:
+        return split, group
     share = int.from_bytes(_hash(group)[:4], "big") / 2**32
     return ("test" if share < TEST_SHARE and group not in training else "train"), group
+
+
+def _group(name: str, known: Collection[str]) -> str:
+    """Whom a photo shows, by its name: anna_1.jpg and anna_2.jpg are of one group. A file named after a group of the
+    manifest, as a made-up copy of its photo is, belongs to that group: london_001_0.jpg to london_001.
+    """
+    path = PurePosixPath(name).with_suffix("")
+    numbered = re.sub(r"[_-]\d$", "", str(path))
+    candidates = (path.name, PurePosixPath(numbered).name)
+    return next((group for group in candidates if group in known), numbered)
 
 
 def _hash(name: str) -> bytes:

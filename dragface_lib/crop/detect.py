@@ -33,13 +33,18 @@ SHORTEST_LONGEST_SIDE = 160  # smaller pictures are enlarged: both detectors kno
 
 
 class Face(NamedTuple):
-    """A box around a face, in pixels of the photo; `score` is the detector's own, 0..1."""
+    """A box around a face, in pixels of the photo; `score` is the detector's own, 0..1.
+
+    turned: how far the tip of the nose lies from between the eyes, in interocular distances, to the right of the
+    picture where positive; 0 where the detector does not say.
+    """
 
     x: float
     y: float
     width: float
     height: float
     score: float
+    turned: float = 0.0
 
 
 class Detector(Protocol):
@@ -68,7 +73,16 @@ class YuNet:
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, found = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = [] if found is None else found
-        return _largest_first(Face(*(float(v) / scale for v in row[:4]), float(row[14])) for row in rows)
+        return _largest_first(
+            Face(*(float(v) / scale for v in row[:4]), float(row[14]), _turned(row[4:10].reshape(3, 2))) for row in rows
+        )
+
+
+def _turned(points: np.ndarray) -> float:
+    """See `Face.turned`; points: (3, 2), the eyes from left to right and the tip of the nose."""
+    left, right, nose = points.astype(np.float64)
+    across = right - left
+    return float(np.dot(nose - (left + right) / 2, across) / max(np.dot(across, across), 1e-6))
 
 
 class Haar:

@@ -13,7 +13,8 @@ from skimage import data
 
 from dragface_lib import network
 from dragface_lib.crop import align, detect
-from dragface_lib.crop.detect import Face, open_detector
+from dragface_lib.crop.dataset import SIDEWAYS
+from dragface_lib.crop.detect import Face, _turned, open_detector
 from dragface_lib.crop.finding import FoundFace, _share_an_eye, find_faces, interocular
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo
@@ -71,10 +72,34 @@ def test_both_detectors_align_alike(haar, photos_folder):
         if models:
             by_yunet = find_faces(photo, open_detector("yunet", Path(models)))[0]
         else:
-            x, y, width, height, _ = by_haar.box
+            x, y, width, height, *_ = by_haar.box
             by_yunet = find_faces(photo, _Fixed(Face(x + 0.12 * width, y, 0.76 * width, 1.05 * height, 1.0)))[0]
         apart = np.linalg.norm(by_haar.points[:2] - by_yunet.points[:2], axis=1).max()
         assert apart < 0.03 * interocular(by_yunet.points)
+
+
+@pytest.mark.parametrize(
+    ("eyes_and_nose", "turned"),
+    [
+        ([(10, 20), (50, 20), (30, 45)], 0.0),
+        ([(10, 20), (50, 20), (50, 45)], 0.5),
+        ([(20, 10), (20, 50), (0, 10)], -0.5),  # the head lies on its side: along the eyes counts
+        ([(30, 20), (30, 20), (30, 45)], 0.0),
+    ],
+)
+def test_how_far_a_face_is_turned(eyes_and_nose, turned):
+    assert _turned(np.array(eyes_and_nose, np.float32)) == pytest.approx(turned)
+
+
+@pytest.mark.yunet
+def test_yunet_tells_a_turned_face_from_a_straight_one(photos_folder):
+    yunet = open_detector("yunet")
+    for photo in PORTRAITS.values():
+        assert abs(yunet.find(photo)[0].turned) < 0.2
+    for path in photos_folder.glob("portraits/female/66.jpg"):
+        photo = open_photo(path)
+        assert yunet.find(photo)[0].turned > SIDEWAYS
+        assert yunet.find(np.ascontiguousarray(photo[:, ::-1]))[0].turned < -SIDEWAYS
 
 
 class _Fixed:

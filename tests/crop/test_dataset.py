@@ -181,3 +181,14 @@ def test_a_damaged_archive_and_one_that_escapes_are_refused(tmp_path, photos, fa
     assert not (tmp_path / "outside.jpg").exists()
     with pytest.raises(DragFaceError, match="no faces"):
         pack(tmp_path / "empty", tmp_path / "empty.zip")
+
+
+def test_a_photo_named_after_a_group_of_the_manifest_shares_its_split(tmp_path, photos, faces):
+    """A painted copy of a test person must not be trained on."""
+    listed = manifest(tmp_path, portrait_7=("portraits/7.jpg", "test", ""), portrait_8=("portraits/8.jpg", "train", ""))
+    for name in ("portrait_7.jpg", "portrait_7_1.jpg", "portrait_8_0.jpg"):
+        shutil.copy(photos / "hopper.jpg", photos / name)
+    rows = {row.photo: row for row in crop_photos(photos, faces, "drag", listed, "haar", progress=False)}
+    assert {rows[name].split_group for name in ("portrait_7.jpg", "portrait_7_1.jpg")} == {"portrait_7"}
+    assert {rows[name].split for name in ("portrait_7.jpg", "portrait_7_1.jpg")} == {"test"}
+    assert (rows["portrait_8_0.jpg"].split, rows["portrait_8_0.jpg"].split_group) == ("train", "portrait_8")

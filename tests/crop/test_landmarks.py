@@ -122,7 +122,7 @@ def test_a_head_held_at_a_slant_is_found(astronaut, degrees):
             return [box]
 
     photo, found = astronaut
-    x, y, width, height, _ = box = found.box
+    x, y, width, height, *_ = box = found.box
     turn = cv2.getRotationMatrix2D((x + width / 2, y + height / 2), degrees, 1.0)
     photo = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
     slanted = find_faces(photo, Boxes())[0]

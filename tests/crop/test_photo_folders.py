@@ -14,7 +14,7 @@ import pytest
 from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
 from dragface_lib.crop.align import crop_face, similarity
 from dragface_lib.crop.dataset import TEST_SHARE, fault
-from dragface_lib.crop.detect import Face
+from dragface_lib.crop.detect import Face, open_detector
 from dragface_lib.crop.finding import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
@@ -160,6 +160,13 @@ def test_half_a_face_is_rejected_and_a_whole_one_at_the_border_kept(tmp_path, po
     assert "outside the photo" in reasons["half"]
     assert reasons["mouth"].startswith("cut off: ")
     assert reasons["whole"] == ""
+
+
+def test_a_face_turned_far_to_the_side_is_rejected(portraits):
+    photo = open_photo(portraits["astronaut"])
+    found = find_faces(photo, open_detector("haar"))[0]
+    reasons = [fault(photo, found._replace(box=found.box._replace(turned=turned)), photo) for turned in (-0.5, 0.1)]
+    assert reasons == ["turned to the side", ""]
 
 
 def test_a_face_deleted_by_hand_is_left_out_of_the_sheet(photos, faces):
