@@ -11,10 +11,9 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
-from .generator import cam_logits, convolution, weighted_by_cam
-from .norms import SpectralNorm
+from .generator import cam_logits, weighted_by_cam
+from .norms import SpectralConv2d, SpectralLinear
 
 LOCAL_LAYERS = 5
 GLOBAL_LAYERS = 7
@@ -36,8 +35,8 @@ def global_layers(size: int) -> int:
     return max(n for n in range(LOCAL_LAYERS, GLOBAL_LAYERS + 1) if n == LOCAL_LAYERS or size >> (n - 2) >= 3)
 
 
-def _normalised(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    return parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
+def _convolution(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Sequential:
+    return nn.Sequential(nn.ReflectionPad2d(1), SpectralConv2d(inputs, outputs, 4, stride, bias=bias))
 
 
 class Discriminator(nn.Module):
@@ -48,16 +47,14 @@ class Discriminator(nn.Module):
         widths = [3, *(channels * 2**n for n in range(layers - 1))]
         strides = [2] * (layers - 2) + [1]
         self.layers = nn.ModuleList(
-            convolution(inputs, outputs, 4, stride, bias=True)
+            _convolution(inputs, outputs, stride, bias=True)
             for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         )
         wide = widths[-1]
-        self.cam_average = _normalised(nn.Linear(wide, 1, bias=False))
-        self.cam_maximum = _normalised(nn.Linear(wide, 1, bias=False))
+        self.cam_average = SpectralLinear(wide, 1)
+        self.cam_maximum = SpectralLinear(wide, 1)
         self.cam_mix = nn.Conv2d(wide * 2, wide, 1)
-        self.head = convolution(wide, 1, 4)
-        for layer in (*self.layers, self.head):
-            _normalised(layer[1])
+        self.head = _convolution(wide, 1)
 
     def forward(self, faces: Float[Tensor, "batch 3 height width"]) -> Judgement:
         """Judge faces in -1..1."""
@@ -65,7 +62,6 @@ class Discriminator(nn.Module):
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
         logits = cam_logits(x, self.cam_average, self.cam_maximum)
-        average = self.cam_average.parametrizations.weight.original
-        maximum = self.cam_maximum.parametrizations.weight.original
-        x = F.leaky_relu(weighted_by_cam(x, average, maximum, self.cam_mix), 0.2)
+        # As in the port, the features are weighted by the CAM weights before their spectral normalisation.
+        x = F.leaky_relu(weighted_by_cam(x, self.cam_average.weight, self.cam_maximum.weight, self.cam_mix), 0.2)
         return Judgement(self.head(x), logits, x.sum(dim=1, keepdim=True))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 EPSILON = 1e-5
 
@@ -79,26 +80,57 @@ def clip_rho(network: nn.Module) -> None:
     torch._foreach_clamp_max_(rhos, 1.0)
 
 
-class SpectralNorm(nn.Module):
-    """Parametrisation that divides a weight by its largest singular value (Miyato et al., 2018).
+class LargestSingularValue(nn.Module):
+    """Sigma of a weight seen as a matrix (outputs, everything else), by power iteration (Miyato et al., 2018).
 
-    One power iteration runs at each forward pass in training mode and none in evaluation mode. The
-    arithmetic stays in fp32 under autocast: in half precision sigma would drift.
+    One iteration runs at each call in training mode and none in evaluation mode. The arithmetic stays in fp32
+    under autocast: in half precision sigma would drift.
     """
 
     def __init__(self, weight: Tensor):
         super().__init__()
-        rows = weight.flatten(1)
-        self.register_buffer("u", nn.functional.normalize(torch.randn(rows.shape[0]), dim=0))
-        self.register_buffer("v", nn.functional.normalize(torch.randn(rows.shape[1]), dim=0))
+        rows = _as_matrix(weight)
+        self.register_buffer("u", F.normalize(torch.randn(rows.shape[0]), dim=0))
+        self.register_buffer("v", F.normalize(torch.randn(rows.shape[1]), dim=0))
 
-    def forward(self, weight: Tensor) -> Tensor:
+    def forward(self, weight: Tensor) -> Float[Tensor, ""]:
         with torch.autocast(weight.device.type, enabled=False):
-            rows = weight.flatten(1)
+            rows = _as_matrix(weight)
             if self.training:
                 with torch.no_grad():
-                    self.v.copy_(nn.functional.normalize(rows.t().mv(self.u), dim=0, eps=1e-12))
-                    self.u.copy_(nn.functional.normalize(rows.mv(self.v), dim=0, eps=1e-12))
+                    self.v.copy_(F.normalize(rows.t().mv(self.u), dim=0, eps=1e-12))
+                    self.u.copy_(F.normalize(rows.mv(self.v), dim=0, eps=1e-12))
             # Copies, because a later power iteration would otherwise change what backward needs.
-            sigma = torch.dot(self.u.clone(), rows.mv(self.v.clone()))
-            return weight / sigma
+            return torch.dot(self.u.clone(), rows.mv(self.v.clone()))
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """(outputs, everything else), the channels last as a channels_last kernel lies in memory: no copy of it then."""
+    return weight.movedim(1, -1).flatten(1)
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution with its kernel divided by sigma. What it returns is divided instead of the kernel: that is the
+    same, and the kernel of a discriminator has many times more numbers than its features.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.sigma = LargestSingularValue(self.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, C, H, W)."""
+        normalised = self._conv_forward(features, self.weight, None) / self.sigma(self.weight)
+        return normalised if self.bias is None else normalised + self.bias[:, None, None].to(normalised.dtype)
+
+
+class SpectralLinear(nn.Linear):
+    """A linear layer without bias, with its weight divided by sigma."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, bias=False)
+        self.sigma = LargestSingularValue(self.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, inputs)."""
+        return super().forward(features) / self.sigma(self.weight)

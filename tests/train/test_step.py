@@ -78,7 +78,8 @@ def literal_step(networks, optimiser, selfie, drag):
     return {name: loss.item() for name, loss in found.items()}, gradients
 
 
-@pytest.mark.parametrize("changes", [{}, {"batch": 2}, {"form": "published"}, {"light": False}])
+# Seeds at which no absolute value or ReLU lies so near its kink that rounding decides its side.
+@pytest.mark.parametrize("changes", [{}, {"batch": 2}, {"form": "published"}, {"light": False, "seed": 1}])
 def test_step_has_the_losses_and_gradients_of_a_literal_reading(settings, faces, changes):
     config = settings(**changes)
     trainer = warmed_up(config, faces)
