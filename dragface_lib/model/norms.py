@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EPSILON = 1e-5
+FEW_POSITIONS = 64  # of a spectrally normalised convolution's output, where a matrix product is faster on a CPU
 
 
 def mixed_affine(
@@ -120,8 +121,20 @@ class SpectralConv2d(nn.Conv2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, C, H, W)."""
-        normalised = self._conv_forward(features, self.weight, None) / self.sigma(self.weight)
+        normalised = self._convolve(features) / self.sigma(self.weight)
         return normalised if self.bias is None else normalised + self.bias[:, None, None].to(normalised.dtype)
+
+    def _convolve(self, features: Tensor) -> Tensor:
+        (height, width), step = self.kernel_size, self.stride
+        patches = features.unfold(2, height, step[0]).unfold(3, width, step[1])  # (B, C, H, W, height, width), a view
+        batch, _, rows, columns = patches.shape[:4]
+        if batch * rows * columns > FEW_POSITIONS:
+            return self._conv_forward(features, self.weight, None)
+        # A matrix product with a kernel that has far more numbers than its input and output: its gradient is born in
+        # the layout of the kernel, where a convolution's is rearranged.
+        patches = patches.permute(0, 2, 3, 4, 5, 1).reshape(batch * rows * columns, -1)
+        product = F.linear(patches, _as_matrix(self.weight))
+        return product.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
 
 
 class SpectralLinear(nn.Linear):
