@@ -1,0 +1,6 @@
+"""Painted drag: practice faces with a known ground truth, to try the whole pipeline and to measure it."""
+
+from .looks import LOOKS, Makeup, draw_makeup, look_names
+from .painting import Painted, Unpaintable, paint
+
+__all__ = ["LOOKS", "Makeup", "Painted", "Unpaintable", "draw_makeup", "look_names", "paint"]

@@ -1,0 +1,134 @@
+"""The face as the painter sees it: level, measured in interocular distances, in CIELAB, with brushes.
+
+Face coordinates: the origin lies between the pupils, x runs to the right of the picture along the eyes, y down,
+and the pupils are 1 apart. So every shape has the same size on every face and in every resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.interpolate import CubicSpline, PchipInterpolator
+
+FINE = 3  # crisp shapes are drawn at so many times the canvas's resolution
+COARSE = 4  # airbrushed ones at one in so many pixels
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A part of a photo with a face on it.
+
+    lab: (h, w, 3) float32 CIELAB, changed by painting. points: (189, 2) landmarks in face coordinates.
+    matrix: (2, 3), from face coordinates to canvas pixels. unit: pixels an interocular distance.
+    x, y: (h, w) float32 face coordinates of each pixel. turned: see `Face.turned`.
+    """
+
+    lab: np.ndarray
+    points: np.ndarray
+    matrix: np.ndarray
+    unit: float
+    x: np.ndarray
+    y: np.ndarray
+    turned: float = 0.0
+
+    @classmethod
+    def of(cls, rgb: np.ndarray, landmarks: np.ndarray, turned: float = 0.0) -> Canvas:
+        """rgb: (h, w, 3) float32 in 0..1; landmarks: (189, 2) in its pixels."""
+        left, right = np.asarray(landmarks, np.float64)[:2]
+        across = right - left
+        matrix = np.array([[across[0], -across[1], 0.0], [across[1], across[0], 0.0]])
+        matrix[:, 2] = (left + right) / 2
+        inverse = cv2.invertAffineTransform(matrix)
+        height, width = rgb.shape[:2]
+        columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        x = (inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2]).astype(np.float32)
+        y = (inverse[1, 0] * columns + inverse[1, 1] * rows + inverse[1, 2]).astype(np.float32)
+        points = np.asarray(landmarks, np.float64) @ inverse[:, :2].T + inverse[:, 2]
+        lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+        return cls(lab, points, matrix, float(np.hypot(*across)), x, y, turned)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.lab.shape[:2]
+
+    def pixels(self, curve: np.ndarray) -> np.ndarray:
+        """Face coordinates (N, 2) to canvas pixels."""
+        return np.asarray(curve) @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def fill(self, shapes: Sequence[np.ndarray]) -> np.ndarray:
+        """Cover (h, w) float32 in 0..1 of polygons (N, 2) in face coordinates, antialiased; overlaps count once."""
+        height, width = self.shape
+        large = np.zeros((height * FINE, width * FINE), np.uint8)
+        for shape in shapes:
+            # Pixel centres lie at whole numbers, here and there: hence the shift by half a pixel.
+            corners = (self.pixels(shape) + 0.5) * FINE - 0.5
+            corners = np.clip(corners, -30_000, 30_000)
+            cv2.fillPoly(large, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+    def airbrush(self, curve: np.ndarray, radius: float | np.ndarray, weight: float | np.ndarray = 1.0) -> np.ndarray:
+        """Soft cover (h, w) float32 in 0..1 along a curve (N, 2): Gaussian of `radius`, both may vary along it."""
+        radii = np.broadcast_to(radius, len(curve))
+        weights = np.broadcast_to(weight, len(curve))
+        x, y = self.x[::COARSE, ::COARSE], self.y[::COARSE, ::COARSE]
+        cover = np.zeros(x.shape, np.float32)
+        for (at_x, at_y), r, w in zip(curve, radii, weights, strict=True):
+            np.maximum(cover, w * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * r * r)), out=cover)
+        # Sample n of the coarse grid lies at pixel n * COARSE, not in the middle of its block: so warp, not resize.
+        height, width = self.shape
+        back = np.array([[1 / COARSE, 0, 0], [0, 1 / COARSE, 0]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        large = cv2.warpAffine(cover, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return self.blur(large, COARSE / self.unit)
+
+    def blur(self, values: np.ndarray, radius: float) -> np.ndarray:
+        """Gaussian of standard deviation `radius`, in interocular distances; wide ones are made at low resolution."""
+        sigma = radius * self.unit
+        shrink = int(sigma // 3)
+        if shrink < 2:
+            return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REPLICATE)
+        height, width = values.shape[:2]
+        small = (max(1, width // shrink), max(1, height // shrink))
+        low = cv2.resize(values, small, interpolation=cv2.INTER_AREA)
+        sigmas = sigma * small[0] / width, sigma * small[1] / height
+        low = cv2.GaussianBlur(low, (0, 0), sigmas[0], sigmaY=sigmas[1], borderType=cv2.BORDER_REPLICATE)
+        return cv2.resize(low, (width, height), interpolation=cv2.INTER_CUBIC)
+
+    def spread(self, values: np.ndarray, weights: np.ndarray, radius: float) -> np.ndarray:
+        """Mean of `values` (h, w, 3) about each pixel, weighted by `weights` (h, w) of 0..1 and by distance."""
+        total = self.blur(weights, radius)
+        mixed = self.blur(values * weights[..., None], radius)
+        return mixed / np.maximum(total, 1e-4)[..., None]
+
+
+def smoothstep(low: float, high: float, values: np.ndarray) -> np.ndarray:
+    """0 below `low`, 1 above `high` (the other way round where low > high), and smooth between."""
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def smooth_curve(points: np.ndarray, count: int = 48) -> np.ndarray:
+    """(count, 2): a smooth curve through `points` (N, 2), evenly in arc length between them."""
+    points = np.asarray(points, np.float64)
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    at = np.concatenate([[0], np.cumsum(np.maximum(steps, 1e-6))])
+    # Square-rooted (centripetal) spacing never loops where two landmarks come close together.
+    at = np.concatenate([[0], np.cumsum(np.sqrt(np.diff(at)))])
+    return CubicSpline(at, points, bc_type="natural")(np.linspace(0, at[-1], count))
+
+
+def profile(at: Sequence[float], values: Sequence[float]) -> PchipInterpolator:
+    """A function through the given values that never overshoots them."""
+    return PchipInterpolator(at, values)
+
+
+def ribbon(centre: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """The polygon (2N, 2) of a stroke along `centre` (N, 2) whose full width varies: `widths` (N,)."""
+    along = np.gradient(centre, axis=0)
+    across = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
+    half = np.asarray(widths)[:, None] / 2
+    return np.concatenate([centre + across * half, (centre - across * half)[::-1]])

@@ -1,0 +1,299 @@
+"""Named looks: which colours and shapes of drag make-up belong together, and how far they may wander.
+
+    makeup = draw_makeup("classic", seed=3)     # one make-up of that look
+    makeup = draw_makeup("classic")             # the look's own, without any chance in it
+
+Every look has palettes (colours that go together) and ranges around them. The classic look has one palette and
+narrow ranges, so that a generator trained on it learns one coherent face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+import cv2
+import numpy as np
+
+from ..errors import DragFaceError
+
+COLOURS = ("lid", "crease", "transition", "lower", "lip", "lip_liner", "blush", "brow", "liner", "glow")
+
+
+@dataclass(frozen=True)
+class Makeup:
+    """Everything that the painter needs to know about one make-up besides the face.
+
+    Colours are CIELAB (L 0..100, a, b). Lengths are in interocular distances; strengths are 0..1 unless said.
+    """
+
+    name: str
+    lid: tuple[float, float, float]  # on the lid, below the cut crease
+    crease: tuple[float, float, float]  # the dark of crease, outer corner and wing
+    transition: tuple[float, float, float]  # above the crease, up to the brow
+    lower: tuple[float, float, float]  # below the lower lashes
+    lip: tuple[float, float, float]
+    lip_liner: tuple[float, float, float]
+    blush: tuple[float, float, float]
+    brow: tuple[float, float, float]
+    liner: tuple[float, float, float]
+    glow: tuple[float, float, float]  # brow bone, inner corner of the eye
+    foundation: float = 0.8  # how far blotches and shadows are evened out
+    lightness: float = 0.0  # CIELAB units by which the foundation is lighter than the skin
+    chroma: float = 1.0  # of the foundation, against the skin's own
+    contour: float = 0.8
+    blush_strength: float = 0.6
+    highlight: float = 0.8
+    shadow: float = 0.92  # opacity of the eye shadow
+    brow_lift: float = 0.12  # of the arch above the natural brow
+    brow_thickness: float = 0.078
+    wing: float = 0.27  # length beyond the outer corner of the eye
+    lashes: float = 0.17  # length of the longest
+    overline: float = 0.028  # of the lips beyond their own edge
+    gloss: float = 0.8
+    glitter: float = 0.0  # specks on the lids and cheekbones
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look: its palettes (each a colour for all of COLOURS) and what may vary.
+
+    hue: degrees either way; lightness, chroma: CIELAB units either way; shapes: (lowest, highest) of some of
+    Makeup's numbers, whose middle is the look's own.
+    """
+
+    palettes: tuple[dict[str, str], ...]
+    hue: float = 4.0
+    lightness: float = 2.0
+    chroma: float = 3.0
+    shapes: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def _palette(*colours: str) -> dict[str, str]:
+    return dict(zip(COLOURS, colours, strict=True))
+
+
+LOOKS = {
+    "classic": Look(
+        palettes=(
+            _palette(
+                "#f3b3dc",
+                "#4f1568",
+                "#c63c97",
+                "#7a2488",
+                "#c9134f",
+                "#5e0b2b",
+                "#e0507c",
+                "#2a1713",
+                "#0d080a",
+                "#fff0ec",
+            ),
+        ),
+        shapes={"brow_lift": (0.11, 0.13), "lashes": (0.16, 0.18), "wing": (0.25, 0.29), "overline": (0.025, 0.031)},
+    ),
+    "neon": Look(
+        palettes=(
+            _palette(
+                "#e8f53a",
+                "#0a5a78",
+                "#12c9a6",
+                "#ff2fa0",
+                "#ff2f92",
+                "#8c0a5a",
+                "#ff5a8a",
+                "#1d1426",
+                "#08060c",
+                "#fbffe6",
+            ),
+            _palette(
+                "#ffdf3d",
+                "#c01585",
+                "#ff6a2b",
+                "#18b8d8",
+                "#ff5a36",
+                "#8f1418",
+                "#ff6f61",
+                "#241018",
+                "#0a0608",
+                "#fff8d8",
+            ),
+            _palette(
+                "#5ff0ff",
+                "#5420c8",
+                "#f531c4",
+                "#a6f02c",
+                "#d81fd0",
+                "#5a0a78",
+                "#ff58b0",
+                "#180f24",
+                "#07050c",
+                "#eefcff",
+            ),
+            _palette(
+                "#ff9ae0",
+                "#0b3fae",
+                "#1fa8ff",
+                "#ffb020",
+                "#ff3b6b",
+                "#7a0a34",
+                "#ff6a90",
+                "#14121e",
+                "#06060a",
+                "#fff0fa",
+            ),
+        ),
+        hue=10.0,
+        chroma=6.0,
+        shapes={"brow_lift": (0.11, 0.17), "lashes": (0.16, 0.21), "wing": (0.26, 0.36), "blush_strength": (0.7, 1.0)},
+    ),
+    "goth": Look(
+        palettes=(
+            _palette(
+                "#8c8794",
+                "#0f0c12",
+                "#4a3050",
+                "#1c1018",
+                "#2a0612",
+                "#0a0306",
+                "#8a5068",
+                "#0c0a0c",
+                "#040304",
+                "#ece6f0",
+            ),
+            _palette(
+                "#a03048",
+                "#12060a",
+                "#5a1020",
+                "#3a0812",
+                "#4a0414",
+                "#120106",
+                "#9a4a5a",
+                "#0e0808",
+                "#050203",
+                "#f0e2e2",
+            ),
+            _palette(
+                "#7a6ac0",
+                "#0c0a1e",
+                "#33245e",
+                "#18103a",
+                "#2c0a3c",
+                "#0a0412",
+                "#84508c",
+                "#0a0a10",
+                "#030306",
+                "#e8e6f6",
+            ),
+        ),
+        hue=8.0,
+        shapes={
+            "lightness": (3.0, 7.0),
+            "chroma": (0.7, 0.85),
+            "contour": (0.9, 1.1),
+            "gloss": (0.3, 0.7),
+            "brow_lift": (0.09, 0.14),
+            "wing": (0.28, 0.38),
+            "blush_strength": (0.25, 0.45),
+        },
+    ),
+    "glitter": Look(
+        palettes=(
+            _palette(
+                "#f2cf6b",
+                "#5a2608",
+                "#b5652a",
+                "#8a4a14",
+                "#c41230",
+                "#5a0612",
+                "#e06a5a",
+                "#2a1810",
+                "#0c0706",
+                "#fff4d2",
+            ),
+            _palette(
+                "#dfe6f2",
+                "#1c2c58",
+                "#6a7fc0",
+                "#3a5094",
+                "#c21a6a",
+                "#560830",
+                "#d85a90",
+                "#1c1a22",
+                "#08080c",
+                "#f6f8ff",
+            ),
+            _palette(
+                "#f6b8b0",
+                "#6a1230",
+                "#c8506a",
+                "#94284a",
+                "#d02a5c",
+                "#64081e",
+                "#e8647c",
+                "#28140f",
+                "#0c0607",
+                "#fff0ea",
+            ),
+            _palette(
+                "#6ae0b8",
+                "#083c46",
+                "#1f8a86",
+                "#0f6468",
+                "#c0185a",
+                "#540a2a",
+                "#e0607c",
+                "#1c1814",
+                "#080808",
+                "#effff6",
+            ),
+        ),
+        hue=6.0,
+        shapes={"glitter": (0.7, 1.0), "lashes": (0.17, 0.21), "brow_lift": (0.10, 0.15), "gloss": (0.85, 1.0)},
+    ),
+}
+
+
+def look_names() -> tuple[str, ...]:
+    """The names that `draw_makeup` knows."""
+    return tuple(LOOKS)
+
+
+def draw_makeup(name: str, seed: int | None = None) -> Makeup:
+    """One make-up of the look called `name`: the same for the same seed; without one, the look's own.
+
+    Raises DragFaceError for a name that is no look.
+    """
+    if name not in LOOKS:
+        raise DragFaceError(f"There is no look called {name!r}: use {', '.join(LOOKS)}.")
+    look = LOOKS[name]
+    rng = None if seed is None else np.random.default_rng([seed, len(name), *name.encode()])
+    palette = look.palettes[0 if rng is None else rng.integers(len(look.palettes))]
+    colours = {part: _wander(lab_of(colour), look, rng) for part, colour in palette.items()}
+    makeup = Makeup(name=name, **colours)
+    numbers = {
+        part: (low + high) / 2 if rng is None else float(rng.uniform(low, high))
+        for part, (low, high) in look.shapes.items()
+    }
+    if unknown := set(numbers) - {part.name for part in fields(Makeup)}:
+        raise ValueError(f"the look {name} varies what is no part of a make-up: {unknown}")
+    return replace(makeup, **numbers)
+
+
+def lab_of(colour: str) -> tuple[float, float, float]:
+    """CIELAB of a colour written as #rrggbb in sRGB."""
+    rgb = np.array([[[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]]], np.float32)
+    return tuple(float(value) for value in cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0, 0])
+
+
+def _wander(lab: tuple[float, float, float], look: Look, rng: np.random.Generator | None) -> tuple[float, float, float]:
+    """A colour near `lab`: turned in hue, and a little lighter or darker, duller or more vivid."""
+    if rng is None:
+        return lab
+    turn, lighter, more = rng.uniform(-1, 1, 3) * (np.radians(look.hue), look.lightness, look.chroma)
+    lightness, chroma, hue = lab[0], np.hypot(lab[1], lab[2]), np.arctan2(lab[2], lab[1])
+    # Near-black and near-white have no chroma to gain: liner stays black.
+    chroma = max(0.0, chroma + more * min(1.0, chroma / 20))
+    return (
+        float(np.clip(lightness + lighter, 0, 100)),
+        float(chroma * np.cos(hue + turn)),
+        float(chroma * np.sin(hue + turn)),
+    )

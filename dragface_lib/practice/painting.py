@@ -1,0 +1,132 @@
+"""Paint drag make-up on a photo, given the landmarks of its face.
+
+    makeup = draw_makeup("classic", seed=3)
+    painted = paint(photo, points, makeup, seed=3)
+    painted.photo, painted.mask
+
+Nothing outside the mask changes by a single bit, unless a wig or a stage is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ..crop.landmarks import POINTS
+from ..errors import DragFaceError
+from .canvas import Canvas
+from .eyes import cover_brows, paint_eyes
+from .lips import paint_lips
+from .looks import Makeup, draw_makeup
+from .sculpting import sculpt
+from .skin import foundation, study_skin
+
+SMALLEST = 32.0  # pixels between the pupils
+TURNED = 0.5  # of `Face.turned`: about 35 degrees, after which the landmarks of the far eye lie beside the face
+OUTSIDE = 0.15  # of the landmarks that may lie outside the photo
+WORKING = (110.0, 300.0)  # pixels between the pupils at which is painted; other faces are enlarged or reduced for it
+
+
+class Unpaintable(DragFaceError):
+    """A face on which make-up would not look right; the reason is a sentence."""
+
+
+class Painted(NamedTuple):
+    """photo: (H, W, 3) uint8 RGB. mask: (H, W) float32, 1 on the face, 0 where make-up may change nothing."""
+
+    photo: np.ndarray
+    mask: np.ndarray
+
+
+def paint(
+    photo: np.ndarray,
+    points: np.ndarray,
+    look: str | Makeup = "classic",
+    seed: int | None = 0,
+    turned: float = 0.0,
+) -> Painted:
+    """Put the face of (H, W, 3) uint8 RGB into drag: the same picture for the same arguments.
+
+    points: (189, 2) landmarks in pixels of the photo. look: a look's name, of which `seed` draws one make-up
+    (None: its own), or a make-up. turned: `Face.turned` where a detector has said it. Raises Unpaintable for a face
+    that is too small, turned too far (by TURNED) or cut off, and DragFaceError for landmarks of another kind.
+    """
+    makeup = draw_makeup(look, seed) if isinstance(look, str) else look
+    points = check_face(photo, points, turned)
+    rng = np.random.default_rng([0 if seed is None else seed, 7])
+    box = _box(points, photo.shape)
+    part = photo[box]
+    local = points - [box[1].start, box[0].start]
+    scale = _scale(float(np.linalg.norm(points[1] - points[0])))
+    large = _resized(part.astype(np.float32) / 255, scale)
+    canvas = Canvas.of(large, (local + 0.5) * scale - 0.5, turned)
+    before = canvas.lab.copy()
+    skin = study_skin(canvas)
+    cover_brows(canvas, skin, rng)
+    foundation(canvas, skin, makeup, rng)
+    sculpt(canvas, skin, makeup)
+    paint_eyes(canvas, skin, makeup, rng)
+    paint_lips(canvas, skin, makeup)
+    after = _to_rgb(canvas.lab)
+    # What was changed is added to the photo, so that enlarging and reducing costs it no sharpness.
+    change = _back(after - _to_rgb(before), part.shape[:2])
+    mask = np.zeros(photo.shape[:2], np.float32)
+    mask[box] = np.clip(_back(skin.oval, part.shape[:2]), 0, 1)
+    change *= mask[box][..., None] > 0
+    result = photo.copy()
+    result[box] = np.clip(part + np.round(change * 255), 0, 255).astype(np.uint8)
+    return Painted(result, mask)
+
+
+def check_face(photo: np.ndarray, points: np.ndarray, turned: float = 0.0) -> np.ndarray:
+    """The points as (189, 2) float64; raises as `paint` does."""
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        raise DragFaceError(f"The photo is {photo.dtype} of shape {photo.shape}: give (height, width, 3) uint8 RGB.")
+    points = np.asarray(points, np.float64)
+    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
+        raise DragFaceError(f"The landmarks have shape {points.shape}: give ({POINTS}, 2) pixels, all of them numbers.")
+    outside = ((points < -0.5) | (points > np.array(photo.shape[1::-1]) - 0.5)).any(axis=1)
+    if outside[:109].any() or outside.mean() > OUTSIDE:
+        raise Unpaintable("The landmarks lie outside the picture: the face is cut off.")
+    eyes = float(np.linalg.norm(points[1] - points[0]))
+    if eyes < SMALLEST:
+        raise Unpaintable(f"The face is too small: {eyes:.0f} pixels between the eyes, {SMALLEST:.0f} are needed.")
+    if abs(turned) > TURNED:
+        raise Unpaintable("The face is turned too far to the side.")
+    return points
+
+
+def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of the photo that hold the face, with a margin."""
+    face = points[:145]  # without the outline of hair and shoulders
+    margin = 0.35 * float(np.linalg.norm(points[1] - points[0]))
+    low = np.clip(np.floor(face.min(0) - margin), 0, None).astype(int)
+    high = np.ceil(face.max(0) + margin).astype(int) + 1
+    return slice(low[1], min(high[1], shape[0])), slice(low[0], min(high[0], shape[1]))
+
+
+def _scale(eyes: float) -> float:
+    """By how much the part is enlarged before it is painted: a whole number, or one over one."""
+    if eyes < WORKING[0]:
+        return float(np.ceil(WORKING[0] / eyes))
+    return 1.0 / np.ceil(eyes / WORKING[1]) if eyes > WORKING[1] else 1.0
+
+
+def _resized(part: np.ndarray, scale: float) -> np.ndarray:
+    if scale == 1:
+        return part
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    return np.clip(cv2.resize(part, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA), 0, 1)
+
+
+def _back(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if values.shape[:2] == tuple(shape):
+        return values
+    shrinking = values.shape[0] > shape[0]
+    return cv2.resize(values, shape[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+
+
+def _to_rgb(lab: np.ndarray) -> np.ndarray:
+    return np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1)
