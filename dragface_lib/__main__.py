@@ -108,6 +108,25 @@ def _crop(options: argparse.Namespace) -> None:
     _summarise(rows, Path(options.output))
 
 
+def _practice(options: argparse.Namespace) -> None:
+    from .manifest import find_manifest
+    from .practice.dataset import practice_faces, summary
+
+    rows = practice_faces(
+        options.photos,
+        options.output,
+        options.manifest or find_manifest(),
+        look=options.look,
+        seed=options.seed,
+        wigs=options.wigs,
+        stages=options.stages,
+        limit=options.limit,
+    )
+    if not any(row.status == "kept" for row in rows):
+        raise DragFaceError(f"None of the {len(rows)} photos gave a face; {rows[0].photo}: {rows[0].reason}")
+    print(f"{summary(rows)} ({options.output})")
+
+
 def _summarise(rows: Sequence, folder: Path) -> None:
     counts: dict[str, int] = {}
     for row in rows:
@@ -197,6 +216,16 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--domain", choices=("selfie", "drag"), default="selfie")
     sub.add_argument("--manifest", metavar="CSV", help="whose split and split_group columns decide")
     sub.add_argument("--detector", choices=("auto", "yunet", "haar"), default="auto")
+
+    sub = command("practice", _practice, "make practice faces: half of the people as they are, half in painted drag")
+    sub.add_argument("-o", "--output", required=True, metavar="FACES")
+    sub.add_argument("--photos", metavar="DIR", help="default: the manifest's own selfies, once they are downloaded")
+    sub.add_argument("--manifest", metavar="CSV", help="default: DRAGFACE_MANIFEST, else data_manifest.csv")
+    sub.add_argument("--look", default="classic", metavar="NAME", help="classic (the default), neon, goth or glitter")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--wigs", action="store_true", help="painted faces wear wigs")
+    sub.add_argument("--stages", action="store_true", help="painted faces stand on a stage")
+    sub.add_argument("--limit", type=_positive, metavar="N", help="only so many photos")
 
     sub = command("landmarks", _landmarks, "train the landmark network on photos with .tem files")
     sub.add_argument("photos", metavar="PHOTOS")

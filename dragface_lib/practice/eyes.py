@@ -138,7 +138,7 @@ def _frames(canvas: Canvas, skin: Skin) -> np.ndarray:
     """(h, w): 0 where a pair of glasses covers the face, 1 elsewhere."""
     if not skin.glasses:
         return np.ones(canvas.shape, np.float32)
-    return smoothstep(0.22, 0.5, canvas.blur(canvas.lab[..., 0], 0.006) / skin.tone[0]).astype(np.float32)
+    return smoothstep(0.28, 0.58, canvas.blur(canvas.lab[..., 0], 0.008) / skin.tone[0]).astype(np.float32)
 
 
 def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndarray, rng: np.random.Generator) -> None:
@@ -219,10 +219,10 @@ def _liner(canvas: Canvas, makeup: Makeup, eye: Eye, where: np.ndarray) -> None:
     edge = eye.upper - np.stack([0 * t, thick], 1)
     tip = last + np.array([0.80, -0.60]) * makeup.wing * min(1.0, width / 0.42) * eye.room
     inner = first + [-0.035, 0.018]
-    lower_back = eye.lower[-6]
+    lower_back = eye.lower[-3]
     above = smooth_curve(np.array([edge[-1], (edge[-1] * 0.5 + tip * 0.5) + [0.0, 0.014], tip]), 16)
     below = smooth_curve(np.array([tip, last * 0.55 + tip * 0.45 + [0.0, 0.022], lower_back + [0.0, 0.008]]), 16)
-    shape = np.concatenate([[inner], edge, above, below, eye.upper[-6::-1] + [0, 0.006]])
+    shape = np.concatenate([[inner], edge, above, below, eye.upper[-3::-1] + [0, 0.006]])
     cover = canvas.fill([eye.outside(shape)])
     if not eye.closed:
         line = eye.lower[20:] + [0, 0.010]

@@ -20,13 +20,17 @@ from .canvas import Canvas
 from .eyes import cover_brows, paint_eyes
 from .lips import paint_lips
 from .looks import Makeup, draw_makeup
+from .person import person_mask
 from .sculpting import sculpt
 from .skin import foundation, study_skin
+from .stages import stage as behind
+from .wigs import wig as hair
 
 SMALLEST = 32.0  # pixels between the pupils
 TURNED = 0.5  # of `Face.turned`: about 35 degrees, after which the landmarks of the far eye lie beside the face
 OUTSIDE = 0.15  # of the landmarks that may lie outside the photo
 WORKING = (110.0, 300.0)  # pixels between the pupils at which is painted; other faces are enlarged or reduced for it
+DRESSING = 110.0  # at most for wig and stage
 
 
 class Unpaintable(DragFaceError):
@@ -46,12 +50,15 @@ def paint(
     look: str | Makeup = "classic",
     seed: int | None = 0,
     turned: float = 0.0,
+    wig: bool = False,
+    stage: bool = False,
 ) -> Painted:
     """Put the face of (H, W, 3) uint8 RGB into drag: the same picture for the same arguments.
 
     points: (189, 2) landmarks in pixels of the photo. look: a look's name, of which `seed` draws one make-up
-    (None: its own), or a make-up. turned: `Face.turned` where a detector has said it. Raises Unpaintable for a face
-    that is too small, turned too far (by TURNED) or cut off, and DragFaceError for landmarks of another kind.
+    (None: its own), or a make-up. turned: `Face.turned` where a detector has said it. wig, stage: hair around the
+    face and a stage behind the head besides. Raises Unpaintable for a face that is too small, turned too far (by
+    TURNED) or cut off, and DragFaceError for landmarks of another kind.
     """
     makeup = draw_makeup(look, seed) if isinstance(look, str) else look
     points = check_face(photo, points, turned)
@@ -77,7 +84,31 @@ def paint(
     change *= mask[box][..., None] > 0
     result = photo.copy()
     result[box] = np.clip(part + np.round(change * 255), 0, 255).astype(np.uint8)
+    if wig or stage:
+        result = _dressed(result, points, mask, wig, stage, np.random.default_rng([0 if seed is None else seed, 11]))
     return Painted(result, mask)
+
+
+def _dressed(
+    photo: np.ndarray, points: np.ndarray, mask: np.ndarray, wig: bool, stage: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """The photo with a stage behind the person and with a wig, both drawn at a moderate resolution."""
+    scale = min(1.0, DRESSING / float(np.linalg.norm(points[1] - points[0])))
+    small = _resized(photo.astype(np.float32) / 255, scale)
+    canvas = Canvas.of(small, (points + 0.5) * scale - 0.5)
+    face = np.clip(_back(mask, canvas.shape), 0, 1)
+    rgb = _back(photo.astype(np.float32) / 255, canvas.shape)
+    change, kept = np.zeros_like(rgb), np.ones(canvas.shape, np.float32)
+    if stage:
+        person = np.maximum(person_mask(canvas), face)[..., None]
+        change, kept = behind(canvas, rng) * (1 - person), person[..., 0]
+    if wig:
+        cover, lab = hair(canvas, face, rng)
+        change = change * (1 - cover[..., None]) + _to_rgb(lab) * cover[..., None]
+        kept = kept * (1 - cover)
+    # Of the photo itself nothing is resampled: what is kept of it is kept at its own resolution.
+    change, kept = _back(change, photo.shape[:2]), _back(kept, photo.shape[:2])
+    return np.clip(np.round(photo * kept[..., None] + 255 * change), 0, 255).astype(np.uint8)
 
 
 def check_face(photo: np.ndarray, points: np.ndarray, turned: float = 0.0) -> np.ndarray:

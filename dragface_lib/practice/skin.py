@@ -108,7 +108,12 @@ def study_skin(canvas: Canvas) -> Skin:
     if mouth.is_open:
         openings = np.maximum(openings, canvas.fill([mouth.opening]))
     likeness = canvas.blur(np.maximum(alike, features * (alike > 0.3)), 0.015)
-    drawn = np.maximum(alike, _features(canvas, 0.45))
+    # Between lashes and brow it may be dark with shade, but hair hardly ever hangs there.
+    p = canvas.points
+    lids = canvas.fill([p[list(hull)] for hull in ((18, 19, 20, 21, 22, 76, 84, 83), (27, 26, 25, 24, 23, 77, 85, 86))])
+    for eye in ((18, 19, 20, 21, 22, 30, 29, 28), (23, 24, 25, 26, 27, 33, 32, 31)):
+        lids = np.maximum(lids, _grown(canvas, p[list(eye)], 0.14))
+    drawn = np.maximum(alike, np.maximum(lids, _features(canvas, 0.6)))
     free = smoothstep(0.3, 0.7, canvas.blur(drawn, 0.02)).astype(np.float32)
     return Skin(oval, likeness.astype(np.float32), base, tone, free, openings, mouth, _wears_glasses(canvas, tone))
 

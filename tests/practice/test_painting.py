@@ -115,9 +115,9 @@ def test_faces_that_cannot_be_painted_are_refused_with_a_reason(astronaut):
     photo, points = astronaut
     with pytest.raises(Unpaintable, match="outside the picture"):
         paint(photo, points + [photo.shape[1] * 0.6, 0])
+    small = 25 / float(np.linalg.norm(points[1] - points[0]))
     with pytest.raises(Unpaintable, match="too small: 2. pixels"):
-        eyes = float(np.linalg.norm(points[1] - points[0]))
-        paint(photo, (points - points.mean(0)) * 25 / eyes + points.mean(0))
+        paint(photo, (points - points.mean(0)) * small + points.mean(0))
     with pytest.raises(Unpaintable, match="turned"):
         paint(photo, points, turned=-0.9)
     with pytest.raises(DragFaceError, match="189"):

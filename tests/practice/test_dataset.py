@@ -1,0 +1,157 @@
+"""Two domains of different people, and test pairs that match pixel for pixel outside the make-up."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dragface_lib.__main__ import main
+from dragface_lib.crop import crop_photos, pack, read_crops, unpack
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import open_photo, save_photo
+from dragface_lib.practice import dataset, practice_faces
+
+HEAD = "id,domain,file,image_url,licence,split,split_group,status\n"
+
+
+@pytest.fixture
+def photos(tmp_path, portraits):
+    """Four people, of whom one has two photos and one is for testing, a picture of nobody, and a text."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for name in ("anna_1", "anna_2", "berta", "more/tina"):
+        shutil.copy(portraits["astronaut"], folder / f"{name}.jpg")
+    shutil.copy(portraits["grace_hopper"], folder / "grace.jpg")
+    save_photo(folder / "wall.png", np.full((300, 300, 3), 90, np.uint8))
+    (folder / "text.jpg").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Says that tina is for testing."""
+    people = {"anna_1": "train", "anna_2": "train", "berta": "train", "more/tina": "test", "grace": "train"}
+    lines = [
+        f"{name.replace('/', '_')},selfie,{name}.jpg,https://example.org/{n},CC0 1.0,{split},{name.split('_')[0]},\n"
+        for n, (name, split) in enumerate(people.items())
+    ]
+    path = tmp_path / "manifest.csv"
+    path.write_text(HEAD + "".join(lines))
+    return path
+
+
+def build(photos, faces, manifest=None, **options):
+    rows = practice_faces(photos, faces, manifest, detector="haar", progress=False, **options)
+    return {row.photo: row for row in rows}
+
+
+def files(faces):
+    return {
+        path.relative_to(faces).as_posix(): path.read_bytes()
+        for path in Path(faces).rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_people_are_in_one_domain_only_and_each_photo_has_a_row(photos, manifest, tmp_path):
+    faces = tmp_path / "faces"
+    rows = build(photos, faces, manifest)
+    kept = {name: row for name, row in rows.items() if row.status == "kept"}
+    assert set(kept) == {"anna_1.jpg", "anna_2.jpg", "berta.jpg", "more/tina.jpg", "grace.jpg"}
+    assert (rows["wall.png"].status, rows["text.jpg"].status) == ("no_face", "unreadable")
+    assert all(row.reason for row in rows.values() if row.status != "kept")
+    assert rows["anna_1.jpg"].domain == rows["anna_2.jpg"].domain
+    domains = {split: {row.domain for row in kept.values() if row.split == split} for split in ("train", "test")}
+    assert domains["train"] == {"selfie", "drag"}
+    people = {
+        domain: {row.split_group for row in kept.values() if row.domain == domain} for domain in ("selfie", "drag")
+    }
+    assert not people["selfie"] & people["drag"]
+    for row in kept.values():
+        assert row.face.startswith(f"{row.domain}/{row.split}/")
+        assert open_photo(faces / row.face).shape == (256, 256, 3)
+    assert sorted(read_crops(faces), key=str) == sorted(rows.values(), key=str)
+
+    before = files(faces)
+    lost = faces / kept["berta.jpg"].face
+    lost.unlink()
+    assert build(photos, faces, manifest) == rows
+    assert files(faces) == before
+
+    archive = pack(faces, tmp_path / "faces.zip")
+    unpack(archive, tmp_path / "copy")
+    assert (tmp_path / "copy" / "pairs" / "drag" / "more__tina.png").exists()
+
+
+def test_pairs_differ_in_the_make_up_alone(photos, manifest, tmp_path):
+    build(photos, tmp_path / "faces", manifest, wigs=True, stages=True)
+    pairs = tmp_path / "faces" / "pairs"
+    assert [path.name for path in (pairs / "selfie").iterdir()] == ["more__tina.png"]
+    bare, truth = (open_photo(pairs / domain / "more__tina.png").astype(int) for domain in ("selfie", "drag"))
+    differs = np.abs(truth - bare).max(-1) > 0
+    assert differs[100:200, 70:180].mean() > 0.9
+    assert not differs[:, :16].any()
+    assert not differs[:, -16:].any()
+    assert not differs[:16].any()
+
+
+def test_other_settings_paint_everything_anew(photos, manifest, tmp_path):
+    first = build(photos, tmp_path / "faces", manifest)
+    painted = next(row.face for row in first.values() if row.domain == "drag")
+    before = files(tmp_path / "faces")
+    again = build(photos, tmp_path / "faces", manifest, look="goth")
+    assert again == first
+    assert files(tmp_path / "faces")[painted] != before[painted]
+
+
+def test_a_run_that_stopped_ends_like_one_that_did_not(photos, manifest, tmp_path, monkeypatch):
+    build(photos, tmp_path / "whole", manifest)
+    practise, seen = dataset._practise, []
+
+    def stops(path, *rest):
+        seen.append(path)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return practise(path, *rest)
+
+    monkeypatch.setattr(dataset, "_practise", stops)
+    with pytest.raises(KeyboardInterrupt):
+        build(photos, tmp_path / "stopped", manifest)
+    build(photos, tmp_path / "stopped", manifest)
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_a_withdrawn_photo_goes(photos, manifest, tmp_path):
+    faces = tmp_path / "faces"
+    row = build(photos, faces, manifest)["more/tina.jpg"]
+    manifest.write_text(manifest.read_text().replace("test,more/tina,", "test,more/tina,withdrawn"))
+    assert "more/tina.jpg" not in build(photos, faces, manifest)
+    assert not (faces / row.face).exists()
+    assert not list((faces / "pairs").glob("*/*.png"))
+
+
+def test_what_cannot_be_built_is_said_in_one_sentence(photos, tmp_path, portraits):
+    with pytest.raises(DragFaceError, match="no photos to paint"):
+        practice_faces(None, tmp_path / "faces")
+    (tmp_path / "one").mkdir()
+    shutil.copy(portraits["astronaut"], tmp_path / "one" / "a_1.jpg")
+    shutil.copy(portraits["astronaut"], tmp_path / "one" / "a_2.jpg")
+    with pytest.raises(DragFaceError, match="1 person"):
+        build(tmp_path / "one", tmp_path / "faces")
+    with pytest.raises(DragFaceError, match="no look called 'disco'"):
+        build(photos, tmp_path / "faces", look="disco")
+    crop_photos(tmp_path / "one", tmp_path / "cropped", detector="haar", progress=False)
+    with pytest.raises(DragFaceError, match="name another folder"):
+        build(photos, tmp_path / "cropped")
+
+
+def test_the_command_builds_the_dataset_and_says_what_it_has(capsys, monkeypatch, tmp_path, portraits):
+    folder = portraits["astronaut"].parent
+    assert main(["practice", "-o", str(tmp_path / "faces"), "--photos", str(folder), "--look", "neon"]) == 0
+    assert "1 selfie/train, 1 drag/train" in capsys.readouterr().out
+    assert len(list((tmp_path / "faces").glob("*/train/*.jpg"))) == 2
+    assert main(["practice", "-o", str(tmp_path / "none")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
