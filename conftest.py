@@ -75,7 +75,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _smoke_world() -> ExitStack:
-    from photo_server import serve_photos
+    from photo_server import portrait_files, serve_photos
 
     world = ExitStack()
     url, manifest = world.enter_context(serve_photos())
@@ -88,6 +88,9 @@ def _smoke_world() -> ExitStack:
     }
     if os.environ.get("DRAGFACE_PHOTOS"):
         settings["DRAGFACE_DRAG_PHOTOS"] = str(Path(os.environ["DRAGFACE_PHOTOS"]).resolve() / "drag_practice")
+    else:  # the same two portraits stand for drag: there is nothing to learn, but everything runs
+        portrait_files(Path(home) / "drag_photos")
+        settings["DRAGFACE_DRAG_PHOTOS"] = str(Path(home) / "drag_photos")
     patch = pytest.MonkeyPatch()
     world.callback(patch.undo)
     for name, value in settings.items():

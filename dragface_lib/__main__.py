@@ -17,6 +17,7 @@ from typing import NoReturn
 from .errors import DragFaceError
 
 STRENGTHS = (0.0, 1.5)
+REASONS = 5  # printed of photos that came to nothing
 
 
 def _transform(options: argparse.Namespace) -> None:
@@ -25,6 +26,10 @@ def _transform(options: argparse.Namespace) -> None:
     from .showcase.transforming import crop_only, transform
 
     outputs = _outputs(options.photos, options.output)
+    originals = {Path(photo).resolve() for photo in options.photos}
+    for output in outputs:
+        if output.resolve() in originals:
+            raise DragFaceError(f"{output} is one of the photos themselves: name another file or folder.")
     generator = None if options.crop_only else load_generator(options.weights) if options.weights else None
     failures = []
     for photo, output in zip(options.photos, outputs, strict=True):
@@ -43,7 +48,10 @@ def _transform(options: argparse.Namespace) -> None:
 
 
 def _outputs(photos: Sequence[str], output: str) -> list[Path]:
-    """Where each photo's result goes: OUT itself for one photo, a file of the photo's name in it for several."""
+    """Where each photo's result goes: OUT itself for one photo, a file of the photo's name in it for several.
+
+    In a folder a PNG photo becomes a PNG, any other a JPEG.
+    """
     path = Path(output)
     suffixes = (".jpg", ".jpeg", ".png", ".webp")
     if len(photos) == 1 and not path.is_dir():
@@ -59,7 +67,8 @@ def _outputs(photos: Sequence[str], output: str) -> list[Path]:
         while name in names:
             name, number = f"{stem}_{number}", number + 1
         names.append(name)
-    return [path / f"{name}.jpg" for name in names]
+    kinds = [".png" if Path(photo).suffix.lower() == ".png" else ".jpg" for photo in photos]
+    return [path / (name + kind) for name, kind in zip(names, kinds, strict=True)]
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -96,7 +105,7 @@ def _scrape(options: argparse.Namespace) -> None:
         for domain in sorted({row.domain for row in rows})
         for result in download([row for row in rows if row.domain == domain], photos / domain)
     ]
-    _summarise(results, photos)
+    _summarise(results, photos, ("stored", "here", "withdrawn"))
 
 
 def _crop(options: argparse.Namespace) -> None:
@@ -105,7 +114,7 @@ def _crop(options: argparse.Namespace) -> None:
     rows = crop_photos(
         options.photos, options.output, options.domain, manifest=options.manifest, detector=options.detector
     )
-    _summarise(rows, Path(options.output))
+    _summarise(rows, Path(options.output), ("kept",))
 
 
 def _practice(options: argparse.Namespace) -> None:
@@ -127,11 +136,22 @@ def _practice(options: argparse.Namespace) -> None:
     print(f"{summary(rows)} ({options.output})")
 
 
-def _summarise(rows: Sequence, folder: Path) -> None:
+def _summarise(rows: Sequence, folder: Path, good: Sequence[str]) -> None:
+    """Print how many rows have which status, and why the first of the others have theirs; an error if all do."""
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
-    print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f" ({folder})")
+    summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f" ({folder})"
+    reasons = [
+        f"{getattr(row, 'photo', '')}: {row.reason}".removeprefix(": ") for row in rows if row.status not in good
+    ]
+    if rows and len(reasons) == len(rows):
+        raise DragFaceError(f"Nothing came of it: {summary}. The first reason: {reasons[0]}")
+    for reason in reasons[:REASONS]:
+        print(reason, file=sys.stderr)
+    if len(reasons) > REASONS:
+        print(f"and {len(reasons) - REASONS} more", file=sys.stderr)
+    print(summary)
 
 
 def _landmarks(options: argparse.Namespace) -> None:
@@ -230,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command("landmarks", _landmarks, "train the landmark network on photos with .tem files")
     sub.add_argument("photos", metavar="PHOTOS")
     sub.add_argument("-o", "--output", required=True, metavar="FILE")
-    sub.add_argument("--minutes", type=float, default=10.0)
+    sub.add_argument("--minutes", type=_minutes, default=10.0)
     sub.add_argument("--seed", type=int, default=0)
 
     keep = argparse.SUPPRESS  # an option not given leaves the run's own setting, or the default, alone
@@ -276,6 +296,16 @@ def _strength(text: str) -> float:
         value = -1.0
     if not STRENGTHS[0] <= value <= STRENGTHS[1]:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1.5")
+    return value
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 

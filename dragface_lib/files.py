@@ -12,6 +12,15 @@ from pathlib import Path
 
 from .errors import DragFaceError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+
+# Of files that may be pictures; whether they are, opening them says.
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+
 
 class DiskFull(DragFaceError):
     """There is no room left: nothing else can be written either, so whoever writes many files stops."""
@@ -63,6 +72,34 @@ def sha256_of(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def only_one(folder: str | Path, doing: str) -> Iterator[None]:
+    """Keep a second process out of a folder. The lock ends with its process, however that ends.
+
+    doing: what is done to the folder, e.g. "trained". Raises DragFaceError when another process does it already.
+    Where a file system knows no locks (some network drives) nothing is kept out.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = Path(folder) / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DragFaceError(
+                f"{folder} is being {doing} by another process: wait for it, stop it, or name another folder."
+            ) from None
+        except OSError:
+            pass
+        yield
 
 
 def _flush_to_disk(path: Path) -> None:

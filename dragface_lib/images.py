@@ -19,10 +19,9 @@ import numpy as np
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from .errors import DragFaceError
-from .files import replace_atomically
+from .files import SUFFIXES, replace_atomically
 
 MAX_PIXELS = 100_000_000  # phone photos reach 50 megapixels; a decompression bomb starts far above
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 # Pillow knows many more, some of which start other programs (EPS); HEIF only where a plug-in brings it.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 
@@ -102,11 +101,13 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         top = 65535.0 if picture.mode.startswith("I") and values.max(initial=0) <= 65535 else values.max()
         values = np.clip(values / max(top, 1e-9) * 255.0, 0, 255)
         return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
-    if picture.mode == "CMYK" and picture.info.get("icc_profile"):
-        # What an ink looks like stands in the profile: the plain formula makes skin garish.
+    if picture.mode in ("CMYK", "RGB", "RGBA") and picture.info.get("icc_profile"):
+        # What an ink looks like stands in the profile, and phones photograph in wider colour spaces than sRGB.
         with suppress(ImageCms.PyCMSError, OSError):
             profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
-            return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if "sRGB" not in ImageCms.getProfileDescription(profile):
+                mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+                picture = ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
     if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         page = Image.new("RGBA", picture.size, "white")

@@ -18,8 +18,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from .errors import DragFaceError
-from .files import write_atomically
-from .images import SUFFIXES
+from .files import SUFFIXES, write_atomically
 
 DOMAINS = ("selfie", "drag")
 REQUIRED = ("id", "domain", "file", "image_url", "licence")

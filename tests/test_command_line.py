@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 
 from dragface_lib.__main__ import main
-from dragface_lib.images import open_photo
+from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model import Generator, save_generator
 
 COMMANDS = ("transform", "demo", "scrape", "crop", "landmarks", "train", "bench", "credits")
@@ -179,6 +180,41 @@ def test_an_unknown_or_damaged_generator_is_named(capsys, portraits, tmp_path, n
         (tmp_path / name).write_text("not a generator")
     line = refusal(capsys, "transform", portraits["astronaut"], "-o", tmp_path / "o.jpg", "--weights", tmp_path / name)
     assert str(tmp_path / name) in line
+
+
+def test_a_photo_is_never_replaced_by_its_drag(capsys, portraits, generator_file, tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(portraits["astronaut"].read_bytes())
+    before = [(tmp_path / name).read_bytes() for name in ("a.jpg", "b.jpg")]
+    a, b = tmp_path / "a.jpg", tmp_path / "sub" / ".." / "b.jpg"
+    (tmp_path / "sub").mkdir()
+    for photos, output in (((a, b), tmp_path), ((a,), a), ((a,), tmp_path)):
+        line = refusal(capsys, "transform", *photos, "-o", output, "--weights", generator_file)
+        assert "one of the photos themselves" in line
+    assert [(tmp_path / name).read_bytes() for name in ("a.jpg", "b.jpg")] == before
+
+
+def test_png_photos_become_png_in_a_folder(portraits, tmp_path):
+    save_photo(tmp_path / "a.png", open_photo(portraits["astronaut"]))
+    assert run("transform", tmp_path / "a.png", portraits["grace_hopper"], "-o", tmp_path / "out", "--crop-only") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "grace_hopper.jpg"]
+
+
+def test_scraping_without_a_network_and_cropping_without_a_face_end_with_the_first_reason(
+    capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("DRAGFACE_MIRROR", "http://127.0.0.1:9")
+    assert run("scrape", "--limit", "1", "-o", tmp_path / "photos") == 2
+    assert "1 failed" in (line := capsys.readouterr().err.splitlines()[-1])  # below the progress bar
+    assert "could not be reached" in line
+    save_photo(tmp_path / "coffee" / "coffee.jpg", data.coffee())
+    assert run("crop", tmp_path / "coffee", "-o", tmp_path / "faces", "--detector", "haar") == 2
+    assert "coffee.jpg: no face was found" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "soon"])
+def test_landmarks_refuses_a_time_that_is_none(capsys, tmp_path, minutes):
+    assert "minutes" in refusal(capsys, "landmarks", tmp_path, "-o", tmp_path / "x", f"--minutes={minutes}")
 
 
 def test_outputs_that_make_no_sense_are_refused(capsys, portraits, generator_file, tmp_path):

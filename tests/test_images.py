@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import (
@@ -73,6 +73,16 @@ def test_a_photo_is_turned_upright_by_its_exif_orientation(orientation, astronau
 def test_palette_cmyk_and_transparent_pictures_keep_their_colours(mode, suffix, tolerance, astronaut, tmp_path):
     astronaut.convert(mode).save(tmp_path / f"a.{suffix}")
     assert difference(open_photo(tmp_path / f"a.{suffix}"), astronaut) <= tolerance
+
+
+def test_a_photo_in_a_wider_colour_space_is_brought_to_srgb(tmp_path):
+    """A profile whose primaries are sRGB's in another order: red comes out as green if it is heeded."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile = profile.replace(b"rXYZ", b"tmpX", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"tmpX", b"gXYZ", 1)
+    profile = profile.replace("sRGB".encode("utf-16-be"), "none".encode("utf-16-be"))
+    for mode in ("RGB", "RGBA"):
+        Image.new(mode, (8, 8), "red").save(tmp_path / "wide.png", icc_profile=bytes(profile))
+        assert np.abs(open_photo(tmp_path / "wide.png")[0, 0].astype(int) - [0, 255, 0]).max() <= 2
 
 
 def test_a_16_bit_picture_keeps_its_brightness(astronaut, tmp_path):

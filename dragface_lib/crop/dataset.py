@@ -64,9 +64,10 @@ def crop_photos(
     """Cut the faces out of every photo below `photos`; returns the rows of these photos.
 
     manifest: its split and split_group decide where they are filled, also for a photo that is only named after a
-    group, and its withdrawn rows take photo and face away; elsewhere a hash of the group does, but never are all
-    faces for testing. limit: only the first so many photos. One folder a domain: a photo of the same name in another
-    folder takes the first one's place. Raises DragFaceError when `photos` is no folder or holds no picture.
+    group, and its withdrawn rows take the face away (scraping removes the photo); elsewhere a hash of the group
+    does, but never are all faces for testing. limit: only the first so many photos. One folder a domain: a photo of
+    the same name in another folder takes the first one's place. Raises DragFaceError when `photos` is no folder or
+    holds no picture.
     """
     photos, faces = Path(photos), Path(faces)
     if domain not in DOMAINS:
@@ -82,12 +83,18 @@ def crop_photos(
     others = [row for row in rows if row.domain != domain]
     done = dict(before)
     training = {row.split_group for rows in before.values() for row in rows if row.split == "train"}
+    for name in [name for name in done if (row := listed.find(name)) is not None and row.status == "withdrawn"]:
+        _remove_faces(faces, domain, name)
+        del done[name]
+    if not found:
+        if before:
+            _write_crops(faces, others, done)
+        raise DragFaceError(f"{photos} holds no pictures: name a folder with JPEG, PNG or WebP files.")
     bar = tqdm(found.items(), desc=f"faces of {domain}", unit="photo", disable=not progress)
     for number, (name, path) in enumerate(bar, 1):
         row = listed.find(name)
         if row is not None and row.status == "withdrawn":
-            _remove_faces(faces, domain, name)
-            done.pop(name, None)
+            _remove_faces(faces, domain, name)  # also those that a killed run left without a row
             continue
         split, group = _split(row, name, listed.splits, training)
         fresh = CropRow(name, domain, split, group, "", "", "", _sha256(path))
@@ -96,9 +103,6 @@ def crop_photos(
             done[name] = _crop_photo(path, faces, fresh, finder)
         if number % SAVE_EVERY == 0:
             _write_crops(faces, others, done)
-    for name in [name for name in done if (row := listed.find(name)) is not None and row.status == "withdrawn"]:
-        _remove_faces(faces, domain, name)
-        del done[name]
     for name in _moved_to_training(found, listed, done):
         _remove_faces(faces, domain, name)
         done[name] = _crop_photo(found[name], faces, replace(done[name][0], split="train"), finder)
@@ -110,13 +114,10 @@ def _photos_below(photos: Path, faces: Path) -> dict[str, Path]:
     """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none."""
     top = photos.resolve()
     made = [(faces / domain / split).resolve() for domain in DOMAINS for split in ("train", "test")]
-    if any(top.is_relative_to(folder) for folder in made):
-        raise DragFaceError(f"{photos} is where the faces are written: name a folder of photos.")
+    if any(top.is_relative_to((faces / domain).resolve()) for domain in DOMAINS):
+        raise DragFaceError(f"{photos} is where the faces are written: name another folder for the faces.")
     found = {path.relative_to(photos).as_posix(): path for path in find_photos(photos)}
-    found = {n: path for n, path in found.items() if not any((top / n).is_relative_to(folder) for folder in made)}
-    if not found:
-        raise DragFaceError(f"{photos} holds no pictures: name a folder with JPEG, PNG or WebP files.")
-    return found
+    return {n: path for n, path in found.items() if not any((top / n).is_relative_to(folder) for folder in made)}
 
 
 def _moved_to_training(found: Iterable[str], listed: _Listed, done: Mapping[str, Sequence[CropRow]]) -> list[str]:
@@ -250,8 +251,9 @@ def _remove_faces(faces: Path, domain: str, photo: str) -> None:
     """Take away a photo's faces by their names: crops.csv does not know those of a run that was killed."""
     name = _face_name(photo)
     for pattern in (f"{name}.jpg", f"{name}+*.jpg", f".{name}.jpg.*.part", f".{name}+*.part"):
-        for path in (faces / domain).glob(f"*/{pattern}"):
-            path.unlink(missing_ok=True)
+        for split in ("train", "test"):
+            for path in (faces / domain / split).glob(pattern):
+                path.unlink(missing_ok=True)
 
 
 def _sha256(photo: Path) -> str:

@@ -144,13 +144,19 @@ def _open(name: str, models: Path | None, first: str) -> Detector:
 def _yunet_file(models: Path | None, first: str) -> Path:
     if not hasattr(cv2, "FaceDetectorYN"):
         raise DragFaceError(f"OpenCV {cv2.__version__} has no FaceDetectorYN: install OpenCV 4.8 or newer.")
-    models = models or Workspace.open().models
-    for path in (Path(first) / YUNET_FILE if first else None, models / YUNET_FILE):
-        if path is not None and path.is_file() and sha256_of(path) == YUNET_SHA256:
-            return path
+    at_hand = Path(first) / YUNET_FILE
+    if first and _is_yunet(at_hand):
+        return at_hand
+    path = (models or Workspace.open().models) / YUNET_FILE
+    if _is_yunet(path):
+        return path
     from ..network import fetch_pinned  # here, because with the file at hand nothing of it is needed
 
-    return fetch_pinned(YUNET_URL, models / YUNET_FILE, YUNET_SHA256, 1_000_000)
+    return fetch_pinned(YUNET_URL, path, YUNET_SHA256, 1_000_000)
+
+
+def _is_yunet(path: Path) -> bool:
+    return path.is_file() and sha256_of(path) == YUNET_SHA256
 
 
 def _at_detection_size(rgb: np.ndarray) -> tuple[np.ndarray, float]:

@@ -130,8 +130,10 @@ def read_tem(path: str | Path) -> np.ndarray:
 
 def is_test_person(person: str) -> bool:
     """Whether someone is never trained on: one London person in six, one portrait in five."""
-    number = int(person.rsplit("_", 1)[1])
-    return number % 6 == 1 if person.startswith("london") else number % 5 == 0
+    number = re.search(r"\d+$", person)
+    if number is None:
+        return False
+    return int(number[0]) % 6 == 1 if person.startswith("london") else int(number[0]) % 5 == 0
 
 
 def mirror_of(shapes: np.ndarray) -> np.ndarray:

@@ -10,8 +10,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from ..errors import DragFaceError
-from ..files import replace_atomically, write_atomically
-from ..images import SUFFIXES
+from ..files import SUFFIXES, replace_atomically, write_atomically
 
 
 def pack(faces: str | Path, archive: str | Path) -> Path:

@@ -100,7 +100,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise DragFaceError(f"{path} is not a whole generator file ({error}): copy or download it again.") from error
     if metadata.get("format") != FORMAT:
         raise DragFaceError(
-            f"{path} is a safetensors file, but not a DragFace generator: choose one written by training or export."
+            f"{path} is a safetensors file, but not a DragFace generator: choose one written by training."
         )
     return state, metadata
 
@@ -110,7 +110,7 @@ def _architecture_from(metadata: dict[str, str], path: Path) -> dict[str, Any]:
         return {name: json.loads(metadata[name]) for name in ARCHITECTURE}
     except (KeyError, ValueError) as error:
         raise DragFaceError(
-            f"{path} does not say its architecture ({error}): it was written by another version; export it again."
+            f"{path} does not say its architecture ({error}): it was written by another version: choose another file."
         ) from error
 
 
@@ -140,7 +140,7 @@ def _read_port_checkpoint(path: Path, entry: str) -> tuple[dict[str, Tensor], di
         raise DragFaceError(
             f"{path} is not a checkpoint that can be read safely: it holds more than weights, or is damaged."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # pickles fail in every way there is
         raise DragFaceError(f"{path} is damaged or cut short: copy or download it again.") from error
     if not isinstance(content, dict):
         raise DragFaceError(f"{path} holds no generator: choose a checkpoint of UGATIT-pytorch or DragFace.")

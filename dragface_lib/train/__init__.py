@@ -3,7 +3,7 @@
 from .config import TrainConfig
 from .data import missing_domains
 from .journal import plot_losses, read_journal
-from .loop import train
+from .loop import draw_run, train
 from .pictures import progression
 
-__all__ = ["TrainConfig", "missing_domains", "plot_losses", "progression", "read_journal", "train"]
+__all__ = ["TrainConfig", "draw_run", "missing_domains", "plot_losses", "progression", "read_journal", "train"]

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .config import TrainConfig, choose_device, choose_precision
 from .loop import peak_memory_mb
-from .step import Trainer
+from .step import Trainer, memory_explained
 
 WARM_UP = 2
 
@@ -22,6 +22,11 @@ def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     Returns the settings, `seconds_per_step` (median), `peak_memory_mb` (MiB: the GPU's, the process's on a CPU),
     `gflop_per_step` (convolutions and matrix products; a multiply-add counts as two) and `gflop_per_second`.
     """
+    with memory_explained(config):
+        return _bench(config, steps)
+
+
+def _bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     torch.backends.cudnn.benchmark = True

@@ -57,6 +57,7 @@ class TrainConfig:
         require(self.form in get_args(Form), f"form is {self.form!r}: use residual or published.")
         require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
         require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
+        require(0 <= self.seed < 2**63, f"seed is {self.seed}: use 0 or a positive number below 2^63.")
         for name in (
             "steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every", "milestone_every"
         ):  # fmt: skip
@@ -100,7 +101,11 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DragFaceError(f"The device {name!r} is unknown: use auto, cuda, mps or cpu.") from None
+        device = None
+    if device is None or device.type not in ("cuda", "mps", "cpu"):
+        raise DragFaceError(f"The device {name!r} is unknown: use auto, cuda, mps or cpu.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DragFaceError("There is no Apple GPU here: use --device cpu.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DragFaceError(
             "There is no CUDA GPU here: use --device cpu, or switch the GPU on in Colab's Runtime menu."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -35,7 +36,7 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
                     path = PurePosixPath(name)
                     if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
                         yield path.name, archive.read(name)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
             raise DragFaceError(f"{faces} is not a whole archive of faces ({error}): pack it again.") from error
     else:
         for path in sorted((faces / domain / split).glob("*")):

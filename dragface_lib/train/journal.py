@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..errors import DragFaceError
 from ..files import replace_atomically, write_atomically
 
 # What the loss plot shows: the article's curves, and the two halves of the discriminators.
@@ -37,20 +38,28 @@ class Journal:
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
     def add(self, step: int, **values: Any) -> None:
-        """Append one line. Flushed at once, so that it survives the process."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        """Append one line. Flushed at once, so that it survives the process.
+
+        Raises DragFaceError when the disk is full.
+        """
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
+        except OSError as error:
+            raise DragFaceError(f"{self.path} cannot be written ({error.strerror}): make room, and go on.") from error
 
 
 def read_journal(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a journal; one that was cut short by a crash is left out."""
+    """The lines of a journal; one that was cut short by a crash, or is none of ours, is left out."""
     rows = []
     if Path(path).exists():
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
+        for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
     return rows
 
 

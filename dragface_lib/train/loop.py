@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from ..crop.align import ALIGNMENT
 from ..errors import DragFaceError
+from ..files import only_one
 from ..images import save_photo
 from ..model.weights import save_generator
 from .checkpoints import Checkpoints
@@ -31,7 +32,7 @@ from .config import ARCHITECTURE, TrainConfig, choose_device, choose_precision
 from .data import FaceSet, Sampler, load_domains
 from .journal import Journal, read_journal, save_loss_plot
 from .pictures import forget_samples_after, progression, sample_faces, sample_sheet, save_sample
-from .step import Trainer
+from .step import Trainer, memory_explained
 
 # Settings that may change between two parts of a run without changing what is learned.
 INCONSEQUENTIAL = {"faces", "run", "save_every", "sample_every", "log_every", "milestone_every", "look", "licence"}
@@ -42,15 +43,22 @@ def train(config: TrainConfig, progress: bool = True) -> bool:
 
     Returns True when all steps are done, False when an interrupt (Ctrl-C, Colab's stop button, SIGTERM) ended
     it early; everything is saved then. Raises DragFaceError when faces are missing, the run folder holds
-    another architecture, the disk is full, or the losses are no longer numbers.
+    another architecture or is being trained by another process, memory or disk do not suffice, or the losses
+    are no longer numbers.
     """
-    say = _Speaker(progress)
     device = choose_device(config.device)
+    with memory_explained(config):
+        sets = load_domains(config.faces, config.size)
+        with only_one(config.run_folder, "trained"):
+            return _train(config, device, sets, progress)
+
+
+def _train(config: TrainConfig, device: torch.device, sets: dict[tuple[str, str], FaceSet], progress: bool) -> bool:
+    say = _Speaker(progress)
     precision = choose_precision(config.precision, device)
     torch.backends.cudnn.benchmark = True
 
-    # Load data.
-    sets = load_domains(config.faces, config.size)
+    # Sample data.
     samplers = {domain: Sampler(sets[domain, "train"], config.size, config.seed + n) for n, domain in _numbered()}
     fixed = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
     for (domain, split), faces in sets.items():
@@ -101,20 +109,22 @@ def train(config: TrainConfig, progress: bool = True) -> bool:
                 journal.add(step, **row, lr=trainer.rate)
                 bar.set_postfix(G=f"{row['generator']:.1f}", D=f"{row['discriminator']:.2f}")
 
-            # Save.
-            if step % config.save_every == 0 or last:
-                _require_whole(trainer, step, config)
-                seconds = time.perf_counter() - started
-                state = {"step": step, "seconds": seconds, "facts": facts, "state": trainer.state()}
-                checkpoints.save(step, state)
-                save_run_generator(trainer, config, step, "generator.safetensors")
-            if step % config.milestone_every == 0:
-                save_run_generator(trainer, config, step, f"milestones/step_{step:08d}.safetensors")
-
             # Draw.
             if step % config.sample_every == 0 or last:
                 save_sample(config.run_folder, step, sample_sheet(trainer.ema, fixed))
                 draw_run(config)
+
+            # Save. The checkpoint comes last: whoever goes on from it finds everything else of its step.
+            saving = step % config.save_every == 0 or last
+            if saving or step % config.milestone_every == 0:
+                _require_whole(trainer, step, config)
+            if step % config.milestone_every == 0:
+                save_run_generator(trainer, config, step, f"milestones/step_{step:08d}.safetensors")
+            if saving:
+                save_run_generator(trainer, config, step, "generator.safetensors")
+                seconds = time.perf_counter() - started
+                state = {"step": step, "seconds": seconds, "facts": facts, "state": trainer.state()}
+                checkpoints.save(step, state)
     if not (config.run_folder / "generator.safetensors").exists():
         save_run_generator(trainer, config, step, "generator.safetensors")
     done = step >= config.steps

@@ -7,12 +7,15 @@ real and fake in one batch; and while the generators learn, the discriminators a
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..errors import DragFaceError
 from ..model import losses
 from ..model.discriminator import LOCAL_LAYERS, Discriminator, Judgement, global_layers
 from ..model.generator import Generator
@@ -160,6 +163,24 @@ class Trainer:
         """Take up what `state` returned."""
         for name, content in state.items():
             getattr(self, name).load_state_dict(content)
+
+
+@contextmanager
+def memory_explained(config: TrainConfig) -> Iterator[None]:
+    """Turns running out of memory into a sentence with what to change, in order."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError
+        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
+            raise
+        smaller = [f"--batch {config.batch // 2}"] if config.batch > 1 else []
+        smaller += [] if config.light else ["--light"]
+        smaller += [f"--size {config.size // 8 * 4}"] if config.size >= 128 else []
+        smaller += [f"--channels {config.channels // 2}"] if config.channels > 1 else []
+        raise DragFaceError(
+            f"The memory does not suffice for batch {config.batch}, size {config.size}, channels {config.channels}, "
+            f"{'light' if config.light else 'full'}: try {', then '.join(smaller)}."
+        ) from error
 
 
 def _halves(judged: Judgement, count: int) -> tuple[list[Tensor], list[Tensor]]:

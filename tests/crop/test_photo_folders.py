@@ -169,6 +169,30 @@ def test_a_face_turned_far_to_the_side_is_rejected(portraits):
     assert reasons == ["turned to the side", ""]
 
 
+def test_photos_are_never_taken_for_faces(tmp_path, portraits):
+    """Faces are written into folders below the given one; photos that lie there have to stay."""
+    for name in ("photos/selfie/anna.jpg", "photos/selfie/holiday/anna.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(portraits["astronaut"], tmp_path / name)
+    with pytest.raises(DragFaceError, match="name another folder for the faces"):
+        crop(tmp_path / "photos" / "selfie", tmp_path / "photos")
+    crop(tmp_path / "photos", tmp_path / "photos")
+    crop(tmp_path / "photos", tmp_path / "photos")
+    assert (tmp_path / "photos/selfie/holiday/anna.jpg").exists()
+    assert (tmp_path / "photos/selfie/anna.jpg").exists()
+
+
+def test_the_last_photo_of_a_folder_can_be_withdrawn(tmp_path, photos, faces):
+    crop(photos, faces, manifest=manifest(tmp_path, ("selfie", "portraits/female/0.jpg", "train", "")))
+    assert list(faces.rglob("*.jpg"))
+    (photos / "portraits" / "female" / "0.jpg").unlink()  # as scraping does
+    gone = manifest(tmp_path, ("selfie", "portraits/female/0.jpg", "train", "withdrawn"))
+    with pytest.raises(DragFaceError, match="holds no pictures"):
+        crop(photos, faces, manifest=gone)
+    assert not list(faces.rglob("*.jpg"))
+    assert read_crops(faces) == []
+
+
 def test_a_face_deleted_by_hand_is_left_out_of_the_sheet(photos, faces):
     (photos / "text.jpg").write_text("no picture")
     rows = crop(photos, faces)

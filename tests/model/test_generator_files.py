@@ -86,8 +86,19 @@ def test_a_cut_off_or_overwritten_pt_file_is_refused(tmp_path):
     for size in (0, 1, 5, 100, len(content) // 3, len(content) // 2, len(content) - 30, len(content) - 1):
         path.write_bytes(content[:size])
         refusal(path)
-    for other in (b"hello, this is text\n" * 50, bytes(range(256)) * 40, b"\x80\x02}q\x00.", b"PK\x03\x04" + b"0" * 99):
+    texts = [first + b"ello, this is text\n" * 5 for first in map(bytes, zip(range(1, 128)))]
+    for other in (*texts, bytes(range(256)) * 40, b"\x80\x02}q\x00.", b"PK\x03\x04" + b"0" * 99):
         path.write_bytes(other)
+        refusal(path)
+
+
+def test_a_cut_off_pt_file_of_old_torch_is_refused_wherever_it_is_cut(tmp_path):
+    path = tmp_path / "g.pt"
+    state = {"genA2B": {"FC.0.weight": torch.zeros(2, 2)}}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
         refusal(path)
 
 

@@ -103,6 +103,18 @@ def test_unreadable_faces_are_left_out_with_a_reason(faces, tmp_path):
     assert [name for name, _ in found.unreadable] == ["bad.jpg"]
 
 
+def test_an_archive_with_a_password_is_refused(faces, tmp_path):
+    path = tmp_path / "faces.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("selfie/train/a.jpg", b"0" * 100)
+    content = bytearray(path.read_bytes())
+    content[6] |= 1  # the flag for encryption, in the entry and in the directory
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(DragFaceError, match="not a whole archive"):
+        FaceSet(path, "selfie", "train", 64)
+
+
 def test_missing_faces_are_named(faces, tmp_path):
     with pytest.raises(DragFaceError, match="nowhere"):
         load_domains(tmp_path / "nowhere", 64)

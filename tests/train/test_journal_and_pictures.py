@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dragface_lib.errors import DragFaceError
 from dragface_lib.images import save_photo
 from dragface_lib.train import plot_losses, progression, read_journal
 from dragface_lib.train.journal import Journal, smoothed
@@ -21,6 +22,19 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
     assert [row["step"] for row in read_journal(path)] == [1]
     Journal(path, 5).add(2, note="again")
     assert [row["step"] for row in read_journal(path)] == [1, 2]
+
+
+def test_a_line_that_is_no_line_of_a_journal_is_left_out(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b'{"step": 1}\n[1]\n"step"\n7\n{"step": "two"}\n\xff\xfe\n{"step": 3}\n')
+    assert read_journal(path) == [{"step": 1}, {"step": 3}]
+
+
+def test_a_full_disk_is_said_to_be_full(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl", 0)
+    journal.path = "/dev/full"
+    with pytest.raises(DragFaceError, match="cannot be written"):
+        journal.add(1, generator=1.0)
 
 
 def test_a_resumed_journal_forgets_what_came_after_the_checkpoint(tmp_path):

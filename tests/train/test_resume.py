@@ -13,7 +13,7 @@ import torch
 
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
-from dragface_lib.files import sha256_of
+from dragface_lib.files import only_one, sha256_of
 from dragface_lib.train import read_journal, train
 from dragface_lib.train.config import TrainConfig
 from dragface_lib.train.step import Trainer
@@ -98,9 +98,17 @@ class Killed(BaseException):
     """Ends the training where it is raised, as a kill would: nothing in the library catches it."""
 
 
-@pytest.mark.parametrize("moment", [1, 2, 5, 8, 11])
-def test_a_death_between_any_two_files_loses_nothing(settings, whole, tmp_path, monkeypatch, moment):
-    left = [moment]
+def pictures_and_generators_of(run):
+    """The bytes of all that a run leaves behind for people."""
+    kinds = ("samples/*.jpg", "milestones/*", "generator.safetensors", "progression.jpg")
+    return {path.relative_to(run): path.read_bytes() for kind in kinds for path in run.glob(kind)}
+
+
+def test_a_death_between_any_two_files_loses_nothing(tiny, tmp_path, monkeypatch):
+    def settings(run):
+        return tiny(tmp_path / run, milestone_every=4)
+
+    left = [0]
     original = os.replace
 
     def replace(*arguments):
@@ -110,11 +118,24 @@ def test_a_death_between_any_two_files_loses_nothing(settings, whole, tmp_path, 
         return original(*arguments)
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(Killed):
+    train(settings("whole"), progress=False)
+    moments = -left[0]
+    assert moments > 15
+    for moment in range(1, moments + 1):
+        left[0] = moment
+        with pytest.raises(Killed):
+            train(settings(f"killed_{moment}"), progress=False)
+        assert train(settings(f"killed_{moment}"), progress=False)
+        run = tmp_path / f"killed_{moment}"
+        assert pictures_and_generators_of(run) == pictures_and_generators_of(tmp_path / "whole"), moment
+        assert journal_of(run) == journal_of(tmp_path / "whole")
+        shutil.rmtree(run)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(settings, tmp_path):
+    with only_one(tmp_path / "run", "trained"), pytest.raises(DragFaceError, match="by another process"):
         train(settings(), progress=False)
     assert train(settings(), progress=False)
-    assert generator_of(tmp_path / "run") == generator_of(whole)
-    assert journal_of(tmp_path / "run") == journal_of(whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

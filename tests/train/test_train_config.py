@@ -59,6 +59,9 @@ def test_devices_and_precisions():
     assert choose_precision("fp16", cpu) == torch.float16
     with pytest.raises(DragFaceError, match="abacus"):
         choose_device("abacus")
+    for known_to_torch_alone in ("meta", "xla", "vulkan"):
+        with pytest.raises(DragFaceError, match="use auto, cuda, mps or cpu"):
+            choose_device(known_to_torch_alone)
 
 
 def test_a_missing_gpu_is_said_to_be_missing(monkeypatch):
