@@ -192,7 +192,7 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndar
     spark = canvas.airbrush(eye.outside([first + [-0.03, 0.005]]), 0.035, 0.9)
     pigment(canvas, skin, np.asarray(makeup.glow), (spark * where).astype(np.float32))
     if makeup.glitter:
-        _glitter(canvas, makeup, np.maximum(lid, 0.25 * cover) * where, rng)
+        _glitter(canvas, makeup, np.maximum(lid * edge, 0.25 * cover) * where, rng)
 
 
 def _glitter(canvas: Canvas, makeup: Makeup, cover: np.ndarray, rng: np.random.Generator) -> None:

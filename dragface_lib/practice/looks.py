@@ -41,7 +41,7 @@ class Makeup:
     lightness: float = 0.0  # CIELAB units by which the foundation is lighter than the skin
     chroma: float = 1.0  # of the foundation, against the skin's own
     contour: float = 0.8
-    blush_strength: float = 0.6
+    blush_strength: float = 0.52
     highlight: float = 0.8
     shadow: float = 0.92  # opacity of the eye shadow
     brow_lift: float = 0.12  # of the arch above the natural brow
@@ -50,7 +50,7 @@ class Makeup:
     lashes: float = 0.17  # length of the longest
     overline: float = 0.028  # of the lips beyond their own edge
     gloss: float = 0.8
-    glitter: float = 0.0  # specks on the lids and cheekbones
+    glitter: float = 0.0  # specks on the lids
 
 
 @dataclass(frozen=True)
