@@ -261,6 +261,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--lr", type=float, default=keep, metavar="RATE", help="learning rate, default 0.0001")
     sub.add_argument("--save-every", type=int, default=keep, metavar="STEPS", help="default 1000")
     sub.add_argument("--sample-every", type=int, default=keep, metavar="STEPS", help="default 500")
+    sub.add_argument("--milestone-every", type=int, default=keep, metavar="STEPS", help="default 5000")
     sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")
     sub.add_argument("--licence", default=keep, metavar="TEXT", help="what the generator file says about its use")
     _add_model_options(sub)

@@ -129,7 +129,7 @@ def test_rho_stays_between_zero_and_one(settings, faces):
     assert (rhos == 0).any() or (rhos == 1).any()
 
 
-def test_discriminators_learn_nothing_from_the_generators_update_and_end_in_training_mode(settings, faces):
+def test_discriminators_take_gradients_again_after_the_generators_update(settings, faces):
     trainer = warmed_up(settings(), faces)
     for network in trainer.networks.discriminators():
         assert network.training
