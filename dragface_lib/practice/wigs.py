@@ -40,8 +40,8 @@ def wig(canvas: Canvas, face: np.ndarray, rng: np.random.Generator) -> tuple[np.
         cheek = np.array([side * (0.94 + volume * out * 1.1), jaw * 0.45])
         end = np.array([side * (0.80 + volume * 1.5 * out + rng.normal(0, 0.12)), long + rng.normal(0, 0.15)])
         crown = np.array([side * (0.50 + 0.2 * out) + parting * 0.4, 0.75 * high + 0.25 * (line * 0.3 - 0.1)])
-        path = smooth_curve(np.array([root, crown, temple, cheek, end]), 40)
-        t = np.linspace(0, 1, 40)
+        path = smooth_curve(np.array([root, crown, temple, cheek, end]), 41)
+        t = np.linspace(0, 1, 41)
         swing = curl * np.clip(3 * (t - 0.22), 0, 1) * np.sin(wave * t * 2 + 5 * out + side + rng.normal(0, 0.22))
         path = path + np.stack([swing, 0.35 * swing], 1)
         shine = 0.5 + 0.5 * np.cos(wave * t * 2 + 5 * out) * np.clip(3 * (t - 0.22), 0, 1)
@@ -50,11 +50,10 @@ def wig(canvas: Canvas, face: np.ndarray, rng: np.random.Generator) -> tuple[np.
     for depth, path, shine, tone in locks:
         pixels = np.round(((canvas.pixels(path) + 0.5) * zoom - 0.5) * 16).astype(np.int32)
         thick = max(1, round(canvas.unit * zoom * (0.030 - 0.014 * depth)))
-        for n in range(len(path) - 1):
-            ends = pixels[n], pixels[n + 1]
-            value = float(tone * (0.22 + 0.38 * depth + 0.55 * shine[n]))
-            cv2.line(light, *(tuple(int(v) for v in end) for end in ends), value, thick, cv2.LINE_AA, 4)
-            cv2.line(cover, *(tuple(int(v) for v in end) for end in ends), 1.0, thick, cv2.LINE_AA, 4)
+        cv2.polylines(cover, [pixels], False, 1.0, thick, cv2.LINE_AA, 4)
+        for n in range(0, len(path) - 2, 2):
+            value = float(tone * (0.22 + 0.38 * depth + 0.55 * shine[n + 1]))
+            cv2.polylines(light, [pixels[n : n + 3]], False, value, thick, cv2.LINE_AA, 4)
     size = (width, height)
     cover = np.clip(cv2.resize(cover, size, interpolation=cv2.INTER_AREA), 0, 1) * (1 - face)
     light = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
