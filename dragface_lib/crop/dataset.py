@@ -72,8 +72,8 @@ def crop_photos(
     photos, faces = Path(photos), Path(faces)
     if domain not in DOMAINS:
         raise DragFaceError(f"There is no domain {domain!r}: use selfie or drag.")
-    found = dict(list(_photos_below(photos, faces).items())[:limit])
-    listed = _Listed(read_manifest(manifest) if manifest else [], photos, domain)
+    found = dict(list(photos_below(photos, faces).items())[:limit])
+    listed = Listed(read_manifest(manifest) if manifest else [], photos, domain)
     finder = open_detector(detector)
     rows = read_crops(faces)
     before: dict[str, list[CropRow]] = {}
@@ -84,33 +84,33 @@ def crop_photos(
     done = dict(before)
     training = {row.split_group for rows in before.values() for row in rows if row.split == "train"}
     for name in [name for name in done if (row := listed.find(name)) is not None and row.status == "withdrawn"]:
-        _remove_faces(faces, domain, name)
+        remove_faces(faces, domain, name)
         del done[name]
     if not found:
         if before:
-            _write_crops(faces, others, done)
+            write_crops(faces, others, done)
         raise DragFaceError(f"{photos} holds no pictures: name a folder with JPEG, PNG or WebP files.")
     bar = tqdm(found.items(), desc=f"faces of {domain}", unit="photo", disable=not progress)
     for number, (name, path) in enumerate(bar, 1):
         row = listed.find(name)
         if row is not None and row.status == "withdrawn":
-            _remove_faces(faces, domain, name)  # also those that a killed run left without a row
+            remove_faces(faces, domain, name)  # also those that a killed run left without a row
             continue
-        split, group = _split(row, name, listed.splits, training)
-        fresh = CropRow(name, domain, split, group, "", "", "", _sha256(path))
+        split, group = split_of(row, name, listed.splits, training)
+        fresh = CropRow(name, domain, split, group, "", "", "", photo_sha256(path))
         if not _is_current(faces, fresh, done.get(name, [])):
-            _remove_faces(faces, domain, name)
+            remove_faces(faces, domain, name)
             done[name] = _crop_photo(path, faces, fresh, finder)
         if number % SAVE_EVERY == 0:
-            _write_crops(faces, others, done)
+            write_crops(faces, others, done)
     for name in _moved_to_training(found, listed, done):
-        _remove_faces(faces, domain, name)
+        remove_faces(faces, domain, name)
         done[name] = _crop_photo(found[name], faces, replace(done[name][0], split="train"), finder)
-    _write_crops(faces, others, done)
+    write_crops(faces, others, done)
     return [row for name in found for row in done.get(name, [])]
 
 
-def _photos_below(photos: Path, faces: Path) -> dict[str, Path]:
+def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
     """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none."""
     top = photos.resolve()
     made = [(faces / domain / split).resolve() for domain in DOMAINS for split in ("train", "test")]
@@ -120,7 +120,7 @@ def _photos_below(photos: Path, faces: Path) -> dict[str, Path]:
     return {n: path for n, path in found.items() if not any((top / n).is_relative_to(folder) for folder in made)}
 
 
-def _moved_to_training(found: Iterable[str], listed: _Listed, done: Mapping[str, Sequence[CropRow]]) -> list[str]:
+def _moved_to_training(found: Iterable[str], listed: Listed, done: Mapping[str, Sequence[CropRow]]) -> list[str]:
     """The photos of one group that may move, where every face is for testing: nothing could be trained on."""
     kept = {name for name, rows in done.items() if any(row.status == "kept" for row in rows)}
     if any(row.split == "train" for name in kept for row in done[name] if row.status == "kept"):
@@ -150,13 +150,13 @@ def _crop_photo(path: Path, faces: Path, fresh: CropRow, detector: Detector) -> 
         if reason:
             rows.append(row("rejected", reason))
             continue
-        file = f"{fresh.domain}/{fresh.split}/{_face_name(fresh.photo)}{f'+{number}' if number > 1 else ''}.jpg"
+        file = f"{fresh.domain}/{fresh.split}/{face_name(fresh.photo)}{f'+{number}' if number > 1 else ''}.jpg"
         save_photo(faces / file, face, quality=95)
         rows.append(row("kept", "", file))
     return rows
 
 
-def _face_name(photo: str) -> str:
+def face_name(photo: str) -> str:
     """portraits/female/0.jpg becomes portraits__female__0; a hash keeps apart what would become the same.
 
     Never holds a "+", which numbers the further faces of a photo, and is never hidden or too long for a file.
@@ -184,7 +184,7 @@ def fault(photo: np.ndarray, found: FoundFace, face: np.ndarray) -> str:
     return ""
 
 
-class _Listed:
+class Listed:
     """The manifest's row of a photo: by its path below the folder of photos; else, as that folder may be a part of
     the manifest's or hold it, by the longest end of its whole path that only one row has.
     """
@@ -212,7 +212,7 @@ class _Listed:
         return None
 
 
-def _split(row: Row | None, name: str, splits: Mapping[str, str], training: Collection[str]) -> tuple[str, str]:
+def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Collection[str]) -> tuple[str, str]:
     """Split and group of a photo. splits: the manifest's, by group; training: groups that crops.csv has for training,
     where they stay.
     """
@@ -247,16 +247,16 @@ def _is_current(faces: Path, fresh: CropRow, rows: Sequence[CropRow]) -> bool:
     )
 
 
-def _remove_faces(faces: Path, domain: str, photo: str) -> None:
+def remove_faces(faces: Path, domain: str, photo: str) -> None:
     """Take away a photo's faces by their names: crops.csv does not know those of a run that was killed."""
-    name = _face_name(photo)
+    name = face_name(photo)
     for pattern in (f"{name}.jpg", f"{name}+*.jpg", f".{name}.jpg.*.part", f".{name}+*.part"):
         for split in ("train", "test"):
             for path in (faces / domain / split).glob(pattern):
                 path.unlink(missing_ok=True)
 
 
-def _sha256(photo: Path) -> str:
+def photo_sha256(photo: Path) -> str:
     try:
         return sha256_of(photo)
     except OSError:
@@ -280,7 +280,7 @@ def read_crops(faces: str | Path) -> list[CropRow]:
         raise DragFaceError(f"{path} cannot be read ({error}): move it away and crop again.") from error
 
 
-def _write_crops(faces: Path, others: Iterable[CropRow], done: Mapping[str, Sequence[CropRow]]) -> None:
+def write_crops(faces: Path, others: Iterable[CropRow], done: Mapping[str, Sequence[CropRow]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(CropRow)], lineterminator="\n")
     writer.writeheader()

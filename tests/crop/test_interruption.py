@@ -51,7 +51,7 @@ def test_killed_in_the_middle_and_run_again_gives_what_one_run_gives(tmp_path, p
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert len(read_crops(faces)) < 8
-    (faces / "selfie" / "train" / f".{dataset._face_name('astronaut 7.jpg')}.jpg.x.part").touch()
+    (faces / "selfie" / "train" / f".{dataset.face_name('astronaut 7.jpg')}.jpg.x.part").touch()
     crop(photos, faces)
     for half_written in faces.glob(".crops.csv.*.part"):
         half_written.unlink()
