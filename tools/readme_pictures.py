@@ -1,6 +1,6 @@
 """Draw the README's pictures from the starter's run and the faces it never saw; print the README's figures of it.
 
-python tools/readme_pictures.py RUN FACES
+PYTHONPATH=. python tools/readme_pictures.py RUN PRACTICE_FACES
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model import Generator, load_generator, starter_path
 from dragface_lib.showcase import transform
 from dragface_lib.train.data import FaceSet, to_bytes, to_unit
+from dragface_lib.train.pictures import ROWS, sample_places
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HARDLY_SEEN = 6
@@ -36,41 +37,44 @@ def main(run: Path, faces: Path) -> None:
         matrix = similarity(find_faces(photo)[0].points, 480)
         pairs += [crop_face(picture, matrix, 480) for picture in (photo, transform(photo))]
     save_photo(DOCS / "before_after.jpg", contact_sheet(pairs, columns=4, cell=320), quality=88)
-    save_photo(DOCS / "progression.jpg", progression(portraits, sorted((run / "milestones").iterdir())), quality=88)
+    save_photo(DOCS / "progression.jpg", progression(run, faces), quality=88)
     shutil.copy(run / "losses.png", DOCS / "losses.png")
 
     generator = load_generator(starter_path())
-    test = FaceSet(faces, "selfie", "test", generator.size)
+    test, truth = (FaceSet(faces, "pairs", domain, generator.size) for domain in ("selfie", "drag"))
     drag = translate(generator, test.images)
-    shown = [face for face, name in zip(drag, test.names, strict=True) if "female" in name or "male" in name]
+    shown = [face for face, name in zip(drag, test.names, strict=True) if "portraits" in name]
     save_photo(DOCS / "starter_faces.jpg", contact_sheet(shown, columns=10, cell=128), quality=85)
 
     y, x = (np.mgrid[0 : generator.size, 0 : generator.size] + 0.5) / generator.size
-    change = np.abs(drag.astype(float) - test.images.permute(0, 2, 3, 1).numpy())
-    print(f"{len(drag)} test faces; change of 255:")
+    bare, painted = (pictures.images.permute(0, 2, 3, 1).double().numpy() for pictures in (test, truth))
+    change, aim = np.abs(drag - bare), np.abs(painted - bare)
+    print(f"{len(drag)} test faces; change of 255 by the generator, and by the painter:")
     for place, inside in {
         "around the eyes": (abs(y - 0.44) < 0.07) & (abs(x - 0.5) < 0.25),
         "around the mouth": (abs(y - 0.68) < 0.06) & (abs(x - 0.5) < 0.13),
     }.items():
-        values = change[:, inside].mean((1, 2))
-        bare = [name for name, value in zip(test.names, values, strict=True) if value < HARDLY_SEEN]
-        print(f"{place}: median {np.median(values):.1f}, below {HARDLY_SEEN}: {len(bare)} {' '.join(bare)}")
+        values, aims = (picture[:, inside].mean((1, 2)) for picture in (change, aim))
+        low = [name for name, value in zip(test.names, values, strict=True) if value < HARDLY_SEEN]
+        medians = f"median {np.median(values):.1f}, painter {np.median(aims):.1f}"
+        print(f"{place}: {medians}, below {HARDLY_SEEN}: {len(low)} {' '.join(low)}")
     background = change[:, ((x - 0.5) / 0.42) ** 2 + ((y - 0.5) / 0.55) ** 2 > 1]
     psnr = 10 * np.log10(255**2 / np.maximum(np.square(background).mean((1, 2)), 1e-9))
     print(f"background: PSNR median {np.median(psnr):.1f} dB, lowest {psnr.min():.1f} dB")
 
 
-def progression(portraits: list[np.ndarray], milestones: list[Path]) -> np.ndarray:
-    """Each portrait's face, and what the generators of a run's milestones make of it, captioned with their steps."""
-    rows, captions = [], []
-    for photo in portraits:
-        generators = [load_generator(path) for path in milestones]
-        size = generators[0].size
-        face = crop_face(photo, similarity(find_faces(photo)[0].points, size), size)
-        made = [translate(generator, torch.from_numpy(face).permute(2, 0, 1)[None])[0] for generator in generators]
-        rows += [face, *made]
-        captions += ["before", *(f"{int(generator.metadata['steps']):,} steps" for generator in generators)]
-    return contact_sheet(rows, columns=len(milestones) + 1, cell=128, captions=captions)
+def progression(run: Path, faces: Path) -> np.ndarray:
+    """What the averaged generator made of the portraits among the run's fixed test faces, at growing steps."""
+    names = FaceSet(faces, "selfie", "test", 64).names
+    columns = [n for n, place in enumerate(sample_places(len(names))) if "portraits" in names[place]]
+    rows, captions = [[] for _ in columns], []
+    for path in sorted((run / "samples").glob("step_*.jpg"))[1::2]:
+        sheet = open_photo(path)
+        size = sheet.shape[0] // ROWS
+        for row, column in zip(rows, columns, strict=True):
+            row.append(sheet[size : 2 * size, column * size : (column + 1) * size])
+        captions.append(f"{int(path.stem.removeprefix('step_')):,} steps")
+    return contact_sheet(sum(rows, []), columns=len(captions), cell=128, captions=captions * len(rows))
 
 
 @torch.inference_mode()

@@ -27,8 +27,12 @@ PROGRESS = 7  # columns of the progression besides the selfie
 def sample_faces(test: FaceSet, train: FaceSet) -> Tensor:
     """Up to SAMPLES faces in -1..1, spread over the test set (over the training set where there is none)."""
     images = (test if len(test) else train).images
-    chosen = np.unique(np.linspace(0, len(images) - 1, SAMPLES).round().astype(int))
-    return to_unit(images[chosen])
+    return to_unit(images[sample_places(len(images))])
+
+
+def sample_places(count: int) -> np.ndarray:
+    """Which of `count` faces are shown, spread over them."""
+    return np.unique(np.linspace(0, count - 1, SAMPLES).round().astype(int))
 
 
 @torch.no_grad()
