@@ -15,6 +15,7 @@ import math
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -141,9 +142,16 @@ def mirror_of(shapes: np.ndarray) -> np.ndarray:
     mean = np.median(shapes, 0)
     distances = np.linalg.norm(mean[:, None] - mean[None] * [-1, 1], axis=-1)
     distances = np.minimum(distances, distances.T)
-    rows, mirror = linear_sum_assignment(distances**2)
-    if not (mirror[mirror] == rows).all():
-        raise DragFaceError("The .tem files do not look like faces: left and right points cannot be paired.")
+    mirror = linear_sum_assignment(distances**2)[1]
+    # Points that lie close together may be assigned in a ring (a to b, b to c, c to a): within it the nearest pair up.
+    while (unpaired := np.flatnonzero(mirror[mirror] != np.arange(len(mirror)))).size:
+        ring = [unpaired[0]]
+        while mirror[ring[-1]] != ring[0]:
+            ring.append(mirror[ring[-1]])
+        for one, other in sorted(combinations_with_replacement(ring, 2), key=lambda pair: distances[pair]):
+            if one in ring and other in ring:
+                mirror[one], mirror[other] = other, one
+                ring = [point for point in ring if point not in (one, other)]
     return mirror.astype(np.int64)
 
 

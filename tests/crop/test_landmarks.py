@@ -145,3 +145,14 @@ def test_shrinking_reflects_at_the_same_border_as_not_shrinking():
     shift = (100 + 0.5) / 4 - 0.5
     small = crop_face(photo, np.array([[0.25, 0, shift], [0, 0.25, shift]]), 83)
     assert np.abs(small - expected).mean() < 1.0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_left_and_right_points_pair_up_also_where_they_lie_close_together(seed):
+    rng = np.random.default_rng(seed)
+    crowded = rng.normal(0, 1, (3, 40, 2))
+    mirror = training.mirror_of(crowded)
+    assert (mirror[mirror] == np.arange(40)).all()
+    half = rng.normal(0, 1, (20, 2)) + [3, 0]
+    mirror = training.mirror_of(np.vstack([half, half * [-1, 1]])[None])
+    assert mirror.tolist() == [*range(20, 40), *range(20)]
