@@ -51,7 +51,8 @@ def main(run: Path, faces: Path) -> None:
     change, aim = np.abs(drag - bare), np.abs(painted - bare)
     print(f"{len(drag)} test faces; change of 255 by the generator, and by the painter:")
     for place, inside in {
-        "around the eyes": (abs(y - 0.44) < 0.07) & (abs(x - 0.5) < 0.25),
+        "around the left eye": (abs(y - 0.44) < 0.07) & (abs(x - 0.375) < 0.125),
+        "around the right eye": (abs(y - 0.44) < 0.07) & (abs(x - 0.625) < 0.125),
         "around the mouth": (abs(y - 0.68) < 0.06) & (abs(x - 0.5) < 0.13),
     }.items():
         values, aims = (picture[:, inside].mean((1, 2)) for picture in (change, aim))
