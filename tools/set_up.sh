@@ -17,6 +17,6 @@ debian_packages() {
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed." >&2; exit 1; }
 "$python" -c 'import venv, ensurepip' 2>/dev/null || debian_packages python3-venv
 "$python" -m venv "$1"
-echo "Installing requirements.txt into $1 (5.5 GB, about two minutes) ..."
+echo "Installing requirements.txt into $1 (about 6 GB, two minutes) ..."
 "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
 "$1/bin/python" -c 'import cv2' 2>/dev/null || debian_packages libgl1 libglib2.0-0

@@ -35,6 +35,7 @@ SIDEWAYS = 0.4  # of `Face.turned`: further on, the landmark network, which saw 
 OUTSIDE = 0.15  # of the landmarks: where the mouth is cut off it is a quarter, on a whole face none
 BLURRED = 12.0  # variance of the Laplacian at face size; a sharp face has hundreds
 TEST_SHARE = 0.15  # of the groups, where no manifest says which are for testing
+PRACTICE = "practice.json"  # lies among practice faces, which are not to be mixed with cropped ones
 SAVE_EVERY = 50  # photos between two writings of crops.csv
 
 
@@ -70,6 +71,8 @@ def crop_photos(
     holds no picture.
     """
     photos, faces = Path(photos), Path(faces)
+    if (faces / PRACTICE).exists():
+        raise DragFaceError(f"{faces} holds practice faces: name another folder for faces cropped from photos.")
     if domain not in DOMAINS:
         raise DragFaceError(f"There is no domain {domain!r}: use selfie or drag.")
     found = dict(list(photos_below(photos, faces).items())[:limit])

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from ..crop import dataset as crops
 from ..crop.align import crop_face, similarity
-from ..crop.dataset import SAVE_EVERY, SIZE, CropRow, fault, read_crops
+from ..crop.dataset import PRACTICE, SAVE_EVERY, SIZE, CropRow, fault, read_crops
 from ..crop.detect import Detector, open_detector
 from ..crop.finding import FoundFace, find_faces
 from ..errors import DragFaceError
@@ -34,7 +34,6 @@ from .looks import draw_makeup
 from .painting import Unpaintable, check_face, paint
 
 PAIRS = "pairs"
-SETTINGS = "practice.json"
 PAINTER = 1  # raised whenever the painter paints otherwise: faces of an older one are painted again
 
 
@@ -133,7 +132,7 @@ def _places(splits: Mapping[str, tuple[str, str]], fixed: Mapping[str, str]) -> 
 
 def _before(faces: Path, settings: _Settings) -> dict[str, CropRow]:
     """The rows of an earlier run by photo. Where it had other settings its faces go; raises for faces not painted."""
-    path = faces / SETTINGS
+    path = faces / PRACTICE
     text = json.dumps(settings.__dict__, sort_keys=True) + "\n"
     rows = read_crops(faces)
     if not path.exists() and rows:

@@ -163,6 +163,13 @@ def test_what_cannot_be_built_is_said_in_one_sentence(photos, tmp_path, portrait
         build(photos, tmp_path / "cropped")
 
 
+def test_cropped_faces_are_not_mixed_into_practice_faces(photos, manifest, faces):
+    before = {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
+    with pytest.raises(DragFaceError, match="holds practice faces"):
+        crop_photos(photos, faces, manifest=manifest, detector="haar", progress=False)
+    assert {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()} == before
+
+
 def test_the_command_builds_the_dataset_and_says_what_it_has(capsys, monkeypatch, tmp_path, portraits):
     folder = portraits["astronaut"].parent
     assert main(["practice", "-o", str(tmp_path / "faces"), "--photos", str(folder), "--look", "neon"]) == 0
