@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .detect import Detector, Face, open_detector
-from .landmarks import Landmarks
+from .landmarks import SURE, Landmarks
 
-SURE = 0.7  # below this the landmark network takes what the detector proposed for something else than a face
 TURNS = (-40.0, 40.0)  # degrees: how heads are held that it does not recognise upright
 SURE_TURNED = 0.9  # more looks are more chances to err,
 BOX_TURNED = 0.85  # so the detector must be sure too: what the Haar cascade takes for faces in leaves scores less

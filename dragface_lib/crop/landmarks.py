@@ -21,7 +21,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ..errors import DragFaceError
-from .align import apply, crop_face, similarity_between
+from .align import EYES, apply, crop_face, similarity_between
 from .detect import Face
 
 WEIGHTS = Path(__file__).with_name("landmarks.safetensors")
@@ -29,6 +29,7 @@ POINTS = 189
 INPUT_SIZE = 128  # pixels of the square crop that the network sees
 INPUT_EYES = np.array([[0.335, 0.42], [0.665, 0.42]])  # where the pupils lie in it
 LOOKS = 3  # from the box, from its own answer, and once more
+SURE = 0.7  # a sureness below this: what was proposed is something else than a face
 
 # Numbers of the points by what they outline; left and right as seen in the picture.
 CONTOURS = {
@@ -127,8 +128,16 @@ class Landmarks:
 
         turn: by how many degrees the face is thought to be turned clockwise.
         """
-        matrix = box_matrix(face, turn)
-        for _ in range(LOOKS):
+        return self._look_from(rgb, box_matrix(face, turn), LOOKS)
+
+    def look_at_crop(self, face: np.ndarray) -> Located:
+        """Landmarks of an aligned face (S, S, 3) uint8 RGB, in its pixels, and sureness."""
+        left, right = EYES * face.shape[0] - 0.5
+        # The eyes are in their places, so there is nothing to approach in several looks.
+        return self._look_from(face, similarity_between(left, right, INPUT_EYES * INPUT_SIZE - 0.5), 1)
+
+    def _look_from(self, rgb: np.ndarray, matrix: np.ndarray, looks: int) -> Located:
+        for _ in range(looks):
             crop = crop_face(rgb, matrix, INPUT_SIZE)
             points, sureness = self._predict(crop)
             points = apply(cv2.invertAffineTransform(matrix), points)

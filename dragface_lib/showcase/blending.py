@@ -11,37 +11,10 @@ import cv2
 import numpy as np
 
 from ..crop.align import apply
-from ..crop.landmarks import CONTOURS
+from ..crop.masks import smooth_step
 
-HAIRLINE = tuple(range(134, 145))  # landmarks from the left temple over the forehead to the right temple
-FOREHEAD = 0.9  # how far from the eyes to the hairline the mask reaches: the points there are the roughest
-BROWS = 1.1  # and how far beyond the brows at least: on a turned head they end close to the outline
-MASK_SIZE = 256  # pixels a side in which a mask is drawn
-# In parts of the crop's side. The mask falls from 1 this far inside the outline of the face …
-INSIDE, OUTSIDE = 0.045, 0.015  # … to 0 this far outside it;
-BORDER = (0.02, 0.1)  # and from 1 to 0 between these distances to the border of the crop
 LARGEST_STEP = 4  # enlarged by more than this, a change is first enlarged smoothly by this much
 STRIP = 2_000_000  # pixels that are computed at a time, which bounds the memory
-
-
-def face_mask(points: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Where on a crop the face is: (size, size) float32, 1 on it, 0 outside, soft between.
-
-    points: (189, 2) landmarks in pixels of the photo; matrix: (2, 3), photo to crop of `size` pixels.
-    The face is the hull of the jaw and the forehead, brows and temples included.
-    """
-    on_crop = (apply(matrix, np.asarray(points, np.float64)) + 0.5) / size  # 0..1
-    eyes = on_crop[:2].mean(axis=0)
-    forehead = eyes + FOREHEAD * (on_crop[list(HAIRLINE)] - eyes)
-    brows = eyes + BROWS * (on_crop[list(CONTOURS["left_brow_top"] + CONTOURS["right_brow_top"])] - eyes)
-    outline = np.concatenate([on_crop[list(CONTOURS["jaw"])], forehead, brows]).clip(-1, 2)
-    hull = cv2.convexHull((outline * MASK_SIZE).round().astype(np.int32))
-    face = cv2.fillConvexPoly(np.zeros((MASK_SIZE, MASK_SIZE), np.uint8), hull, 1)
-    inward = cv2.distanceTransform(face, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
-    mask = _smooth_step(inward / MASK_SIZE, -OUTSIDE, INSIDE)
-    to_side = np.minimum(np.arange(MASK_SIZE), np.arange(MASK_SIZE)[::-1]) / MASK_SIZE
-    mask *= _smooth_step(np.minimum.outer(to_side, to_side), *BORDER)
-    return cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
 
 
 def change_between(before: np.ndarray, after: np.ndarray, redrawn: bool) -> np.ndarray:
@@ -58,7 +31,7 @@ def change_between(before: np.ndarray, after: np.ndarray, redrawn: bool) -> np.n
     energy_before, energy_after = (
         cv2.GaussianBlur(np.square(detail).mean(axis=2), (0, 0), sigma) for detail in (detail_before, detail_after)
     )
-    kept = _smooth_step(energy_after / (energy_before + energy_after + 1e-3), 0.3, 0.7)[:, :, None]
+    kept = smooth_step(energy_after / (energy_before + energy_after + 1e-3), 0.3, 0.7)[:, :, None]
     return (change - (1 - kept) * (detail_after - detail_before)).astype(np.float32)
 
 
@@ -110,9 +83,3 @@ def _resized(change: np.ndarray, matrix: np.ndarray, factor: float) -> tuple[np.
     matrix[:, 2] += (factor - 1) / 2
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(change, (size, size), interpolation=interpolation), matrix
-
-
-def _smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, 3t^2 - 2t^3 between."""
-    t = ((value - low) / (high - low)).clip(0, 1)
-    return t * t * (3 - 2 * t)

@@ -21,10 +21,11 @@ from torchvision.transforms.v2 import functional as TF
 
 from ..crop.align import ALIGNMENT, crop_face, similarity
 from ..crop.finding import FoundFace, find_faces
+from ..crop.masks import face_mask
 from ..errors import DragFaceError
 from ..images import MAX_PIXELS, UnreadablePhoto, open_photo, resize
 from ..model import Generator, load_generator, starter_path
-from .blending import add_change, change_between, face_mask, shrunk_matrix
+from .blending import add_change, change_between, shrunk_matrix
 
 STRONGEST = 1.5
 FACE_SIZE = 256  # pixels of the crops that training reads

@@ -8,11 +8,11 @@ from PIL import Image
 
 from dragface_lib.crop.align import apply, similarity
 from dragface_lib.crop.finding import find_faces, interocular
+from dragface_lib.crop.masks import face_mask
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import UnreadablePhoto, encode_photo, save_photo
 from dragface_lib.model import Generator
 from dragface_lib.showcase import NoFace, before_after, crop_only, make_drag, transform, transforming
-from dragface_lib.showcase.blending import face_mask
 
 
 @pytest.fixture
