@@ -170,5 +170,8 @@ class Generator(nn.Module):
         for block in self.decoder:
             x = block(x, gamma, beta)
         drawn = self.to_rgb(self.up(x))  # (B, 3, H, W)
-        image = torch.tanh(drawn) if self.form == "published" else (faces + drawn).clamp(-1, 1)
-        return Translation(image, logits, attention)
+        return Translation(self.compose(faces, drawn, attention), logits, attention)
+
+    def compose(self, faces: Tensor, drawn: Tensor, attention: Tensor) -> Float[Tensor, "batch 3 height width"]:
+        """The picture in -1..1 from what was drawn: that itself, or the selfie with it as a change."""
+        return torch.tanh(drawn) if self.form == "published" else (faces + drawn).clamp(-1, 1)

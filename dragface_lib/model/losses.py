@@ -16,6 +16,7 @@ ADVERSARIAL_WEIGHT = 1.0
 CYCLE_WEIGHT = 10.0
 IDENTITY_WEIGHT = 10.0
 CAM_WEIGHT = 1000.0
+BACKGROUND_WEIGHT = 10.0  # of the term that keeps hair and background, where the discriminators see faces alone
 
 
 def least_squares(logits: Tensor, target: float) -> Float[Tensor, ""]:
@@ -31,6 +32,15 @@ def adversarial_loss(judged: Judgement, target: float) -> Float[Tensor, ""]:
 def reconstruction_loss(image: Tensor, original: Tensor) -> Float[Tensor, ""]:
     """mean(|image - original|): the cycle loss of a face sent there and back, the identity loss of one kept."""
     return F.l1_loss(image.float(), original.float())
+
+
+def background_loss(
+    image: Float[Tensor, "batch 3 height width"],
+    original: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+) -> Float[Tensor, ""]:
+    """mean((1 - mask) * |image - original|): what was changed outside the face, whose mask is 1 (not in the paper)."""
+    return ((1 - mask.float()) * (image.float() - original.float()).abs()).mean()
 
 
 def cam_loss(translated: Float[Tensor, "batch 2"], kept: Float[Tensor, "batch 2"]) -> Float[Tensor, ""]:

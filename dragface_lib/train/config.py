@@ -13,6 +13,7 @@ from ..errors import DragFaceError
 from ..files import write_atomically
 from ..model.generator import SIZES, Form
 
+Judged = Literal["face", "picture"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 # What a checkpoint is tied to: with another value of these it cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
@@ -30,6 +31,7 @@ class TrainConfig:
     blocks: int = 4  # residual blocks on each side of the CAM, as published
     light: bool = True  # the full model needs 10 GiB for weights and Adam alone
     form: Form = "residual"  # keeps person and background; "published" draws the picture anew
+    judge: Judged = "face"  # what discriminators see: "picture" (as published) learns wigs and stages as well
     batch: int = 1  # as published
     lr: float = 1e-4  # constant to the half of the steps, then linear to zero
     beta1: float = 0.5
@@ -55,6 +57,7 @@ class TrainConfig:
         require(1 <= self.channels <= 256, f"channels is {self.channels}: use 1 to 256, e.g. 64.")
         require(1 <= self.blocks <= 16, f"blocks is {self.blocks}: use 1 to 16, e.g. 4.")
         require(self.form in get_args(Form), f"form is {self.form!r}: use residual or published.")
+        require(self.judge in get_args(Judged), f"judge is {self.judge!r}: use face or picture.")
         require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
         require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
         require(0 <= self.seed < 2**63, f"seed is {self.seed}: use 0 or a positive number below 2^63.")

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
+from ..crop.masks import mask_of_face
 from ..errors import DragFaceError
 from ..images import SUFFIXES, UnreadablePhoto, open_photo
 
@@ -47,27 +48,36 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
 class FaceSet:
     """The faces of one domain and split, resized to `size` pixels.
 
-    images: (N, 3, size, size) uint8. names: their files. unreadable: files left out, with the reason.
+    images: (N, 3, size, size) uint8. masks: (N, 1, size, size) uint8, 255 on the face, or None without `with_masks`.
+    names: their files. unreadable: files left out, with the reason.
     digest: a hash over all pictures, by which a resumed run notices that its data has changed.
     """
 
-    def __init__(self, faces: str | Path, domain: str, split: str, size: int):
-        images, self.names, self.unreadable = [], [], []
+    def __init__(self, faces: str | Path, domain: str, split: str, size: int, with_masks: bool = False):
+        images, masks, self.names, self.unreadable = [], [], [], []
         digest = hashlib.sha256()
         for name, content in read_faces(faces, domain, split):
             try:
-                face = torch.from_numpy(np.array(open_photo(io.BytesIO(content)))).permute(2, 0, 1)
+                face = np.array(open_photo(io.BytesIO(content)))
             except UnreadablePhoto as error:
                 self.unreadable.append((name, str(error)))
                 continue
             digest.update(hashlib.sha256(content).digest())
-            images.append(TF.resize(face, [size, size], antialias=True))
+            images.append(_resized(face, size))
+            if with_masks:
+                masks.append(_resized(np.round(255 * mask_of_face(face)).astype(np.uint8)[:, :, None], size))
             self.names.append(name)
         self.images = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
+        self.masks = torch.stack(masks) if masks else None
         self.digest = digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def _resized(picture: np.ndarray, size: int) -> Tensor:
+    """(S, S, C) uint8 to (C, size, size) uint8."""
+    return TF.resize(torch.from_numpy(picture).permute(2, 0, 1), [size, size], antialias=True)
 
 
 def to_unit(images: Tensor) -> Float[Tensor, "batch 3 height width"]:
@@ -86,11 +96,12 @@ class Sampler:
     def __init__(self, faces: FaceSet, size: int, seed: int):
         enlarged = round(size * ENLARGEMENT)
         self.size, self.seed, self.margin = size, seed, enlarged - size
-        self.images = TF.resize(faces.images, [enlarged, enlarged], antialias=True)
+        images = faces.images if faces.masks is None else torch.cat([faces.images, faces.masks], dim=1)
+        self.images = TF.resize(images, [enlarged, enlarged], antialias=True)
         self._epoch, self._order = -1, torch.empty(0)
 
-    def batch(self, step: int, count: int) -> Float[Tensor, "count 3 size size"]:
-        """The faces of update number `step`, in -1..1."""
+    def batch(self, step: int, count: int) -> Float[Tensor, "count channels size size"]:
+        """The faces of update number `step`, in -1..1; where the set has masks, they are a fourth channel."""
         return to_unit(torch.stack([self._face(step * count + n) for n in range(count)]))
 
     def _face(self, number: int) -> Tensor:
@@ -112,11 +123,18 @@ def missing_domains(faces: str | Path) -> list[str]:
     return [domain for domain in DOMAINS if next(read_faces(faces, domain, "train"), None) is None]
 
 
-def load_domains(faces: str | Path, size: int) -> dict[tuple[str, str], FaceSet]:
-    """All four sets, keyed by (domain, split). Raises DragFaceError when a domain has no training faces."""
+def load_domains(faces: str | Path, size: int, with_masks: bool = False) -> dict[tuple[str, str], FaceSet]:
+    """All four sets, keyed by (domain, split), those for training with masks if asked for.
+
+    Raises DragFaceError when a domain has no training faces.
+    """
     if not Path(faces).exists():
         raise DragFaceError(f"There are no faces at {faces}: crop photos first, or check the name.")
-    sets = {(domain, split): FaceSet(faces, domain, split, size) for domain in DOMAINS for split in ("train", "test")}
+    sets = {
+        (domain, split): FaceSet(faces, domain, split, size, with_masks and split == "train")
+        for domain in DOMAINS
+        for split in ("train", "test")
+    }
     for domain in DOMAINS:
         if not len(sets[domain, "train"]):
             raise DragFaceError(f"{faces} has no faces in {domain}/train: crop photos of the {domain} domain first.")

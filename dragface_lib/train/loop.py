@@ -48,7 +48,7 @@ def train(config: TrainConfig, progress: bool = True) -> bool:
     """
     device = choose_device(config.device)
     with memory_explained(config):
-        sets = load_domains(config.faces, config.size)
+        sets = load_domains(config.faces, config.size, with_masks=config.judge == "face")
         with only_one(config.run_folder, "trained"):
             return _train(config, device, sets, progress)
 

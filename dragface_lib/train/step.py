@@ -7,8 +7,9 @@ real and fake in one batch; and while the generators learn, the discriminators a
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -28,10 +29,10 @@ Faces = Float[Tensor, "batch 3 height width"]
 class Networks(nn.Module):
     """The six networks of a run: a generator a direction, a global and a local discriminator a domain."""
 
-    def __init__(self, config: TrainConfig):
+    def __init__(self, config: TrainConfig, make_generator: Callable[..., Generator] = Generator):
         super().__init__()
         architecture = config.architecture()
-        self.selfie_to_drag, self.drag_to_selfie = Generator(**architecture), Generator(**architecture)
+        self.selfie_to_drag, self.drag_to_selfie = make_generator(**architecture), make_generator(**architecture)
         depth = global_layers(config.size)
         self.drag_global, self.selfie_global = (Discriminator(config.channels, depth) for _ in range(2))
         self.drag_local, self.selfie_local = (Discriminator(config.channels, LOCAL_LAYERS) for _ in range(2))
@@ -46,15 +47,24 @@ class Networks(nn.Module):
 
 
 class Trainer:
-    """Networks, their moving average, optimisers and loss scaler, and how they advance by one step."""
+    """Networks, their moving average, optimisers and loss scaler, and how they advance by one step.
 
-    def __init__(self, config: TrainConfig, device: torch.device, precision: torch.dtype):
+    make_generator: called with the architecture; another one than Generator to try out something new.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        precision: torch.dtype,
+        make_generator: Callable[..., Generator] = Generator,
+    ):
         self.config, self.device, self.precision = config, device, precision
         torch.manual_seed(config.seed)
-        self.networks = Networks(config).to(device, memory_format=torch.channels_last)
+        networks = Networks(config, make_generator)
         # The average used for pictures and for the showcase.
-        self.ema = Generator(**config.architecture()).to(device).eval().requires_grad_(False)
-        self.ema.load_state_dict(self.networks.selfie_to_drag.state_dict())
+        self.ema = copy.deepcopy(networks.selfie_to_drag).to(device).eval().requires_grad_(False)
+        self.networks = networks.to(device, memory_format=torch.channels_last)
         self.generator_optimiser = self._optimiser(self.networks.generators())
         self.discriminator_optimiser = self._optimiser(self.networks.discriminators())
         self.rate = config.lr
@@ -73,6 +83,8 @@ class Trainer:
     def step(self, step: int, selfie: Faces, drag: Faces) -> dict[str, Tensor]:
         """Update number `step` (from 0) on a batch of each domain, in -1..1.
 
+        A fourth channel is the mask of the face, 1 on it and -1 outside. The discriminators then see the faces
+        alone, on grey, and what the generators change outside them is a loss of its own.
         Returns the losses as tensors on the device; reading them waits for it, so do that once in a while.
         """
         self.rate = learning_rate(step, self.config.steps, self.config.lr)
@@ -83,6 +95,7 @@ class Trainer:
             faces.to(self.device, non_blocking=True, memory_format=torch.channels_last) for faces in (selfie, drag)
         )
         networks, count = self.networks, len(selfie)
+        (selfie, selfie_mask), (drag, drag_mask) = _masked(selfie), _masked(drag)
 
         # Translate each face, and give each generator a face that it should keep.
         with self._autocast():
@@ -94,7 +107,10 @@ class Trainer:
 
         # Update the discriminators, on fakes cut off from the generators.
         with self._autocast():
-            for domain, real, fake in (("drag", drag, fake_drag), ("selfie", selfie, fake_selfie)):
+            for domain, real, fake in (
+                ("drag", _seen(drag, drag_mask), _seen(fake_drag, selfie_mask)),
+                ("selfie", _seen(selfie, selfie_mask), _seen(fake_selfie, drag_mask)),
+            ):
                 for reach in ("global", "local"):
                     judged = networks.get_submodule(f"{domain}_{reach}")(torch.cat([real, fake.detach()]))
                     real_judged, fake_judged = (Judgement(*parts) for parts in _halves(judged, count))
@@ -106,7 +122,7 @@ class Trainer:
 
         # Update the generators against the discriminators just updated.
         with _frozen(networks.discriminators()), self._autocast():
-            for domain, fake in (("drag", fake_drag), ("selfie", fake_selfie)):
+            for domain, fake in (("drag", _seen(fake_drag, selfie_mask)), ("selfie", _seen(fake_selfie, drag_mask))):
                 found[f"fool_{domain}"] = sum(
                     losses.adversarial_loss(networks.get_submodule(f"{domain}_{reach}")(fake), 1)
                     for reach in ("global", "local")
@@ -126,6 +142,11 @@ class Trainer:
                 + losses.IDENTITY_WEIGHT * found["identity"]
                 + losses.CAM_WEIGHT * found["cam"]
             )
+            if selfie_mask is not None and drag_mask is not None:
+                found["background"] = losses.background_loss(fake_drag, selfie, selfie_mask) + losses.background_loss(
+                    fake_selfie, drag, drag_mask
+                )
+                generator_loss = generator_loss + losses.BACKGROUND_WEIGHT * found["background"]
             self._update(self.generator_optimiser, generator_loss)
         clip_rho(networks)
         self.scaler.update()
@@ -181,6 +202,16 @@ def memory_explained(config: TrainConfig) -> Iterator[None]:
             f"The memory does not suffice for batch {config.batch}, size {config.size}, channels {config.channels}, "
             f"{'light' if config.light else 'full'}: try {', then '.join(smaller)}."
         ) from error
+
+
+def _masked(faces: Tensor) -> tuple[Faces, Tensor | None]:
+    """Faces in -1..1 and, where a fourth channel brings it, their mask in 0..1."""
+    return faces[:, :3], (faces[:, 3:] + 1) / 2 if faces.shape[1] == 4 else None
+
+
+def _seen(faces: Faces, mask: Tensor | None) -> Faces:
+    """What a discriminator sees of faces: all, or the face alone on grey."""
+    return faces if mask is None else faces * mask
 
 
 def _halves(judged: Judgement, count: int) -> tuple[list[Tensor], list[Tensor]]:

@@ -68,6 +68,17 @@ def test_a_batch_fills_minus_one_to_one(faces):
     assert 0.5 < batch.max() <= 1
 
 
+def test_a_mask_is_flipped_and_cropped_with_its_face(faces):
+    found = FaceSet(faces, "selfie", "train", 64, with_masks=True)
+    assert found.masks.shape == (5, 1, 64, 64)
+    found.masks = found.images[:, :1].clone()  # a mask that tells where its face went
+    for step in range(10):
+        batch = Sampler(found, 64, 7).batch(step, 1)
+        assert batch.shape == (1, 4, 64, 64)
+        assert torch.equal(batch[:, 3], batch[:, 0])
+    assert FaceSet(faces, "selfie", "train", 64).masks is None
+
+
 def test_bytes_and_units_are_each_others_inverse():
     pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
     assert (to_bytes(to_unit(pixels)) == pixels.permute(0, 2, 3, 1).numpy()).all()
