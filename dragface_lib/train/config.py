@@ -33,6 +33,7 @@ class TrainConfig:
     form: Form = "residual"  # keeps person and background; "published" draws the picture anew
     judge: Judged = "face"  # what discriminators see: "picture" (as published) learns wigs and stages as well
     batch: int = 1  # as published
+    soften: float = 0.5  # share of faces blurred at random: selfies are often small or soft, and stayed bare
     lr: float = 1e-4  # constant to the half of the steps, then linear to zero
     beta1: float = 0.5
     beta2: float = 0.999
@@ -59,6 +60,7 @@ class TrainConfig:
         require(self.form in get_args(Form), f"form is {self.form!r}: use residual or published.")
         require(self.judge in get_args(Judged), f"judge is {self.judge!r}: use face or picture.")
         require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
+        require(0 <= self.soften <= 1, f"soften is {self.soften}: use 0 to 1, e.g. 0.5.")
         require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
         require(0 <= self.seed < 2**63, f"seed is {self.seed}: use 0 or a positive number below 2^63.")
         for name in (

@@ -59,7 +59,9 @@ def _train(config: TrainConfig, device: torch.device, sets: dict[tuple[str, str]
     torch.backends.cudnn.benchmark = True
 
     # Sample data.
-    samplers = {domain: Sampler(sets[domain, "train"], config.size, config.seed + n) for n, domain in _numbered()}
+    samplers = {
+        domain: Sampler(sets[domain, "train"], config.size, config.seed + n, config.soften) for n, domain in _numbered()
+    }
     fixed = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
     for (domain, split), faces in sets.items():
         say(
