@@ -131,7 +131,7 @@ def paint_eyes(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Genera
     for eye in eyes:
         _liner(canvas, makeup, eye, where)
         _lashes(canvas, makeup, eye, where, np.random.default_rng(rng.integers(2**32)))
-        _brow(canvas, skin, makeup, eye, skin.oval, rng)
+        _brow(canvas, skin, makeup, eye, skin.free * skin.oval, rng)
 
 
 def _frames(canvas: Canvas, skin: Skin) -> np.ndarray:
@@ -160,12 +160,12 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndar
     # The cut crease lies above the natural one.
     cut = np.minimum((0.075 + natural) * arch(np.clip(t, -0.4, 1.4)), 0.56 * reach)
 
-    lid = smoothstep(0.012, -0.012, above - cut) * smoothstep(0.92, 0.58, t) * smoothstep(-0.16, 0.06, t)
+    lid = smoothstep(0.008, -0.008, above - cut) * smoothstep(0.94, 0.66, t) * smoothstep(-0.16, 0.06, t)
     over = (above - cut) / np.maximum(reach - cut, 0.02)  # 0 on the cut crease, 1 below the brow
-    deep = smoothstep(0.62, 0.02, over) * smoothstep(-0.30, 0.35, t)
-    corner = smoothstep(0.55, 0.95, t) * smoothstep(0.78, 0.25, v)
+    deep = smoothstep(0.66, 0.10, over) * smoothstep(-0.26, 0.22, t)
+    corner = smoothstep(0.55, 0.90, t) * smoothstep(0.86, 0.35, v)
     deep = np.maximum(deep, corner) * (1 - lid)
-    glow = smoothstep(0.62, 0.92, over) * smoothstep(0.15, 0.6, t) * smoothstep(1.5, 1.1, t)
+    glow = smoothstep(0.74, 0.98, over) * smoothstep(0.15, 0.6, t) * smoothstep(1.5, 1.1, t)
 
     colour = np.empty_like(canvas.lab)
     colour[...] = makeup.transition
@@ -176,11 +176,11 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndar
     colour += lid[..., None] * (lid_colour - colour)
     colour += 0.8 * glow[..., None] * (np.asarray(makeup.glow, np.float32) * [0.94, 1, 1] - colour)
 
-    cover = smoothstep(1.06, 0.72, v) * 0.55 + smoothstep(0.95, 0.3, v) * 0.45
+    cover = smoothstep(1.06, 0.84, v) * 0.72 + smoothstep(0.95, 0.5, v) * 0.28
     cover = np.maximum(cover, 0.62 * glow * smoothstep(1.04, 0.98, v))
     cover = np.maximum(cover, lid)
     edge = np.where(t > 0.97, smoothstep(-0.005, 0.05, above), smoothstep(-0.03, 0.0, above))
-    cover = cover * edge * smoothstep(-0.34, 0.10, t) * smoothstep(1.62, 1.15, t + 0.25 * (1 - v))
+    cover = cover * edge * smoothstep(-0.34, 0.08, t) * smoothstep(1.74, 1.34, t + 0.25 * (1 - v))
     pigment(canvas, skin, colour, (cover * makeup.shadow * where).astype(np.float32))
 
     lower = np.interp(x, eye.lower[:, 0], eye.lower[:, 1])
@@ -215,9 +215,9 @@ def _glitter(canvas: Canvas, makeup: Makeup, cover: np.ndarray, rng: np.random.G
 def _liner(canvas: Canvas, makeup: Makeup, eye: Eye, where: np.ndarray) -> None:
     first, last, width = eye.inner, eye.outer, eye.width
     t = np.linspace(0, 1, len(eye.upper))
-    thick = profile([0, 0.15, 0.5, 0.85, 1], [0.008, 0.018, 0.034, 0.050, 0.058])(t)
+    thick = profile([0, 0.15, 0.5, 0.85, 1], [0.010, 0.020, 0.038, 0.058, 0.070])(t)
     edge = eye.upper - np.stack([0 * t, thick], 1)
-    tip = last + np.array([0.80, -0.60]) * makeup.wing * min(1.0, width / 0.42) * eye.room
+    tip = last + np.array([0.82, -0.57]) * makeup.wing * min(1.0, width / 0.42) * eye.room
     inner = first + [-0.035, 0.018]
     lower_back = eye.lower[-3]
     above = smooth_curve(np.array([edge[-1], (edge[-1] * 0.5 + tip * 0.5) + [0.0, 0.014], tip]), 16)
@@ -230,7 +230,7 @@ def _liner(canvas: Canvas, makeup: Makeup, eye: Eye, where: np.ndarray) -> None:
         cover = np.maximum(cover, canvas.fill([eye.outside(ribbon(line, widths))]) * 0.9)
         # The waterline: a pale stroke on the rim of the lower lid makes the eye larger.
         rim = eye.lower[6:-5] - [0, 0.004]
-        pale = canvas.fill([eye.outside(ribbon(rim, np.full(len(rim), 0.012)))]) * 0.45 * where
+        pale = canvas.fill([eye.outside(ribbon(rim, np.full(len(rim), 0.016)))]) * 0.7 * where
         canvas.lab[...] += pale[..., None] * (np.array([88, 3, 2], np.float32) - canvas.lab)
     canvas.lab[...] += (0.96 * cover * where)[..., None] * (np.asarray(makeup.liner, np.float32) - canvas.lab)
 
@@ -250,14 +250,14 @@ def _lashes(canvas: Canvas, makeup: Makeup, eye: Eye, where: np.ndarray, rng: np
         # It first grows outwards over the lid and then curls up.
         bend = root + size * 0.5 * np.array([way[0] + 0.30, way[1] * 0.72])
         end = root + size * np.array([way[0] * 1.0 + 0.10, way[1]])
-        strokes += _stroke(eye, root, bend, end, 0.015)
+        strokes += _stroke(eye, root, bend, end, 0.020)
     if not eye.closed:
         for t in np.linspace(0.28, 1.0, 12):
             root = _on(eye.lower, t) + [0.0, 0.006]
             size = (0.035 + 0.035 * t) * rng.uniform(0.85, 1.1) * makeup.lashes / 0.17
             lean = -0.25 + 1.0 * t
             end = root + size * np.array([np.sin(lean), np.cos(lean)])
-            strokes += _stroke(eye, root, (root + end) / 2 + [-0.004, 0.002], end, 0.011)
+            strokes += _stroke(eye, root, (root + end) / 2 + [-0.004, 0.002], end, 0.014)
     cover = canvas.fill(strokes) * where * 0.93
     canvas.lab[...] += cover[..., None] * (np.asarray(makeup.liner, np.float32) - canvas.lab)
 

@@ -40,15 +40,15 @@ class Makeup:
     foundation: float = 0.8  # how far blotches and shadows are evened out
     lightness: float = 0.0  # CIELAB units by which the foundation is lighter than the skin
     chroma: float = 1.0  # of the foundation, against the skin's own
-    contour: float = 0.8
-    blush_strength: float = 0.52
-    highlight: float = 0.8
-    shadow: float = 0.92  # opacity of the eye shadow
+    contour: float = 0.95
+    blush_strength: float = 0.8
+    highlight: float = 1.1
+    shadow: float = 0.96  # opacity of the eye shadow
     brow_lift: float = 0.12  # of the arch above the natural brow
-    brow_thickness: float = 0.078
-    wing: float = 0.27  # length beyond the outer corner of the eye
-    lashes: float = 0.17  # length of the longest
-    overline: float = 0.028  # of the lips beyond their own edge
+    brow_thickness: float = 0.084
+    wing: float = 0.36  # length beyond the outer corner of the eye
+    lashes: float = 0.20  # length of the longest
+    overline: float = 0.038  # of the lips beyond their own edge
     gloss: float = 0.8
     glitter: float = 0.0  # specks on the lids
 
@@ -74,8 +74,8 @@ def _palette(colours: str) -> dict[str, str]:
 
 LOOKS = {
     "classic": Look(
-        palettes=(_palette("#f3b3dc #4f1568 #c63c97 #7a2488 #c9134f #5e0b2b #e0507c #2a1713 #0d080a #fff0ec"),),
-        shapes={"brow_lift": (0.11, 0.13), "lashes": (0.16, 0.18), "wing": (0.25, 0.29), "overline": (0.025, 0.031)},
+        palettes=(_palette("#fbc4e6 #45108a #e02c9c #6a1fb0 #d4104e #56082a #e83c9c #2a1713 #0d080a #fff0ec"),),
+        shapes={"brow_lift": (0.12, 0.14), "lashes": (0.20, 0.22), "wing": (0.32, 0.36), "overline": (0.036, 0.042)},
     ),
     "neon": Look(
         palettes=(

@@ -22,7 +22,7 @@ COLUMNS, ROWS = 64, 56  # samples of the part of the face that is looked at
 REACH = 1.25  # of it to either side, in halves of the mouth's width
 ABOVE, BELOW = 0.22, 0.48  # of it above and below the corners of the mouth, in interocular distances
 OPEN = 0.03  # gap between the lips, in interocular distances, from which on a mouth is open
-SHOWN = 0.010  # of teeth and open mouth, in squares of that distance, from which on the landmarks are not believed
+SHOWN = 0.006  # of teeth and open mouth, in squares of that distance, from which on the landmarks are not believed
 FAINT = 2.5  # CIELAB units of pinkness: lips that stand out less are left where the landmarks say
 
 
@@ -111,11 +111,12 @@ def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
         thickness = [shape[n + 1][COUNT // 2, 1] - shape[n][COUNT // 2, 1] for n in (0, 2)]
         thin = sum(max(0.0, least - one) for least, one in zip(thinnest, thickness, strict=True))
         far = change / np.array([0.20, 0.06, 0.06, 0.05, 0.06, 0.14, 0.20])
-        return -gain + 0.012 * float(far @ far) + 4 * crossed + 3 * thin
+        narrow = max(0.0, -change[0] - 0.02)  # a smile is broader than the landmarks say, hardly ever narrower
+        return -gain + 0.012 * float(far @ far) + 4 * crossed + 3 * (thin + narrow)
 
-    wide_open = np.array([0.05, 0, 0, 0, 0, 0.04, 0.11])
+    wide_open, broad = (np.array([wider, 0, 0, 0, 0, 0.04, 0.11]) for wider in (0.05, 0.15))
     lower_down = np.array([0, 0.02, 0.02, 0.02, 0.02, 0.02, 0.05])
-    starts = [np.zeros(7), wide_open, lower_down]
+    starts = [np.zeros(7), wide_open, broad, lower_down]
     steps = np.diag([0.08, 0.03, 0.03, 0.03, 0.03, 0.04, 0.05])
     fits = [
         minimize(

@@ -52,10 +52,12 @@ def sculpt(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
     tint = np.asarray(makeup.blush) / max(1.0, np.hypot(*makeup.blush[1:]))
     flush = pink * makeup.blush_strength
     lab[..., 0] -= (2.0 + 4.0 * skin.lightness) * flush
-    lab[..., 1] += 21 * tint[1] * flush
-    lab[..., 2] += 21 * tint[2] * flush
+    # Dark skin takes more of it before it is seen.
+    strong = 21 + 7 * (1 - skin.lightness)
+    lab[..., 1] += strong * tint[1] * flush
+    lab[..., 2] += strong * tint[2] * flush
     glow = light * makeup.highlight
-    lab[..., 0] += (10.0 + 0.05 * (75 - skin.tone[0])) * glow * np.clip((100 - lab[..., 0]) / 25, 0, 1)
+    lab[..., 0] += (11.0 + 0.12 * (75 - skin.tone[0])) * glow * np.clip((100 - lab[..., 0]) / 25, 0, 1)
     lab[..., 2] += (1 - skin.lightness) * 4 * glow
 
 
@@ -70,9 +72,10 @@ def _cheek(p: np.ndarray, to: _Layers, side: int, frontal: float) -> None:
     to.brush(to.dark, bridge, (0.035, 0.042), (0.5, 0.85))
     socket = [(brow[0] + bridge[0, 0]) / 2, brow[1] + 0.15]
     to.brush(to.dark, [brow + [0.05 * side, 0.06], socket, bridge[0]], (0.045, 0.045), (0.55, 0.55))
-    apple = np.array([0.86 * eye[0], 0.5 * mouth[1]])
-    rise = [apple, [1.12 * eye[0], apple[1] - 0.10], [0.96 * edge[1, 0], eye[1] + 0.22]]
-    to.brush(to.pink, rise, (0.105, 0.085), (0.8, 1.0))
+    # Swept from the cheek up to the temple: a round spot would make a doll of the face.
+    apple = np.array([0.92 * eye[0], 0.49 * mouth[1]])
+    rise = [apple, [1.18 * eye[0], apple[1] - 0.13], [0.97 * edge[1, 0], eye[1] + 0.12]]
+    to.brush(to.pink, rise, (0.082, 0.085), (0.65, 1.1))
     bone = [eye + [-0.06 * side, 0.31], eye + [0.09 * side, 0.22], eye + [0.20 * side, 0.06]]
     to.brush(to.light, bone, (0.05, 0.042), (0.5, 1.0))
     to.brush(to.light, p[list(lid)] * [0.96, 1] + [0, 0.16], (0.065, 0.065), (0.75, 0.75))

@@ -14,6 +14,7 @@ from .mouth import Mouth, find_mouth
 
 # The outline of the face, from the left temple over the hairline to the right one and back along the jaw.
 OVAL = (109, *range(134, 145), 112, 187, 113, 188, 114, *range(133, 124, -1), 111, 186, 110, 185)
+FRINGE = 0.35  # how far down hair is followed over a brow, in interocular distances
 EDGE = 0.07  # over which the make-up fades out within the oval
 
 
@@ -114,8 +115,20 @@ def study_skin(canvas: Canvas) -> Skin:
     for eye in ((18, 19, 20, 21, 22, 30, 29, 28), (23, 24, 25, 26, 27, 33, 32, 31)):
         lids = np.maximum(lids, _grown(canvas, p[list(eye)], 0.14))
     drawn = np.maximum(alike, np.maximum(lids, _features(canvas, 0.6)))
+    drawn = drawn * (1 - _fringe(canvas, alike, drawn))
     free = smoothstep(0.3, 0.7, canvas.blur(drawn, 0.02)).astype(np.float32)
     return Skin(oval, likeness.astype(np.float32), base, tone, free, openings, mouth, _wears_glasses(canvas, tone))
+
+
+def _fringe(canvas: Canvas, alike: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """(h, w) of 0 or 1: hair that hangs from above the brows over them, followed downwards from pixel to pixel."""
+    hair = (alike < 0.5) & (canvas.y < canvas.points[[20, 25], 1].min() - 0.05)
+    hair = hair.astype(np.uint8)
+    hanging = hair * (drawn < 0.5)
+    from_above = np.array([[1, 1, 1], [0, 1, 0], [0, 0, 0]], np.uint8)
+    for _ in range(round(FRINGE * canvas.unit)):
+        hanging = np.minimum(cv2.dilate(hanging, from_above), hair)
+    return hanging.astype(np.float32)
 
 
 def _wears_glasses(canvas: Canvas, tone: np.ndarray) -> bool:

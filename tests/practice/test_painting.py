@@ -106,6 +106,20 @@ def test_the_natural_brows_are_covered(sitter):
     assert np.abs(cv2.Laplacian(after - before, cv2.CV_32F))[brow].mean() > 1
 
 
+def test_a_fringe_stays_in_front_of_the_brows(astronaut):
+    photo, points = astronaut
+    hair = shape_of(photo, points + [0, -6], (71, 72, 73, 74, 84, 83)) | shape_of(
+        photo, points, (134, 136, 138, 74, 72)
+    )
+    combed = photo.copy()
+    combed[hair] = 30, 22, 20
+    painted = paint(combed, points, "classic", seed=0).photo
+    inside = cv2.erode(hair.astype(np.uint8), np.ones((7, 7))) > 0
+    assert change(combed, painted, inside) < 3
+    bare = inside & shape_of(photo, points + [0, -6], (71, 72, 73, 74, 84, 83))
+    assert change(photo, paint(photo, points, "classic", seed=0).photo, bare) > 12
+
+
 def test_a_face_with_glasses_is_painted(hopper):
     painted = paint(*hopper, "classic", seed=0)
     assert change(hopper.photo, painted.photo, lips(*hopper)) > 12
