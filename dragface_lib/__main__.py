@@ -170,6 +170,18 @@ def _train(options: argparse.Namespace) -> None:
         raise SystemExit(130)
 
 
+def _evaluate(options: argparse.Namespace) -> None:
+    from .model import load_generator, starter_path
+    from .train.config import choose_device
+    from .train.report import evaluate
+
+    generator = load_generator(options.weights or starter_path()).to(choose_device("auto"))
+    report = evaluate(generator, options.faces)
+    report.save(options.output)
+    print(json.dumps(report.as_dict()) if options.json else report.table())
+    print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
+
+
 def _bench(options: argparse.Namespace) -> None:
     from .train import TrainConfig
     from .train.bench import bench
@@ -265,6 +277,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")
     sub.add_argument("--licence", default=keep, metavar="TEXT", help="what the generator file says about its use")
     _add_model_options(sub)
+
+    sub = command("evaluate", _evaluate, "measure a generator on test faces: a table and a picture")
+    sub.add_argument("--faces", required=True, metavar="FACES", help="folder or archive made by practice or crop")
+    sub.add_argument("--weights", metavar="FILE", help="generator to measure (default: the starter that comes along)")
+    sub.add_argument("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation")
+    sub.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
 
     sub = command("bench", _bench, "time the training step on this machine")
     sub.add_argument("--steps", type=int, default=keep, metavar="N", help="default 10")

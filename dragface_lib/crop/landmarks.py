@@ -115,7 +115,7 @@ class Landmarks:
     """The trained network; `Landmarks.load()` reads the weights once and hands out the same one again."""
 
     def __init__(self, network: LandmarkNetwork):
-        self._network = network.eval()
+        self.network = network.eval()
         self._mirror = network.mirror.numpy()
 
     @classmethod
@@ -148,7 +148,7 @@ class Landmarks:
         # Both the crop and its mirror image: the mean is more accurate, and favours neither side.
         pair = np.stack([crop, crop[:, ::-1]])
         with torch.inference_mode():
-            points, logits = self._network(to_input(torch.from_numpy(pair)))
+            points, logits = self.network(to_input(torch.from_numpy(pair)))
         points = points.double().numpy() * INPUT_SIZE - 0.5
         mirrored = points[1][self._mirror]
         mirrored[:, 0] = INPUT_SIZE - 1 - mirrored[:, 0]

@@ -49,14 +49,19 @@ def mask_of_face(face: np.ndarray) -> np.ndarray:
 
     Where they are not found, in paintings or behind hands, a soft ellipse at the usual place.
     """
-    size = face.shape[0]
-    points, sureness = Landmarks.load().look_at_crop(face)
-    off = np.abs((points[:2] + 0.5) / size - EYES).max()
-    if sureness >= SURE and off <= MISPLACED:
+    size, points = face.shape[0], points_on_face(face)
+    if points is not None:
         return face_mask(points, np.eye(2, 3), size)
     y, x = (np.mgrid[0:size, 0:size] + 0.5) / size
     radius = np.hypot((x - CENTRE[0]) / RADII[0], (y - CENTRE[1]) / RADII[1])
     return smooth_step(1 - radius, -OUTSIDE / RADII[0], INSIDE / RADII[0]).astype(np.float32)
+
+
+def points_on_face(face: np.ndarray) -> np.ndarray | None:
+    """Landmarks (189, 2) of an aligned face (S, S, 3), in its pixels; None where no face is seen in its place."""
+    points, sureness = Landmarks.load().look_at_crop(face)
+    off = np.abs((points[:2] + 0.5) / len(face) - EYES).max()
+    return points if sureness >= SURE and off <= MISPLACED else None
 
 
 def smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:

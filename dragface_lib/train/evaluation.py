@@ -16,9 +16,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF
 
-from ..crop.align import EYES
-from ..crop.landmarks import SURE, Landmarks
-from ..crop.masks import MISPLACED
+from ..crop.masks import points_on_face
 from ..errors import DragFaceError
 from .data import FaceSet, to_bytes, to_unit
 from .measures import FACE, PARTS, colour_distance, means, parts_of_face, psnr, to_lab
@@ -80,7 +78,7 @@ class Validation:
         self.size, self.faces, self.left_out = size, [], []
         for n in chosen:
             name = bare.names[n]
-            points = landmarks_of(_picture(bare.images[n], FACE))
+            points = points_on_face(_picture(bare.images[n], FACE))
             if points is None:
                 self.left_out.append(name)
                 continue
@@ -100,17 +98,18 @@ class Validation:
         the eyes whose lid changes by less than 6 units. background_db: PSNR outside the face, of at most 60 dB.
         truth_error: CIELAB distance to the truth (`wrong` above), where it is known.
         """
-        rows = [self.measure(face, drag) for face, drag in zip(self.faces, self.translate(generator), strict=True)]
+        made = self.translate(generator)
+        rows = [self.measure(face, drag) for face, (drag, _) in zip(self.faces, made, strict=True)]
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
-    def translate(self, generator: nn.Module) -> Iterator[np.ndarray]:
-        """What the generator makes of each face: (S, S, 3) uint8 RGB."""
+    def translate(self, generator: nn.Module) -> Iterator[tuple[np.ndarray, float]]:
+        """What the generator makes of each face, (S, S, 3) uint8 RGB, and its CAM logit of the maximum pooling."""
         device = next((parameter.device for parameter in generator.parameters()), torch.device("cpu"))
         for start in range(0, len(self.faces), FACES_AT_ONCE):
             batch = np.stack([face.bare for face in self.faces[start : start + FACES_AT_ONCE]])
             with evaluating(generator), torch.no_grad():
-                image = generator(to_unit(torch.from_numpy(batch).permute(0, 3, 1, 2)).to(device)).image
-            yield from to_bytes(image)
+                drag = generator(to_unit(torch.from_numpy(batch).permute(0, 3, 1, 2)).to(device))
+            yield from zip(to_bytes(drag.image), drag.cam_logits[:, 1].tolist(), strict=True)
 
     def measure(self, face: TestFace, drag: np.ndarray) -> dict[str, float]:
         """The measures of one face, of which `__call__` gives the means. drag: (S, S, 3) uint8 RGB."""
@@ -148,7 +147,7 @@ class Validation:
             drag = FaceSet(faces, "drag", split, FACE)
             for image in drag.images[:limit]:
                 face = _picture(image, FACE)
-                points = landmarks_of(face)
+                points = points_on_face(face)
                 if points is not None:
                     found.append(_against_skin(means(to_lab(face), parts_of_face(points, FACE))))
         if not found:
@@ -167,13 +166,6 @@ def _in_face(values: np.ndarray) -> float:
 
 def _against_skin(colours: np.ndarray) -> np.ndarray:
     return colours[[LIPS, LEFT, RIGHT]] - colours[SKIN]
-
-
-def landmarks_of(face: np.ndarray) -> np.ndarray | None:
-    """Landmarks (189, 2) of an aligned face, in its pixels; None where no face is seen, or one in another place."""
-    points, sureness = Landmarks.load().look_at_crop(face)
-    off = np.abs((points[:2] + 0.5) / len(face) - EYES).max()
-    return points if sureness >= SURE and off <= MISPLACED else None
 
 
 @contextmanager

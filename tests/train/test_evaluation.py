@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from stand_in import StandIn
 
-from dragface_lib.crop import find_faces, pack
-from dragface_lib.crop.align import crop_face, similarity
-from dragface_lib.crop.detect import open_detector
+from dragface_lib.crop import pack
 from dragface_lib.errors import DragFaceError
-from dragface_lib.images import open_photo, save_photo
+from dragface_lib.images import save_photo
 from dragface_lib.model import Generator
-from dragface_lib.practice import paint
 from dragface_lib.train.evaluation import OUTSIDE, Validation
 
 SIZE = 64
-
-
-class Drawn(NamedTuple):
-    image: torch.Tensor
-    cam_logits: torch.Tensor
-
-
-class StandIn(nn.Module):
-    """A generator that looks up what a function of (number of the face, its bytes (S, S, 3)) makes of each face."""
-
-    def __init__(self, make):
-        super().__init__()
-        self.make, self.seen = make, 0
-
-    def forward(self, faces):
-        drawn = []
-        for face in faces:
-            rgb = ((face + 1) * 127.5).round().permute(1, 2, 0).numpy()
-            drawn.append(torch.from_numpy(np.clip(self.make(self.seen, rgb), 0, 255) / 127.5 - 1).permute(2, 0, 1))
-            self.seen += 1
-        return Drawn(torch.stack(drawn).float(), torch.ones(len(faces), 2))
-
-
-@pytest.fixture(scope="module")
-def painted(tmp_path_factory, portraits):
-    """Faces with pairs of both portraits, which are also the four faces of the two domains."""
-    folder = tmp_path_factory.mktemp("painted")
-    for name, path in portraits.items():
-        photo = open_photo(path)
-        found = find_faces(photo, open_detector("haar"))[0]
-        matrix = similarity(found.points)
-        bare = crop_face(photo, matrix)
-        drag = crop_face(paint(photo, found.points).photo, matrix)
-        for domain, face in (("selfie", bare), ("drag", drag)):
-            save_photo(folder / "pairs" / domain / f"{name}.png", face)
-            for split in ("train", "test"):
-                save_photo(folder / domain / split / f"{name}.jpg", face, quality=95)
-    return folder
 
 
 @pytest.fixture(scope="module")
