@@ -112,7 +112,12 @@ def _crop(options: argparse.Namespace) -> None:
     from .crop.dataset import crop_photos
 
     rows = crop_photos(
-        options.photos, options.output, options.domain, manifest=options.manifest, detector=options.detector
+        options.photos,
+        options.output,
+        options.domain,
+        manifest=options.manifest,
+        detector=options.detector,
+        gates=dict(options.gate or ()),
     )
     _summarise(rows, Path(options.output), ("kept",))
 
@@ -248,6 +253,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--domain", choices=("selfie", "drag"), default="selfie")
     sub.add_argument("--manifest", metavar="CSV", help="whose split and split_group columns decide")
     sub.add_argument("--detector", choices=("auto", "yunet", "haar"), default="auto")
+    sub.add_argument("--gate", type=_gate, action="append", metavar="NAME=NUMBER", help="a threshold, e.g. yaw=20")
 
     sub = command("practice", _practice, "make practice faces: half of the people as they are, half in painted drag")
     sub.add_argument("-o", "--output", required=True, metavar="FACES")
@@ -327,6 +333,14 @@ def _minutes(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
+
+
+def _gate(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a gate and a number, as in yaw=20") from None
 
 
 def _positive(text: str) -> int:

@@ -2,55 +2,37 @@
 
     rows = crop_photos("photos/selfie", "faces", "selfie", manifest="data_manifest.csv")
     faces/{selfie,drag}/{train,test}/NAME.jpg    256 px, eyes level and in place
+    faces/rejected/{selfie,drag}/NAME.jpg        faces that a gate or a person rejected: to be looked at, not packed
     faces/crops.csv                              a row a photo or face: kept, rejected, no_face or unreadable
 
-Running it again looks only at photos that are new or changed. It may be killed at any moment.
+Running it again opens only photos that are new or changed; other thresholds need none. It may be killed at any moment.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path, PurePosixPath
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..duplicates import near_duplicates
 from ..errors import DragFaceError
-from ..files import sha256_of, write_atomically
-from ..images import UnreadablePhoto, contact_sheet, find_photos, open_photo, resize, save_photo
-from ..manifest import DOMAINS, Row, read_manifest
-from .align import crop_face, similarity
-from .detect import Detector, open_detector
-from .finding import FoundFace, find_faces, interocular
+from ..images import UnreadablePhoto, contact_sheet, find_photos, open_photo, resize
+from ..manifest import DOMAINS, read_manifest
+from .cutting import SIZE, cut_all, judged, photo_sha256
+from .decisions import decided, face_key, place, read_decisions
+from .detect import open_detector
+from .quality import NAMES, limits
+from .rows import STATUSES, CropRow, folders, read_crops, remove_faces, write_crops
+from .splits import Listed, split_of
 
-SIZE = 256  # pixels of a face
-SMALLEST = 32.0  # pixels between the pupils: below this a face is mostly invented by enlarging it
-SIDEWAYS = 0.4  # of `Face.turned`: further on, the landmark network, which saw faces from the front, misplaces an eye
-OUTSIDE = 0.15  # of the landmarks: where the mouth is cut off it is a quarter, on a whole face none
-BLURRED = 12.0  # variance of the Laplacian at face size; a sharp face has hundreds
-TEST_SHARE = 0.15  # of the groups, where no manifest says which are for testing
 PRACTICE = "practice.json"  # lies among practice faces, which are not to be mixed with cropped ones
 SAVE_EVERY = 50  # photos between two writings of crops.csv
 
-
-@dataclass(frozen=True)
-class CropRow:
-    """What became of a photo, or of one of its faces. `photo` is its path below the folder of photos."""
-
-    photo: str
-    domain: str
-    split: str
-    split_group: str
-    status: str  # kept, rejected, no_face, unreadable
-    reason: str
-    face: str  # the face's file below the folder of faces, where it was kept
-    sha256: str  # of the photo
+__all__ = ["SIZE", "CropRow", "crop_photos", "kept_and_rejected", "photos_below", "read_crops"]
 
 
 def crop_photos(
@@ -61,23 +43,27 @@ def crop_photos(
     detector: str = "auto",
     progress: bool = True,
     limit: int | None = None,
+    gates: Mapping[str, float] | None = None,
+    processes: int | None = None,
 ) -> list[CropRow]:
     """Cut the faces out of every photo below `photos`; returns the rows of these photos.
 
     manifest: its split and split_group decide where they are filled, also for a photo that is only named after a
     group, and its withdrawn rows take the face away (scraping removes the photo); elsewhere a hash of the group
-    does, but never are all faces for testing. limit: only the first so many photos. One folder a domain: a photo of
-    the same name in another folder takes the first one's place. Raises DragFaceError when `photos` is no folder or
-    holds no picture.
+    does, but never are all faces for testing. limit: only the first so many photos. gates: thresholds other than
+    the usual (see quality.py). processes: at once, default one a processor. What a person decided by hand goes
+    before all gates. One folder a domain: a photo of the same name in another folder takes the first one's place.
+    Raises DragFaceError when `photos` is no folder or holds no picture, or for a gate that there is not.
     """
     photos, faces = Path(photos), Path(faces)
     if (faces / PRACTICE).exists():
         raise DragFaceError(f"{faces} holds practice faces: name another folder for faces cropped from photos.")
     if domain not in DOMAINS:
         raise DragFaceError(f"There is no domain {domain!r}: use selfie or drag.")
+    thresholds = limits(gates)
     found = dict(list(photos_below(photos, faces).items())[:limit])
     listed = Listed(read_manifest(manifest) if manifest else [], photos, domain)
-    finder = open_detector(detector)
+    finder = open_detector(detector).name
     rows = read_crops(faces)
     before: dict[str, list[CropRow]] = {}
     for row in rows:
@@ -86,29 +72,36 @@ def crop_photos(
     others = [row for row in rows if row.domain != domain]
     done = dict(before)
     training = {row.split_group for rows in before.values() for row in rows if row.split == "train"}
-    for name in [name for name in done if (row := listed.find(name)) is not None and row.status == "withdrawn"]:
-        remove_faces(faces, domain, name)
-        del done[name]
-    if not found:
+    empty = not found
+    known = {name: listed.find(name) for name in [*found, *done]}
+    for name in [name for name, row in known.items() if row is not None and row.withdrawn]:
+        remove_faces(faces, domain, name)  # also those that a killed run left without a row
+        found.pop(name, None)
+        done.pop(name, None)
+    if empty:
         if before:
             write_crops(faces, others, done)
         raise DragFaceError(f"{photos} holds no pictures: name a folder with JPEG, PNG or WebP files.")
-    bar = tqdm(found.items(), desc=f"faces of {domain}", unit="photo", disable=not progress)
-    for number, (name, path) in enumerate(bar, 1):
-        row = listed.find(name)
-        if row is not None and row.status == "withdrawn":
-            remove_faces(faces, domain, name)  # also those that a killed run left without a row
-            continue
-        split, group = split_of(row, name, listed.splits, training)
-        fresh = CropRow(name, domain, split, group, "", "", "", photo_sha256(path))
-        if not _is_current(faces, fresh, done.get(name, [])):
+    jobs = []
+    for name in tqdm(found, desc=f"photos of {domain}", unit="photo", disable=not progress or not before):
+        split, group = split_of(known[name], name, listed.splits, training)
+        if _is_current(faces, found[name], done.get(name, [])):
+            done[name] = [replace(row, split=split, split_group=group) for row in done[name]]
+        else:
             remove_faces(faces, domain, name)
-            done[name] = _crop_photo(path, faces, fresh, finder)
-        if number % SAVE_EVERY == 0:
-            write_crops(faces, others, done)
+            jobs.append((found[name], CropRow(name, domain, split, group, "", "", "", "")))
+    bar = tqdm(total=len(jobs), desc=f"faces of {domain}", unit="photo", disable=not progress or not jobs)
+    with bar:
+        for number, (name, cut) in enumerate(cut_all(jobs, faces, finder, thresholds, processes), 1):
+            done[name] = cut
+            bar.update()
+            if number % SAVE_EVERY == 0:
+                write_crops(faces, others, done)
+    _judge(faces, done, thresholds, listed.splits)
     for name in _moved_to_training(found, listed, done):
-        remove_faces(faces, domain, name)
-        done[name] = _crop_photo(found[name], faces, replace(done[name][0], split="train"), finder)
+        done[name] = [replace(row, split="train") for row in done[name]]
+    for name, cut in done.items():
+        done[name] = [_put_in_place(faces, row) for row in cut]
     write_crops(faces, others, done)
     return [row for name in found for row in done.get(name, [])]
 
@@ -116,11 +109,71 @@ def crop_photos(
 def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
     """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none."""
     top = photos.resolve()
-    made = [(faces / domain / split).resolve() for domain in DOMAINS for split in ("train", "test")]
-    if any(top.is_relative_to((faces / domain).resolve()) for domain in DOMAINS):
+    made = [(faces / folder).resolve() for domain in DOMAINS for folder in folders(domain)]
+    if any(top.is_relative_to(folder) for domain in DOMAINS for folder in [(faces / domain).resolve(), *made]):
         raise DragFaceError(f"{photos} is where the faces are written: name another folder for the faces.")
     found = {path.relative_to(photos).as_posix(): path for path in find_photos(photos)}
     return {n: path for n, path in found.items() if not any((top / n).is_relative_to(folder) for folder in made)}
+
+
+def _is_current(faces: Path, photo: Path, rows: Sequence[CropRow]) -> bool:
+    """True when the rows say all about this photo and their faces are there, kept or rejected."""
+    return (
+        bool(rows)
+        and all(
+            row.status in STATUSES
+            and (row.status in ("unreadable", "no_face") or (_has_numbers(row) and _file(faces, row) is not None))
+            for row in rows
+        )
+        and {row.sha256 for row in rows} == {photo_sha256(photo)}
+    )
+
+
+def _has_numbers(row: CropRow) -> bool:
+    return bool(row.face and row.signature) and all(name in row.numbers for name in NAMES)
+
+
+def _file(faces: Path, row: CropRow) -> Path | None:
+    """Where a row's face is, wherever it should be."""
+    name = Path(row.face).name
+    places = [faces / row.face, *(faces / folder / name for folder in folders(row.domain))]
+    return next((path for path in places if name and path.is_file()), None)
+
+
+def _judge(
+    faces: Path, done: dict[str, list[CropRow]], thresholds: Mapping[str, float], splits: Mapping[str, str]
+) -> None:
+    """What the gates say of every face that has numbers, then of copies all but the best, then what was decided.
+
+    splits: the manifest's, by group; copies of other groups share one.
+    """
+    measured = {name: rows for name, rows in done.items() if all(_has_numbers(row) for row in rows)}
+    for name, rows in measured.items():
+        done[name] = [judged(replace(row, copy_of=""), thresholds) for row in rows]
+    passed = [
+        (row, path)
+        for name in sorted(measured)
+        for row in done[name]
+        if row.status == "kept"
+        if (path := _file(faces, row)) is not None
+    ]
+    groups = near_duplicates([path for _, path in passed], False, [row.signature for row, _ in passed])
+    for group in groups:
+        members = sorted((passed[number][0] for number in group), key=_best_first)
+        named = [row for row in members if splits.get(row.split_group)]
+        anchor = min(named or members[:1], key=lambda row: row.split)  # "test" before "train"
+        for row in members:
+            copy = replace(row, copy_of=members[0].photo if row is not members[0] else "")
+            if row not in named:
+                copy = replace(copy, split=anchor.split, split_group=anchor.split_group)
+            done[row.photo] = [judged(copy, thresholds) if one is row else one for one in done[row.photo]]
+    decisions = read_decisions(faces)
+    for name in measured:
+        done[name] = [decided(row, decisions.get(face_key(row.face))) for row in done[name]]
+
+
+def _best_first(row: CropRow) -> tuple[float, float, str]:
+    return -row.numbers["eyes"], -row.numbers["sharpness"], row.photo
 
 
 def _moved_to_training(found: Iterable[str], listed: Listed, done: Mapping[str, Sequence[CropRow]]) -> list[str]:
@@ -135,161 +188,19 @@ def _moved_to_training(found: Iterable[str], listed: Listed, done: Mapping[str, 
     return [name for name in here if done[name][0].split_group == group]
 
 
-def _crop_photo(path: Path, faces: Path, fresh: CropRow, detector: Detector) -> list[CropRow]:
-    def row(status: str, reason: str = "", face: str = "") -> CropRow:
-        return CropRow(**(asdict(fresh) | {"status": status, "reason": reason, "face": face}))
-
-    try:
-        photo = open_photo(path)
-    except UnreadablePhoto as error:
-        return [row("unreadable", str(error))]
-    found = find_faces(photo, detector)
-    if not found:
-        return [row("no_face", "no face was found")]
-    rows = []
-    for number, one in enumerate(found, 1):
-        face = crop_face(photo, similarity(one.points, SIZE), SIZE)
-        reason = fault(photo, one, face)
-        if reason:
-            rows.append(row("rejected", reason))
-            continue
-        file = f"{fresh.domain}/{fresh.split}/{face_name(fresh.photo)}{f'+{number}' if number > 1 else ''}.jpg"
-        save_photo(faces / file, face, quality=95)
-        rows.append(row("kept", "", file))
-    return rows
-
-
-def face_name(photo: str) -> str:
-    """portraits/female/0.jpg becomes portraits__female__0; a hash keeps apart what would become the same.
-
-    Never holds a "+", which numbers the further faces of a photo, and is never hidden or too long for a file.
-    """
-    name = re.sub(r"[^\w.-]+", "_", photo.removesuffix(".jpg").replace("/", "__")).lstrip(".")
-    plain = name.replace("__", "/") + ".jpg" == photo and len(name) <= 60
-    return name if plain else f"{name[-50:]}_{_hash(photo).hex()[:8]}"
-
-
-def fault(photo: np.ndarray, found: FoundFace, face: np.ndarray) -> str:
-    """Why a face is not good enough to learn from; empty when it is. face: its (256, 256, 3) crop."""
-    eyes = interocular(found.points)
-    if eyes < SMALLEST:
-        return f"too small: {eyes:.0f} pixels between the eyes, {SMALLEST:.0f} are needed"
-    if abs(found.box.turned) > SIDEWAYS:
-        return "turned to the side"
-    outside = ((found.points < 0) | (found.points >= photo.shape[1::-1])).any(axis=1)
-    if outside[:2].any():
-        return "an eye lies outside the photo"
-    if outside.mean() > OUTSIDE:
-        return f"cut off: {outside.mean():.0%} of the face lies outside the photo"
-    sharpness = cv2.Laplacian(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.CV_64F)[64:224, 64:192].var()
-    if sharpness < BLURRED:
-        return f"blurred: sharpness {sharpness:.0f}, {BLURRED:.0f} is needed"
-    return ""
-
-
-class Listed:
-    """The manifest's row of a photo: by its path below the folder of photos; else, as that folder may be a part of
-    the manifest's or hold it, by the longest end of its whole path that only one row has.
-    """
-
-    def __init__(self, rows: Sequence[Row], photos: Path, domain: str):
-        # Of both domains: a person is the same in each.
-        self.splits = {row.split_group: row.split for row in rows if row.split_group}
-        rows = [row for row in rows if row.domain == domain]
-        self._folder = photos.resolve().parts[1:]
-        self._by_file = {row.file: row for row in rows}
-        self._by_ending: dict[str, list[Row]] = {}
-        for row in rows:
-            parts = row.file.split("/")
-            for start in range(len(parts)):
-                self._by_ending.setdefault("/".join(parts[start:]), []).append(row)
-
-    def find(self, name: str) -> Row | None:
-        if name in self._by_file:
-            return self._by_file[name]
-        parts = [*self._folder, *name.split("/")]
-        for start in range(len(parts)):
-            rows = self._by_ending.get("/".join(parts[start:]), [])
-            if len(rows) == 1:
-                return rows[0]
-        return None
-
-
-def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Collection[str]) -> tuple[str, str]:
-    """Split and group of a photo. splits: the manifest's, by group; training: groups that crops.csv has for training,
-    where they stay.
-    """
-    group = (row.split_group if row is not None else "") or _group(name, splits)
-    split = (row.split if row is not None else "") or splits.get(group, "")
-    if split:
-        return split, group
-    share = int.from_bytes(_hash(group)[:4], "big") / 2**32
-    return ("test" if share < TEST_SHARE and group not in training else "train"), group
-
-
-def _group(name: str, known: Collection[str]) -> str:
-    """Whom a photo shows, by its name: anna_1.jpg and anna_2.jpg are of one group. A file named after a group of the
-    manifest, as a made-up copy of its photo is, belongs to that group: london_001_0.jpg to london_001.
-    """
-    path = PurePosixPath(name).with_suffix("")
-    numbered = re.sub(r"[_-]\d$", "", str(path))
-    candidates = (path.name, PurePosixPath(numbered).name)
-    return next((group for group in candidates if group in known), numbered)
-
-
-def _hash(name: str) -> bytes:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()  # names on disk need not be UTF-8
-
-
-def _is_current(faces: Path, fresh: CropRow, rows: Sequence[CropRow]) -> bool:
-    """True when the rows already say all about this photo and their faces are there."""
-    return bool(rows) and all(
-        (row.sha256, row.split, row.split_group) == (fresh.sha256, fresh.split, fresh.split_group)
-        and (row.status != "kept" or (faces / row.face).is_file())
-        for row in rows
-    )
-
-
-def remove_faces(faces: Path, domain: str, photo: str) -> None:
-    """Take away a photo's faces by their names: crops.csv does not know those of a run that was killed."""
-    name = face_name(photo)
-    for pattern in (f"{name}.jpg", f"{name}+*.jpg", f".{name}.jpg.*.part", f".{name}+*.part"):
-        for split in ("train", "test"):
-            for path in (faces / domain / split).glob(pattern):
-                path.unlink(missing_ok=True)
-
-
-def photo_sha256(photo: Path) -> str:
-    try:
-        return sha256_of(photo)
-    except OSError:
-        return ""  # opening it will say why it cannot be read
-
-
-def read_crops(faces: str | Path) -> list[CropRow]:
-    """The rows of FACES/crops.csv; none when it does not exist. Raises DragFaceError when it is not one of ours."""
-    path = Path(faces) / "crops.csv"
-    if not path.exists():
-        return []
-    names = [field.name for field in fields(CropRow)]
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = csv.DictReader(file)
-            missing = set(names) - set(lines.fieldnames or names)
-            if missing:
-                raise DragFaceError(f"{path} has no column {min(missing)}: move it away and crop again.")
-            return [CropRow(**{name: line[name] for name in names}) for line in lines]
-    except csv.Error as error:
-        raise DragFaceError(f"{path} cannot be read ({error}): move it away and crop again.") from error
-
-
-def write_crops(faces: Path, others: Iterable[CropRow], done: Mapping[str, Sequence[CropRow]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(CropRow)], lineterminator="\n")
-    writer.writeheader()
-    for row in [*others, *(row for name in sorted(done) for row in done[name])]:
-        writer.writerow(asdict(row))
-    write_atomically(faces / "crops.csv", text.getvalue().encode("utf-8", "surrogateescape"))
+def _put_in_place(faces: Path, row: CropRow) -> CropRow:
+    """Move a face to where its status and split want it; returns its row."""
+    path = _file(faces, row) if row.split else None
+    if path is None:
+        return row
+    row = replace(row, face=place(row, row.status))
+    if path != faces / row.face:
+        try:
+            (faces / row.face).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, faces / row.face)
+        except OSError as error:
+            raise DragFaceError(f"{path} cannot be moved to {faces / row.face} ({error.strerror}).") from error
+    return row
 
 
 def kept_and_rejected(

@@ -36,7 +36,8 @@ class Face(NamedTuple):
     """A box around a face, in pixels of the photo; `score` is the detector's own, 0..1.
 
     turned: how far the tip of the nose lies from between the eyes, in interocular distances, to the right of the
-    picture where positive; 0 where the detector does not say.
+    picture where positive; 0 where the detector does not say. points: (5, 2) pupils, tip of the nose and corners of
+    the mouth, from left to right; None where the detector does not say.
     """
 
     x: float
@@ -45,6 +46,7 @@ class Face(NamedTuple):
     height: float
     score: float
     turned: float = 0.0
+    points: np.ndarray | None = None
 
 
 class Detector(Protocol):
@@ -74,7 +76,13 @@ class YuNet:
         _, found = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = [] if found is None else found
         return _largest_first(
-            Face(*(float(v) / scale for v in row[:4]), float(row[14]), _turned(row[4:10].reshape(3, 2))) for row in rows
+            Face(
+                *(float(v) / scale for v in row[:4]),
+                float(row[14]),
+                _turned(row[4:10].reshape(3, 2)),
+                row[4:14].reshape(5, 2) / scale,
+            )
+            for row in rows
         )
 
 

@@ -11,19 +11,21 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DragFaceError
 from ..files import SUFFIXES, replace_atomically, write_atomically
+from .decisions import REJECTED
+
+BESIDE = ("crops.csv", "decisions.csv")  # what travels with the faces
 
 
 def pack(faces: str | Path, archive: str | Path) -> Path:
-    """Write all faces and crops.csv into one zip, read it back, and move it into place.
+    """Write all faces but the rejected ones, and what lies beside them, into one zip, read it back, move it into place.
 
     JPEGs are stored as they are. Raises DragFaceError when there is nothing to pack or the disk is full.
     """
     faces, archive = Path(faces), Path(archive)
-    files = sorted(path for path in faces.glob("*/*/*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    files = sorted(path for path in _faces_below(faces) if path.name[0] != ".")
     if not files:
         raise DragFaceError(f"{faces} holds no faces: crop photos first.")
-    if (faces / "crops.csv").exists():
-        files.append(faces / "crops.csv")
+    files += [faces / name for name in BESIDE if (faces / name).exists()]
     with replace_atomically(archive) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
             for path in files:
@@ -59,10 +61,16 @@ def unpack(archive: str | Path, faces: str | Path) -> Path:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
         raise DragFaceError(f"{archive} is damaged ({error}): pack the faces again.") from error
     expected = {faces / entry.filename for entry in entries}
-    for path in faces.glob("*/*/*"):
-        if path.suffix.lower() in SUFFIXES and path not in expected:
+    for path in _faces_below(faces):
+        if path not in expected:
             path.unlink()
     return faces
+
+
+def _faces_below(faces: Path) -> list[Path]:
+    """Faces by domain and split; the rejected ones stay where they are."""
+    found = (path for path in faces.glob("*/*/*") if path.suffix.lower() in SUFFIXES)
+    return [path for path in found if path.relative_to(faces).parts[0] != REJECTED]
 
 
 def _crc(path: Path) -> int:

@@ -20,11 +20,14 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..crop import dataset as crops
 from ..crop.align import crop_face, similarity
-from ..crop.dataset import PRACTICE, SAVE_EVERY, SIZE, CropRow, fault, read_crops
+from ..crop.cutting import SIZE, photo_sha256
+from ..crop.dataset import PRACTICE, SAVE_EVERY, photos_below
 from ..crop.detect import Detector, open_detector
 from ..crop.finding import FoundFace, find_faces
+from ..crop.quality import fault, measure
+from ..crop.rows import CropRow, face_name, read_crops, remove_faces, write_crops
+from ..crop.splits import Listed, split_of
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo, save_photo
@@ -72,7 +75,7 @@ def practice_faces(
     rows = read_manifest(manifest) if manifest else []
     own, photos = photos is None, Path(photos) if photos is not None else Workspace.open().photos / "selfie"
     found = _photos(photos, faces) if photos.is_dir() or not own else {}
-    listed = crops.Listed(rows, photos, "selfie")
+    listed = Listed(rows, photos, "selfie")
     known = {name: listed.find(name) for name in found}
     found = {name: path for name, path in found.items() if not (known[name] is not None and known[name].withdrawn)}
     if own:
@@ -80,7 +83,7 @@ def practice_faces(
     found = dict(list(found.items())[:limit])
     if not found:
         raise DragFaceError(f"{photos} holds no photos to paint: download some first (scrape), or name a folder.")
-    places = _places({name: crops.split_of(known[name], name, listed.splits, ()) for name in found}, listed.splits)
+    places = _places({name: split_of(known[name], name, listed.splits, ()) for name in found}, listed.splits)
     before = _before(faces, settings)
     finder = open_detector(detector)
     done: dict[str, list[CropRow]] = {}
@@ -88,21 +91,21 @@ def practice_faces(
         _remove(faces, name)
     for number, name in enumerate(tqdm(found, desc="practice faces", unit="photo", disable=not progress), 1):
         domain, split, group = places[name]
-        fresh = CropRow(name, domain, split, group, "", "", "", crops.photo_sha256(found[name]))
+        fresh = CropRow(name, domain, split, group, "", "", "", photo_sha256(found[name]))
         if not _is_current(faces, fresh, before.get(name)):
             _remove(faces, name)
             before[name] = _practise(found[name], faces, fresh, finder, settings)
         done[name] = [before[name]]
         if number % SAVE_EVERY == 0:
-            crops.write_crops(faces, [], done)
-    crops.write_crops(faces, [], done)
+            write_crops(faces, [], done)
+    write_crops(faces, [], done)
     return [row for name in found for row in done[name]]
 
 
 def _photos(photos: Path, faces: Path) -> dict[str, Path]:
     """Photos by their path below `photos`, without what this very command has written."""
     pairs = (faces / PAIRS).resolve()
-    found = crops.photos_below(photos, faces)
+    found = photos_below(photos, faces)
     return {name: path for name, path in found.items() if not path.resolve().is_relative_to(pairs)}
 
 
@@ -140,7 +143,7 @@ def _before(faces: Path, settings: _Settings) -> dict[str, CropRow]:
     if path.exists() and path.read_text(encoding="utf-8") != text:
         for row in rows:
             _remove(faces, row.photo)
-        crops.write_crops(faces, [], {})
+        write_crops(faces, [], {})
         rows = []
     # Written before the first face: a run that is killed is known for what it was.
     write_atomically(path, text.encode())
@@ -165,7 +168,7 @@ def _practise(path: Path, faces: Path, fresh: CropRow, detector: Detector, setti
     one = found[0]
     matrix = similarity(one.points, SIZE)
     bare = crop_face(photo, matrix, SIZE)
-    reason = fault(photo, one, bare)
+    reason = fault(measure(photo, one, bare, matrix))
     if reason:
         return replace(fresh, status="rejected", reason=reason)
     try:
@@ -179,7 +182,7 @@ def _practise(path: Path, faces: Path, fresh: CropRow, detector: Detector, setti
         )
     except Unpaintable as error:
         return replace(fresh, status="rejected", reason=str(error))
-    file = f"{fresh.domain}/{fresh.split}/{crops.face_name(fresh.photo)}.jpg"
+    file = f"{fresh.domain}/{fresh.split}/{face_name(fresh.photo)}.jpg"
     save_photo(faces / file, face, quality=95)
     return replace(fresh, status="kept", face=file)
 
@@ -190,12 +193,12 @@ def _painted(photo: np.ndarray, face: FoundFace, name: str, settings: _Settings)
 
 
 def _pair(faces: Path, photo: str) -> list[Path]:
-    return [faces / PAIRS / domain / f"{crops.face_name(photo)}.png" for domain in DOMAINS]
+    return [faces / PAIRS / domain / f"{face_name(photo)}.png" for domain in DOMAINS]
 
 
 def _remove(faces: Path, photo: str) -> None:
     for domain in DOMAINS:
-        crops.remove_faces(faces, domain, photo)
+        remove_faces(faces, domain, photo)
     for file in _pair(faces, photo):
         for path in (file, *file.parent.glob(f".{file.name}.*.part")):
             path.unlink(missing_ok=True)

@@ -13,9 +13,10 @@ from skimage import data
 
 from dragface_lib import network
 from dragface_lib.crop import align, detect
-from dragface_lib.crop.dataset import SIDEWAYS
 from dragface_lib.crop.detect import Face, _turned, open_detector
 from dragface_lib.crop.finding import FoundFace, _share_an_eye, find_faces, interocular
+from dragface_lib.crop.pose import head_pose
+from dragface_lib.crop.quality import limits
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo
 
@@ -98,8 +99,8 @@ def test_yunet_tells_a_turned_face_from_a_straight_one(photos_folder):
         assert abs(yunet.find(photo)[0].turned) < 0.2
     for path in photos_folder.glob("portraits/female/66.jpg"):
         photo = open_photo(path)
-        assert yunet.find(photo)[0].turned > SIDEWAYS
-        assert yunet.find(np.ascontiguousarray(photo[:, ::-1]))[0].turned < -SIDEWAYS
+        assert head_pose(find_faces(photo, yunet)[0])[0] > limits()["yaw"]
+        assert head_pose(find_faces(np.ascontiguousarray(photo[:, ::-1]), yunet)[0])[0] < -limits()["yaw"]
 
 
 class _Fixed:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
+from dragface_lib.crop import crop_photos, dataset, kept_and_rejected, pack, read_crops, unpack
+from dragface_lib.crop.decisions import record_decisions
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
 
@@ -67,7 +68,9 @@ def test_each_photo_gets_a_row_with_a_status_and_a_reason(photos, faces):
     assert all(row.reason for row in rows.values() if row.status != "kept")
     assert "too small" in rows["small.jpg"].reason
     for row in rows.values():
-        assert (Image.open(faces / row.face).size == (256, 256)) if row.face else row.status != "kept"
+        assert bool(row.face) == (row.status in ("kept", "rejected"))
+        assert not row.face or Image.open(faces / row.face).size == (256, 256)
+    assert rows["small.jpg"].face == "rejected/selfie/small.jpg"
     assert sorted(read_crops(faces), key=lambda row: row.photo) == sorted(rows.values(), key=lambda row: row.photo)
     sheet = kept_and_rejected(faces, {"selfie": photos}, list(rows.values()))
     assert sheet.shape[1] == 7 * 128
@@ -79,10 +82,64 @@ def test_a_blurred_face_is_rejected(photos, faces):
     assert "blurred" in crop(photos, faces)["blurred.jpg"].reason
 
 
+def test_of_copies_only_the_best_is_kept_and_all_share_a_split(photos, faces):
+    photo = open_photo(photos / "hopper.jpg")
+    half = cv2.resize(photo, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    save_photo(photos / "again.png", half[10:-10, 20:])
+    rows = crop(photos, faces)
+    assert {name: row.status for name, row in rows.items()} == {
+        "again.png": "rejected",
+        "hopper.jpg": "kept",
+        "space/astronaut.jpg": "kept",
+    }
+    copy, best = rows["again.png"], rows["hopper.jpg"]
+    assert (copy.reason, copy.copy_of, copy.split_group) == ("a copy of hopper.jpg", "hopper.jpg", best.split_group)
+    assert crop(photos, faces) == rows
+    assert crop(photos, faces, gates={"copy": 1})["again.png"].status == "kept"
+
+
+def test_other_thresholds_move_faces_without_opening_a_photo(photos, faces, monkeypatch):
+    rows = crop(photos, faces)
+    monkeypatch.setattr(dataset, "cut_all", lambda jobs, *_: [AssertionError() for _ in jobs])
+    strict = crop(photos, faces, gates={"eyes": 60})
+    assert strict["space/astronaut.jpg"].reason == "too small: 43 pixels between the eyes, 60 are needed"
+    assert (faces / "rejected/selfie/space__astronaut.jpg").is_file()
+    assert not (faces / rows["space/astronaut.jpg"].face).exists()
+    assert crop(photos, faces) == rows
+    assert (faces / rows["space/astronaut.jpg"].face).is_file()
+    with pytest.raises(DragFaceError, match="no gate 'size'"):
+        crop(photos, faces, gates={"size": 3})
+
+
+def test_a_decision_by_hand_outlives_the_gates(photos, faces):
+    crop(photos, faces)
+    record_decisions(faces, {"selfie/hopper.jpg": "reject", "selfie/space__astronaut.jpg": "keep"})
+    (faces / "selfie/train/hopper.jpg").unlink()
+    rows = crop(photos, faces, gates={"eyes": 60})
+    assert (rows["hopper.jpg"].status, rows["hopper.jpg"].reason) == ("rejected", "by hand")
+    assert rows["space/astronaut.jpg"].status == "kept"
+    assert (faces / rows["space/astronaut.jpg"].face).is_file()
+    assert crop(photos, faces, gates={"eyes": 60}) == rows
+
+
+def test_a_crops_file_of_an_older_version_or_edited_by_hand_is_mended(photos, faces):
+    rows = crop(photos, faces)
+    old = [",".join([r.photo, r.domain, r.split, r.split_group, "kept", "", r.face, r.sha256]) for r in rows.values()]
+    header = "photo,domain,split,split_group,status,reason,face,sha256"
+    (faces / "crops.csv").write_text("\n".join([header, *old]) + "\n")
+    assert [row.numbers for row in read_crops(faces)] == [{}, {}]
+    assert crop(photos, faces) == rows
+    text = (faces / "crops.csv").read_text()
+    edited = text.replace("kept", "nice", 1).replace("train", "holiday", 1).replace(",1,", ",one,")
+    (faces / "crops.csv").write_text(edited + "lonely.jpg,selfie,,,kept\n")
+    assert crop(photos, faces) == rows
+    assert read_crops(faces)[-2].photo == "lonely.jpg"  # its photo may be elsewhere
+
+
 def test_all_faces_of_a_photo_are_kept_in_files_of_their_own(tmp_path, photos, faces):
     hopper = open_photo(photos / "hopper.jpg")
     save_photo(tmp_path / "two" / "two.jpg", np.hstack([hopper, hopper[:, ::-1]]))
-    rows = crop_photos(tmp_path / "two", faces, detector="haar", progress=False)
+    rows = crop_photos(tmp_path / "two", faces, detector="haar", progress=False, gates={"copy": 1})
     assert [row.status for row in rows] == ["kept", "kept"]
     assert len({row.face for row in rows}) == 2
 
@@ -188,7 +245,7 @@ def test_a_photo_named_after_a_group_of_the_manifest_shares_its_split(tmp_path, 
     listed = manifest(tmp_path, portrait_7=("portraits/7.jpg", "test", ""), portrait_8=("portraits/8.jpg", "train", ""))
     for name in ("portrait_7.jpg", "portrait_7_1.jpg", "portrait_8_0.jpg"):
         shutil.copy(photos / "hopper.jpg", photos / name)
-    rows = {row.photo: row for row in crop_photos(photos, faces, "drag", listed, "haar", progress=False)}
+    rows = {row.photo: row for row in crop_photos(photos, faces, "drag", listed, "haar", False, gates={"copy": 1})}
     assert {rows[name].split_group for name in ("portrait_7.jpg", "portrait_7_1.jpg")} == {"portrait_7"}
     assert {rows[name].split for name in ("portrait_7.jpg", "portrait_7_1.jpg")} == {"test"}
     assert (rows["portrait_8_0.jpg"].split, rows["portrait_8_0.jpg"].split_group) == ("train", "portrait_8")

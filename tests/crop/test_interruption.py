@@ -13,14 +13,15 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from dragface_lib.crop import crop_photos, dataset, read_crops
+from dragface_lib.crop import crop_photos, cutting, read_crops
+from dragface_lib.crop.rows import face_name
 from dragface_lib.images import UnreadablePhoto, open_photo, save_photo
 
 PROGRAM = """
 import sys
 from dragface_lib.crop import dataset
 dataset.SAVE_EVERY = 2
-dataset.crop_photos(sys.argv[1], sys.argv[2], detector="haar", progress=False)
+dataset.crop_photos(sys.argv[1], sys.argv[2], detector="haar", progress=False, gates={"copy": 1})
 """
 
 
@@ -34,7 +35,7 @@ def photos(tmp_path, portraits):
 
 
 def crop(photos, faces):
-    return crop_photos(photos, faces, detector="haar", progress=False)
+    return crop_photos(photos, faces, detector="haar", progress=False, gates={"copy": 1})  # copies are kept
 
 
 def files(faces):
@@ -51,7 +52,7 @@ def test_killed_in_the_middle_and_run_again_gives_what_one_run_gives(tmp_path, p
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert len(read_crops(faces)) < 8
-    (faces / "selfie" / "train" / f".{dataset.face_name('astronaut 7.jpg')}.jpg.x.part").touch()
+    (faces / "selfie" / "train" / f".{face_name('astronaut 7.jpg')}.jpg.x.part").touch()
     crop(photos, faces)
     for half_written in faces.glob(".crops.csv.*.part"):
         half_written.unlink()
@@ -94,6 +95,6 @@ def test_a_photo_that_may_not_be_read_gets_a_row(tmp_path, photos, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(dataset, "sha256_of", refuse)
-    monkeypatch.setattr(dataset, "open_photo", Mock(side_effect=UnreadablePhoto("it cannot be read")))
+    monkeypatch.setattr(cutting, "sha256_of", refuse)
+    monkeypatch.setattr(cutting, "open_photo", Mock(side_effect=UnreadablePhoto("it cannot be read")))
     assert {row.status for row in crop(photos, tmp_path / "faces")} == {"unreadable"}
