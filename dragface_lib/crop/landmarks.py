@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import DragFaceError
 from .align import EYES, apply, crop_face, similarity_between
@@ -115,7 +116,7 @@ class Landmarks:
     """The trained network; `Landmarks.load()` reads the weights once and hands out the same one again."""
 
     def __init__(self, network: LandmarkNetwork):
-        self.network = network.eval()
+        self.network = _folded(network.eval()).to(memory_format=torch.channels_last)
         self._mirror = network.mirror.numpy()
 
     @classmethod
@@ -137,22 +138,32 @@ class Landmarks:
         return self._look_from(face, similarity_between(left, right, INPUT_EYES * INPUT_SIZE - 0.5), 1)
 
     def _look_from(self, rgb: np.ndarray, matrix: np.ndarray, looks: int) -> Located:
-        for _ in range(looks):
+        for look in range(looks):
             crop = crop_face(rgb, matrix, INPUT_SIZE)
-            points, sureness = self._predict(crop)
+            points, sureness = self._predict(crop, both_ways=look == looks - 1)
             points = apply(cv2.invertAffineTransform(matrix), points)
             matrix = similarity_between(points[0], points[1], INPUT_EYES * INPUT_SIZE - 0.5)
         return Located(points.astype(np.float32), sureness)
 
-    def _predict(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
-        # Both the crop and its mirror image: the mean is more accurate, and favours neither side.
-        pair = np.stack([crop, crop[:, ::-1]])
+    def _predict(self, crop: np.ndarray, both_ways: bool) -> tuple[np.ndarray, float]:
+        # The crop and its mirror image: the mean is more accurate, and favours neither side.
+        views = np.stack([crop, crop[:, ::-1]][: 1 + both_ways])
         with torch.inference_mode():
-            points, logits = self.network(to_input(torch.from_numpy(pair)))
+            points, logits = self.network(to_input(torch.from_numpy(views)))
         points = points.double().numpy() * INPUT_SIZE - 0.5
-        mirrored = points[1][self._mirror]
-        mirrored[:, 0] = INPUT_SIZE - 1 - mirrored[:, 0]
-        return (points[0] + mirrored) / 2, float(torch.sigmoid(logits.mean()))
+        if both_ways:
+            mirrored = points[1][self._mirror]
+            mirrored[:, 0] = INPUT_SIZE - 1 - mirrored[:, 0]
+            points[0] = (points[0] + mirrored) / 2
+        return points[0], float(torch.sigmoid(logits.mean()))
+
+
+def _folded(network: LandmarkNetwork) -> LandmarkNetwork:
+    """The same network with each batch norm, which only scales and shifts by now, inside its convolution."""
+    for part in network.modules():
+        if isinstance(part, nn.Sequential) and len(part) > 1 and isinstance(part[1], nn.BatchNorm2d):
+            part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
+    return network
 
 
 def to_input(crops: Tensor) -> Tensor:

@@ -1,0 +1,89 @@
+"""How exactly the landmark network places eyes and lips of people it never saw, and how long a face takes.
+
+PYTHONPATH=. python tools/measure_landmarks.py PHOTOS [SHEETS]
+
+PHOTOS holds the manifest's photos. Measured against the London set's points, placed by hand, of the people kept for it.
+SHEETS: a folder for contact sheets with the points drawn on all portraits and smiling faces, to be judged by eye.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from dragface_lib.crop import find_faces
+from dragface_lib.crop.align import apply, crop_face, similarity
+from dragface_lib.crop.detect import open_detector
+from dragface_lib.crop.finding import interocular
+from dragface_lib.crop.landmark_training import is_test_person, read_tem
+from dragface_lib.crop.landmarks import CONTOURS, Landmarks
+from dragface_lib.images import contact_sheet, find_photos, open_photo, save_photo
+
+PLACES = {
+    "pupils": [0, 1],
+    "eyes (pupils, irises, lash lines)": list(range(34)),
+    "lips": list(range(87, 109)),
+    "brows": list(range(71, 87)),
+}
+CELL = 256
+
+
+def measure(photos: Path) -> None:
+    """Print the mean errors in % of the interocular distance, by place, and the time of a face."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    detector, landmarks = open_detector(), Landmarks.load()
+    errors, seconds = {place: [] for place in PLACES}, []
+    for tem in sorted(photos.rglob("*_03.tem")):
+        if not is_test_person(f"london_{tem.stem.partition('_')[0]}"):
+            continue
+        truth, photo = read_tem(tem), open_photo(tem.with_suffix(".jpg"))
+        found = find_faces(photo, detector)[0]
+        apart = np.linalg.norm(found.points - truth, axis=1) / interocular(truth) * 100
+        for place, points in PLACES.items():
+            errors[place].append(apart[points].mean())
+        start = time.process_time()
+        for _ in range(5):
+            landmarks.look(photo, found.box)
+        seconds.append((time.process_time() - start) / 5)
+    print(f"{len(seconds)} held-out people; error in % of the interocular distance: mean, worst person")
+    for place, found in errors.items():
+        print(f"  {place}: {np.mean(found):.2f}, {max(found):.2f}")
+    print(f"CPU time of a face on one core: {1000 * np.median(seconds):.1f} ms (median)")
+
+
+def draw(photos: Path, sheets: Path) -> None:
+    """Write contact sheets of the points on every portrait and smiling face."""
+    detector = open_detector()
+    for folder in ("portraits/female", "portraits/male", "london_smiling"):
+        cells, captions = [], []
+        for path in find_photos(photos / folder):
+            photo = open_photo(path)
+            found = find_faces(photo, detector)
+            if not found:
+                cells.append(cv2.resize(photo, (CELL, CELL), interpolation=cv2.INTER_AREA))
+                captions.append(f"{path.stem}: no face")
+                continue
+            matrix = similarity(found[0].points, CELL)
+            face, points = crop_face(photo, matrix, CELL), apply(matrix, found[0].points)
+            for line in CONTOURS.values():
+                corners = np.round(points[list(line)] * 16).astype(np.int32)
+                cv2.polylines(face, [corners], False, (0, 255, 0), 1, cv2.LINE_AA, 4)
+            for pupil in points[:2]:
+                cv2.circle(face, tuple(int(v) for v in np.round(pupil * 16)), 24, (255, 0, 0), -1, cv2.LINE_AA, 4)
+            cells.append(face)
+            captions.append(f"{path.stem}: sure {found[0].sureness:.2f}")
+        for start in range(0, len(cells), 40):
+            sheet = contact_sheet(cells[start : start + 40], 8, CELL, captions[start : start + 40])
+            save_photo(sheets / f"{folder.replace('/', '_')}_{start}.jpg", sheet, quality=85)
+
+
+if __name__ == "__main__":
+    measure(Path(sys.argv[1]))
+    if len(sys.argv) > 2:
+        draw(Path(sys.argv[1]), Path(sys.argv[2]))
