@@ -199,8 +199,9 @@ def _bench(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found))
     else:
-        for name, value in found.items():
-            print(f"{name.replace('_', ' '):>18}  {value}")
+        parts = found.pop("seconds_by_part")
+        for name, value in (found | {f"seconds in {part}": value for part, value in parts.items()}).items():
+            print(f"{name.replace('_', ' '):>25}  {value}")
 
 
 def _credits(options: argparse.Namespace) -> None:
@@ -282,6 +283,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--milestone-every", type=int, default=keep, metavar="STEPS", help="default 5000")
     sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")
     sub.add_argument("--licence", default=keep, metavar="TEXT", help="what the generator file says about its use")
+    sub.add_argument("--deterministic", action="store_true", default=keep, help="the same bytes each time on a GPU")
+    sub.add_argument("--diff-augment", action="store_true", default=keep, help="for a few hundred faces or fewer")
     _add_model_options(sub)
 
     sub = command("evaluate", _evaluate, "measure a generator on test faces: a table and a picture")
@@ -312,6 +315,9 @@ def _add_model_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--batch", type=int, default=keep, metavar="N", help="default 1")
     sub.add_argument("--device", default=keep, help="auto, cuda, mps or cpu")
     sub.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default=keep)
+    sub.add_argument(
+        "--compile", choices=("off", "on", "graphs"), default=keep, help="torch.compile, alone or with CUDA graphs"
+    )
     sub.add_argument("--seed", type=int, default=keep)
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .generator import cam_logits, weighted_by_cam
 from .norms import SpectralConv2d, SpectralLinear
+from .padding import ReflectionPad
 
 LOCAL_LAYERS = 5
 GLOBAL_LAYERS = 7
@@ -36,7 +37,7 @@ def global_layers(size: int) -> int:
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Sequential:
-    return nn.Sequential(nn.ReflectionPad2d(1), SpectralConv2d(inputs, outputs, 4, stride, bias=bias))
+    return nn.Sequential(ReflectionPad(1), SpectralConv2d(inputs, outputs, 4, stride, bias=bias))
 
 
 class Discriminator(nn.Module):

@@ -33,7 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import DragFaceError
-from .norms import LIN, AdaLIN
+from .norms import LIN, AdaLIN, as_it_is
+from .padding import ReflectionPad
 
 Form = Literal["residual", "published"]
 SIZES = range(64, 513, 4)  # pixels a side; two halvings must come out whole
@@ -68,7 +69,7 @@ def cam_logits(features: Tensor, average: nn.Linear, maximum: nn.Linear) -> Tens
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = False) -> nn.Sequential:
     """A convolution behind the reflection padding that U-GAT-IT uses everywhere."""
     padding = {7: 3, 4: 1, 3: 1}[kernel]
-    return nn.Sequential(nn.ReflectionPad2d(padding), nn.Conv2d(inputs, outputs, kernel, stride, bias=bias))
+    return nn.Sequential(ReflectionPad(padding), nn.Conv2d(inputs, outputs, kernel, stride, bias=bias))
 
 
 class EncoderBlock(nn.Module):
@@ -165,8 +166,9 @@ class Generator(nn.Module):
         logits = cam_logits(x, self.cam_average, self.cam_maximum)  # (B, 2)
         x = F.relu(weighted_by_cam(x, self.cam_average.weight, self.cam_maximum.weight, self.cam_mix))
         attention = x.sum(dim=1, keepdim=True)  # (B, 1, H/4, W/4)
-        style = self.style(x.mean(dim=(2, 3)) if self.light else x.flatten(1))  # (B, 4C)
-        gamma, beta = self.gamma(style), self.beta(style)
+        with as_it_is(x):  # full: a copy of this weight in fp16 would be 0.5 GiB
+            style = self.style((x.mean(dim=(2, 3)) if self.light else x.flatten(1)).float())  # (B, 4C)
+            gamma, beta = self.gamma(style), self.beta(style)
         for block in self.decoder:
             x = block(x, gamma, beta)
         drawn = self.to_rgb(self.up(x))  # (B, 3, H, W)

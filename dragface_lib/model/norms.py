@@ -10,6 +10,8 @@ statistics: the layer's mean and variance follow from those of its channels.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ def mixed_affine(
     channels': (sum_c (n-1) var_c + n (mu_c - mu_L)^2) / (C n - 1), with n positions and C channels.
     """
     channels, positions = features.shape[1], features.shape[2] * features.shape[3]
-    variance, mean = torch.var_mean(features.float(), dim=(2, 3))  # (B, C) each
+    variance, mean = _Moments.apply(features)  # (B, C) each
     layer_mean = mean.mean(dim=1, keepdim=True)  # (B, 1)
     spread = (positions - 1) * variance + positions * (mean - layer_mean).square()
     layer_variance = spread.sum(dim=1, keepdim=True) / (channels * positions - 1)
@@ -40,6 +42,33 @@ def mixed_affine(
     scale = gamma.float() * (instance_scale + layer_scale)
     shift = beta.float() - gamma.float() * (instance_scale * mean + layer_scale * layer_mean)
     return scale, shift
+
+
+def as_it_is(tensor: Tensor) -> AbstractContextManager:
+    """Where autocast leaves the precision of tensors alone."""
+    device = tensor.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+class _Moments(torch.autograd.Function):
+    """Unbiased variance and mean over the positions, (B, C) in fp32, of features in any precision.
+
+    For the gradient the features are kept as they are, where autograd would keep their copy in fp32 beside them;
+    it is a multiply-add as well: (2 (a - mean) dvar / (n - 1) + dmean / n), written (features * scale + shift).
+    """
+
+    @staticmethod
+    def forward(context, features: Tensor) -> tuple[Tensor, Tensor]:
+        variance, mean = torch.var_mean(features.float(), dim=(2, 3))
+        context.save_for_backward(features, mean)
+        return variance, mean
+
+    @staticmethod
+    def backward(context, of_variance: Tensor, of_mean: Tensor) -> Tensor:
+        features, mean = context.saved_tensors
+        positions = features.shape[2] * features.shape[3]
+        scale = of_variance * (2 / (positions - 1))
+        return _multiply_add(features, scale, of_mean / positions - scale * mean)
 
 
 def _multiply_add(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -95,7 +124,7 @@ class LargestSingularValue(nn.Module):
         self.register_buffer("v", F.normalize(torch.randn(rows.shape[1]), dim=0))
 
     def forward(self, weight: Tensor) -> Float[Tensor, ""]:
-        with torch.autocast(weight.device.type, enabled=False):
+        with as_it_is(weight):
             rows = _as_matrix(weight)
             if self.training:
                 with torch.no_grad():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +18,7 @@ from ..model.generator import SIZES, Form
 
 Judged = Literal["face", "picture"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Compile = Literal["off", "on", "graphs"]
 # What a checkpoint is tied to: with another value of these it cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
 
@@ -42,7 +46,13 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"  # cuda, mps or cpu, whichever is there
     precision: Precision = "auto"  # bf16 or fp16 where the device computes it natively
-    save_every: int = 1000  # steps between checkpoints: at 0.3 s a step 5 minutes can be lost
+    compile: Compile = "off"  # torch.compile, "graphs" with CUDA graphs; off until it was measured to pay
+    deterministic: bool = False  # on a GPU the same bytes each time, for some speed; a CPU's are the same anyway
+    diff_augment: bool = False  # moves and cut-outs of what discriminators see, for a few hundred faces or fewer
+    scratch: str = ""  # fast local folder to work in where `run` is a slow or unreliable one, such as Drive
+    save_every: int = 1000  # steps between checkpoints
+    save_minutes: float = 10.0  # and minutes: what can be lost at most
+    session_minutes: float = 0.0  # stops and saves before these are over, e.g. 690 on Colab; 0: no limit
     sample_every: int = 500  # steps between pictures
     log_every: int = 20  # steps between lines of the journal; reading losses waits for the GPU
     milestone_every: int = 5000  # steps between generators kept for good, for the progression
@@ -61,6 +71,9 @@ class TrainConfig:
         require(self.judge in get_args(Judged), f"judge is {self.judge!r}: use face or picture.")
         require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
         require(0 <= self.soften <= 1, f"soften is {self.soften}: use 0 to 1, e.g. 0.5.")
+        require(self.compile in get_args(Compile), f"compile is {self.compile!r}: use off, on or graphs.")
+        require(0 < self.save_minutes < 1e6, f"save_minutes is {self.save_minutes}: use a positive number, e.g. 10.")
+        require(0 <= self.session_minutes < 1e6, f"session_minutes is {self.session_minutes}: use 0 or more, e.g. 690.")
         require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
         require(0 <= self.seed < 2**63, f"seed is {self.seed}: use 0 or a positive number below 2^63.")
         for name in (
@@ -70,8 +83,8 @@ class TrainConfig:
 
     @property
     def run_folder(self) -> Path:
-        """The run's folder."""
-        return Path(self.run)
+        """The folder that the run is read from and written to while it trains: `scratch` where there is one."""
+        return Path(self.scratch or self.run)
 
     def architecture(self) -> dict[str, Any]:
         """The arguments of the run's generators."""
@@ -116,6 +129,21 @@ def choose_device(name: str) -> torch.device:
             "There is no CUDA GPU here: use --device cpu, or switch the GPU on in Colab's Runtime menu."
         )
     return device
+
+
+@contextmanager
+def prepare(config: TrainConfig) -> Iterator[None]:
+    """Kernels are chosen by trying which is fastest, or, where the run is to be repeatable, deterministic ones."""
+    before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+    torch.backends.cudnn.benchmark = not config.deterministic
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before[0]
+        torch.use_deterministic_algorithms(before[1])
 
 
 def choose_precision(name: Precision, device: torch.device) -> torch.dtype:

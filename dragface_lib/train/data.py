@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +27,9 @@ from ..crop.masks import mask_of_face
 from ..errors import DragFaceError
 from ..images import SUFFIXES, UnreadablePhoto, open_photo
 
+Batch = TypeVar("Batch")
 DOMAINS = ("selfie", "drag")
+AHEAD = 3  # batches made in advance
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
 
 SOFTEST = 3.0
@@ -122,8 +128,25 @@ class Sampler:
         return face.flip(-1) if flip < 0.5 else face
 
     def _random(self, purpose: int, number: int) -> torch.Generator:
-        digest = hashlib.blake2b(repr((self.seed, purpose, number)).encode(), digest_size=8).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+        return random_of(self.seed, purpose, number)
+
+
+def random_of(*key: int | str) -> torch.Generator:
+    """A random generator that is a pure function of its key."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def prefetched(draw: Callable[[int], Batch], first: int, ahead: int = AHEAD) -> Iterator[Batch]:
+    """draw(first), draw(first + 1), …, each made by a thread while those before it are computed on.
+
+    Raises what `draw` raised. Close it, or its thread lives on.
+    """
+    with ThreadPoolExecutor(1, "faces") as pool:
+        waiting = deque(pool.submit(draw, first + n) for n in range(ahead))
+        for number in itertools.count(first + ahead):
+            waiting.append(pool.submit(draw, number))
+            yield waiting.popleft().result()
 
 
 def missing_domains(faces: str | Path) -> list[str]:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -28,8 +28,8 @@ from ..files import only_one
 from ..images import save_photo
 from ..model.weights import save_generator
 from .checkpoints import Checkpoints
-from .config import ARCHITECTURE, TrainConfig, choose_device, choose_precision
-from .data import FaceSet, Sampler, load_domains
+from .config import ARCHITECTURE, TrainConfig, choose_device, choose_precision, prepare
+from .data import DOMAINS, FaceSet, Sampler, load_domains, prefetched
 from .journal import Journal, read_journal, save_loss_plot
 from .pictures import forget_samples_after, progression, sample_faces, sample_sheet, save_sample
 from .step import Trainer, memory_explained
@@ -47,7 +47,7 @@ def train(config: TrainConfig, progress: bool = True) -> bool:
     are no longer numbers.
     """
     device = choose_device(config.device)
-    with memory_explained(config):
+    with memory_explained(config), prepare(config):
         sets = load_domains(config.faces, config.size, with_masks=config.judge == "face")
         with only_one(config.run_folder, "trained"):
             return _train(config, device, sets, progress)
@@ -56,12 +56,16 @@ def train(config: TrainConfig, progress: bool = True) -> bool:
 def _train(config: TrainConfig, device: torch.device, sets: dict[tuple[str, str], FaceSet], progress: bool) -> bool:
     say = _Speaker(progress)
     precision = choose_precision(config.precision, device)
-    torch.backends.cudnn.benchmark = True
 
     # Sample data.
-    samplers = {
-        domain: Sampler(sets[domain, "train"], config.size, config.seed + n, config.soften) for n, domain in _numbered()
-    }
+    samplers = [
+        Sampler(sets[domain, "train"], config.size, config.seed + n, config.soften) for n, domain in enumerate(DOMAINS)
+    ]
+
+    def draw(step: int) -> list[torch.Tensor]:
+        faces = [sampler.batch(step, config.batch) for sampler in samplers]
+        return [batch.pin_memory() for batch in faces] if device.type == "cuda" else faces
+
     fixed = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
     for (domain, split), faces in sets.items():
         say(
@@ -94,11 +98,11 @@ def _train(config: TrainConfig, device: torch.device, sets: dict[tuple[str, str]
     # Train.
     tick = _Tick(device)
     bar = tqdm(total=config.steps, initial=step, desc=config.run_folder.name, unit="step", disable=not progress)
-    with bar, _interrupts() as interrupted:
+    with bar, _interrupts() as interrupted, closing(prefetched(draw, step)) as batches:
         started = time.perf_counter() - seconds
         last = step >= config.steps
         while not last:
-            losses = trainer.step(step, *(samplers[domain].batch(step, config.batch) for _, domain in _numbered()))
+            losses = trainer.step(step, *next(batches))
             step += 1
             bar.update()
             tick.add(losses)
@@ -202,10 +206,6 @@ class _Speaker:
     def __call__(self, sentence: str) -> None:
         if self.aloud:
             tqdm.write(sentence, file=sys.stderr)
-
-
-def _numbered() -> list[tuple[int, str]]:
-    return [(0, "selfie"), (1, "drag")]
 
 
 def _facts(

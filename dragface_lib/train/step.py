@@ -15,13 +15,19 @@ from contextlib import contextmanager
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import DragFaceError
 from ..model import losses
 from ..model.discriminator import LOCAL_LAYERS, Discriminator, Judgement, global_layers
 from ..model.generator import Generator
 from ..model.norms import clip_rho
+from .augment import augmented
 from .config import TrainConfig, learning_rate
+from .team import ALONE, Team
+
+# What --compile hands to torch.compile; "graphs" replays CUDA graphs, which spares a GPU the waiting for Python.
+COMPILATION = {"on": {"dynamic": False}, "graphs": {"dynamic": False, "mode": "reduce-overhead"}}
 
 Faces = Float[Tensor, "batch 3 height width"]
 
@@ -50,6 +56,7 @@ class Trainer:
     """Networks, their moving average, optimisers and loss scaler, and how they advance by one step.
 
     make_generator: called with the architecture; another one than Generator to try out something new.
+    lap: called after each part of a step with the name of the part, for whoever holds a stopwatch.
     """
 
     def __init__(
@@ -58,17 +65,31 @@ class Trainer:
         device: torch.device,
         precision: torch.dtype,
         make_generator: Callable[..., Generator] = Generator,
+        team: Team = ALONE,
     ):
-        self.config, self.device, self.precision = config, device, precision
+        self.config, self.device, self.precision, self.team = config, device, precision, team
+        self.lap: Callable[[str], None] = lambda part: None
         torch.manual_seed(config.seed)
         networks = Networks(config, make_generator)
         # The average used for pictures and for the showcase.
         self.ema = copy.deepcopy(networks.selfie_to_drag).to(device).eval().requires_grad_(False)
         self.networks = networks.to(device, memory_format=torch.channels_last)
+        if config.compile != "off":
+            for network in self.networks.children():
+                network.compile(**COMPILATION[config.compile])
+        # The networks as they are called where gradients are wanted: several processes then average these.
+        self.learning = dict(self.networks.named_children())
+        if team.count > 1:
+            of_these = [device.index] if device.type == "cuda" else None
+            self.learning = {
+                name: DistributedDataParallel(network, of_these, broadcast_buffers=False, gradient_as_bucket_view=True)
+                for name, network in self.learning.items()
+            }
         self.generator_optimiser = self._optimiser(self.networks.generators())
         self.discriminator_optimiser = self._optimiser(self.networks.discriminators())
         self.rate = config.lr
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+        # It begins low: the CAM's weight of 1000 is already in the losses, and more would overflow in the first steps.
+        self.scaler = torch.amp.GradScaler(device.type, init_scale=16.0, enabled=precision == torch.float16)
 
     def _optimiser(self, networks: nn.Module) -> torch.optim.Adam:
         config = self.config
@@ -94,16 +115,20 @@ class Trainer:
         selfie, drag = (
             faces.to(self.device, non_blocking=True, memory_format=torch.channels_last) for faces in (selfie, drag)
         )
-        networks, count = self.networks, len(selfie)
+        networks, learning, count = self.networks, self.learning, len(selfie)
+        first = (step * self.team.count + self.team.rank) * count  # number of the first face, for augmentation
         (selfie, selfie_mask), (drag, drag_mask) = _masked(selfie), _masked(drag)
+        if self.config.compile == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()
 
         # Translate each face, and give each generator a face that it should keep.
         with self._autocast():
-            to_drag = networks.selfie_to_drag(torch.cat([selfie, drag]))
-            to_selfie = networks.drag_to_selfie(torch.cat([drag, selfie]))
+            to_drag = learning["selfie_to_drag"](torch.cat([selfie, drag]))
+            to_selfie = learning["drag_to_selfie"](torch.cat([drag, selfie]))
         fake_drag, kept_drag = to_drag.image.split(count)
         fake_selfie, kept_selfie = to_selfie.image.split(count)
         found = {}
+        self.lap("generators")
 
         # Update the discriminators, on fakes cut off from the generators.
         with self._autocast():
@@ -111,25 +136,28 @@ class Trainer:
                 ("drag", _seen(drag, drag_mask), _seen(fake_drag, selfie_mask)),
                 ("selfie", _seen(selfie, selfie_mask), _seen(fake_selfie, drag_mask)),
             ):
+                real = self._augmented(real, f"{domain} real", first)
+                shown = torch.cat([real, self._augmented(fake.detach(), f"{domain} fake", first)])
                 for reach in ("global", "local"):
-                    judged = networks.get_submodule(f"{domain}_{reach}")(torch.cat([real, fake.detach()]))
+                    judged = learning[f"{domain}_{reach}"](shown)
                     real_judged, fake_judged = (Judgement(*parts) for parts in _halves(judged, count))
                     found[f"{domain}_{reach}"] = losses.adversarial_loss(real_judged, 1) + losses.adversarial_loss(
                         fake_judged, 0
                     )
             discriminator_loss = losses.ADVERSARIAL_WEIGHT * sum(found.values())
-        self._update(self.discriminator_optimiser, discriminator_loss)
+        self._update(self.discriminator_optimiser, discriminator_loss, "discriminators")
 
         # Update the generators against the discriminators just updated.
         with _frozen(networks.discriminators()), self._autocast():
             for domain, fake in (("drag", _seen(fake_drag, selfie_mask)), ("selfie", _seen(fake_selfie, drag_mask))):
+                shown = self._augmented(fake, f"{domain} fooling", first)
                 found[f"fool_{domain}"] = sum(
-                    losses.adversarial_loss(networks.get_submodule(f"{domain}_{reach}")(fake), 1)
+                    losses.adversarial_loss(networks.get_submodule(f"{domain}_{reach}")(shown), 1)
                     for reach in ("global", "local")
                 )
             found["cycle"] = losses.reconstruction_loss(
-                networks.drag_to_selfie(fake_drag).image, selfie
-            ) + losses.reconstruction_loss(networks.selfie_to_drag(fake_selfie).image, drag)
+                learning["drag_to_selfie"](fake_drag).image, selfie
+            ) + losses.reconstruction_loss(learning["selfie_to_drag"](fake_selfie).image, drag)
             found["identity"] = losses.reconstruction_loss(kept_drag, drag) + losses.reconstruction_loss(
                 kept_selfie, selfie
             )
@@ -147,27 +175,34 @@ class Trainer:
                     fake_selfie, drag, drag_mask
                 )
                 generator_loss = generator_loss + losses.BACKGROUND_WEIGHT * found["background"]
-            self._update(self.generator_optimiser, generator_loss)
+        self._update(self.generator_optimiser, generator_loss, "generators")
         clip_rho(networks)
         self.scaler.update()
         self._update_ema(step)
+        self.lap("optimiser")
         found |= {"generator": generator_loss, "discriminator": discriminator_loss}
         return {name: loss.detach() for name, loss in found.items()}
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
-    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
+    def _augmented(self, faces: Faces, purpose: str, first: int) -> Faces:
+        return augmented(faces, self.config.seed, purpose, first) if self.config.diff_augment else faces
+
+    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor, part: str) -> None:
         self.scaler.scale(loss).backward()
+        self.lap(part)
         self.scaler.step(optimiser)
+        optimiser.zero_grad(set_to_none=True)  # at once: the other update needs the memory
+        self.lap("optimiser")
 
     @torch.no_grad()
     def _update_ema(self, step: int) -> None:
-        seen = (step + 1) * self.config.batch
+        batch = self.config.batch * self.team.count
+        seen = (step + 1) * batch
         # Shorter at the start, when an average over the whole half-life would still hold the first weights.
         half_life = min(self.config.ema_half_life, max(1.0, 0.1 * seen))
-        share = 1 - 0.5 ** (self.config.batch / half_life)
+        share = 1 - 0.5 ** (batch / half_life)
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.networks.selfie_to_drag.parameters()), share)
 
     def state(self) -> dict[str, object]:

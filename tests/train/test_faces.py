@@ -1,14 +1,16 @@
 """Faces for training: read from folders and archives, drawn as a pure function of seed and step."""
 
 import shutil
+import threading
 import zipfile
+from contextlib import closing
 
 import pytest
 import torch
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.train import missing_domains
-from dragface_lib.train.data import FaceSet, Sampler, load_domains, to_bytes, to_unit
+from dragface_lib.train.data import FaceSet, Sampler, load_domains, prefetched, to_bytes, to_unit
 
 
 def sampler(faces, seed=0, size=64):
@@ -150,3 +152,28 @@ def test_missing_faces_are_named(faces, tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"PK no archive")
     with pytest.raises(DragFaceError, match=r"broken\.zip"):
         load_domains(tmp_path / "broken.zip", 64)
+
+
+def test_the_next_batches_are_made_while_one_is_computed_on():
+    made = []
+    drawn, busy = threading.Event(), 4
+
+    def draw(number):
+        made.append(number)
+        if len(made) == busy:
+            drawn.set()
+        return number
+
+    with closing(prefetched(draw, 7, ahead=3)) as batches:
+        assert next(batches) == 7
+        assert drawn.wait(10)  # nobody asked for 8, 9 and 10 yet
+        assert made == [7, 8, 9, 10]
+        assert [next(batches) for _ in range(5)] == [8, 9, 10, 11, 12]
+    assert not any(thread.name.startswith("faces") for thread in threading.enumerate())
+
+
+def test_what_goes_wrong_with_a_batch_is_raised_where_it_is_asked_for():
+    with closing(prefetched(lambda number: 1 / (2 - number), 0)) as batches:
+        assert [next(batches), next(batches)] == [0.5, 1]
+        with pytest.raises(ZeroDivisionError):
+            next(batches)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dragface_lib.train.config import learning_rate
+from dragface_lib.model.norms import LargestSingularValue
+from dragface_lib.train import step as step_module
+from dragface_lib.train.config import choose_precision, learning_rate
 from dragface_lib.train.data import FaceSet, to_unit
 from dragface_lib.train.step import Trainer
 
@@ -22,6 +24,23 @@ def warmed_up(config, faces):
     for step in range(2):
         trainer.step(step, batch(faces, "selfie", config.batch), batch(faces, "drag", config.batch))
     return trainer
+
+
+def gradients_of(trainer, step, *faces):
+    """Losses of one step, and the gradients as the optimisers see them."""
+    names = {id(parameter): name for name, parameter in trainer.networks.named_parameters()}
+    seen = {}
+
+    def note(optimiser, *_):
+        found = [p for group in optimiser.param_groups for p in group["params"]]
+        seen.update({names[id(p)]: p.grad.clone() for p in found if p.grad is not None})
+
+    optimisers = (trainer.generator_optimiser, trainer.discriminator_optimiser)
+    handles = [optimiser.register_step_pre_hook(note) for optimiser in optimisers]
+    losses = {name: loss.item() for name, loss in trainer.step(step, *faces).items()}
+    for handle in handles:
+        handle.remove()
+    return losses, seen
 
 
 def judge(discriminator, faces, target, iterate):
@@ -114,15 +133,14 @@ def test_step_has_the_losses_and_gradients_of_a_literal_reading(settings, faces,
     masked = config.judge == "face"
     selfie, drag = (batch(faces, domain, config.batch + 1, masked)[1:] for domain in ("selfie", "drag"))
     expected, gradients = literal_step(networks, optimiser, selfie, drag)
-    losses = {name: loss.item() for name, loss in trainer.step(2, selfie, drag).items()}
+    losses, found = gradients_of(trainer, 2, selfie, drag)
 
     assert losses.keys() == expected.keys()
     for name, value in expected.items():
         assert losses[name] == pytest.approx(value, rel=1e-4), name
-    parameters = dict(trainer.networks.named_parameters())
-    assert parameters.keys() == gradients.keys()
+    assert found.keys() == gradients.keys()
     for name, gradient in gradients.items():
-        difference = (parameters[name].grad - gradient).norm() / gradient.norm().clamp_min(1e-6)
+        difference = (found[name] - gradient).norm() / gradient.norm().clamp_min(1e-6)
         assert difference < 1e-4, name
     for name, buffer in networks.named_buffers():  # one power iteration, no more
         torch.testing.assert_close(dict(trainer.networks.named_buffers())[name], buffer)
@@ -145,12 +163,12 @@ def test_step_moves_every_parameter_as_adam_does(settings, faces):
     config = settings(steps=4, weight_decay=0.1)
     trainer = Trainer(config, torch.device("cpu"), torch.float32)
     before = copy.deepcopy(trainer.networks)
-    trainer.step(3, batch(faces, "selfie", 1), batch(faces, "drag", 1))
+    _, gradients = gradients_of(trainer, 3, batch(faces, "selfie", 1), batch(faces, "drag", 1))
     rate = learning_rate(3, 4, config.lr)
     assert rate == pytest.approx(0.5e-4)
     old = dict(before.named_parameters())
     for name, parameter in trainer.networks.named_parameters():
-        gradient = parameter.grad + 0.1 * old[name]
+        gradient = gradients[name] + 0.1 * old[name]
         moved = old[name] - rate * gradient / (gradient.abs() + 1e-8)  # Adam's first step
         if name.endswith("rho"):
             moved = moved.clamp(0, 1)
@@ -205,3 +223,83 @@ def test_a_restored_trainer_goes_on_bit_for_bit(settings, faces):
         assert losses[0] == losses[1]
     for one, other in zip(first.networks.parameters(), second.networks.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+PRECISIONS = [torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_gradients_under_autocast_point_where_those_of_full_precision_do(settings, faces, precision):
+    pair = batch(faces, "selfie", 2), batch(faces, "drag", 2)
+    config = settings(batch=2, channels=8)
+    exact, rounded = (Trainer(config, torch.device("cpu"), kind) for kind in (torch.float32, precision))
+    exact, scaled = (gradients_of(trainer, 0, *pair)[1] for trainer in (exact, rounded))
+    scale = rounded.scaler.get_scale()  # of the losses, so that small gradients do not vanish
+    assert scale > 1 or precision == torch.bfloat16
+    for network in ("selfie_to_drag", "drag_to_selfie", "drag_global", "drag_local", "selfie_global", "selfie_local"):
+        one, other = (
+            torch.cat([found[name].flatten().double() for name in found if name.startswith(network)])
+            for found in (exact, scaled)
+        )
+        assert torch.cosine_similarity(one, other / scale, dim=0) > 0.99, network
+        assert (other / scale).norm().item() == pytest.approx(one.norm().item(), rel=0.05), network
+
+
+def test_an_overflow_in_half_precision_skips_the_update_and_lowers_the_scale(settings, faces):
+    trainer = Trainer(settings(), torch.device("cpu"), torch.float16)
+    before = copy.deepcopy(trainer.networks.state_dict())
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
+    trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
+    for name, parameter in trainer.networks.named_parameters():
+        assert torch.equal(parameter, before[name].clamp(0, 1) if name.endswith("rho") else before[name]), name
+    assert trainer.scaler.get_scale() == 2.0**125
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, precision, monkeypatch):
+    seen = []
+    original = torch.var_mean
+    monkeypatch.setattr(torch, "var_mean", lambda x, **options: seen.append(x.dtype) or original(x, **options))
+    trainer = Trainer(settings(), torch.device("cpu"), precision)
+    for module in trainer.networks.modules():
+        if isinstance(module, LargestSingularValue):
+            module.register_forward_hook(lambda module, inputs, sigma: seen.append(sigma.dtype))
+    losses = trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
+    assert len(seen) > 20
+    assert set(seen) | {loss.dtype for loss in losses.values()} == {torch.float32}
+
+
+def test_compiled_networks_learn_the_same(settings, faces, monkeypatch):
+    monkeypatch.setitem(step_module.COMPILATION, "on", {"backend": "aot_eager", "dynamic": False})
+    found = []
+    for compile in ("off", "on"):
+        trainer = Trainer(settings(compile=compile), torch.device("cpu"), torch.float32)
+        rows = [trainer.step(n, batch(faces, "selfie", 1), batch(faces, "drag", 1)) for n in range(2)]
+        found.append([{name: loss.item() for name, loss in row.items()} for row in rows])
+        keys = set(trainer.networks.state_dict())
+    assert not any("_orig_mod" in key for key in keys)
+    for plain, compiled in zip(*found, strict=True):
+        assert compiled == pytest.approx(plain, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compile", ["on", "graphs"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_compiled_networks_learn_the_same_on_a_gpu(settings, faces, compile, precision):
+    found = []
+    for way in ("off", compile):
+        device = torch.device("cuda")
+        trainer = Trainer(settings(compile=way, channels=16), device, choose_precision(precision, device))
+        rows = [trainer.step(n, batch(faces, "selfie", 1), batch(faces, "drag", 1)) for n in range(6)]
+        found.append([row["generator"].item() for row in rows])
+    assert found[1] == pytest.approx(found[0], rel=1e-2 if precision == "fp32" else 0.1)
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_what_a_cpu_learns(settings, faces):
+    found = []
+    for device in ("cpu", "cuda"):
+        trainer = Trainer(settings(channels=8), torch.device(device), torch.float32)
+        rows = [trainer.step(n, batch(faces, "selfie", 1), batch(faces, "drag", 1)) for n in range(3)]
+        found.append([row["generator"].item() for row in rows])
+    assert found[1] == pytest.approx(found[0], rel=1e-2)  # a GPU multiplies in TF32

@@ -1,0 +1,38 @@
+"""Reflection padding is PyTorch's, value for value and gradient for gradient, in any layout and precision."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dragface_lib.model.padding import ReflectionPad, folded
+
+
+def features(layout=torch.contiguous_format, dtype=torch.float32):
+    torch.manual_seed(0)
+    return torch.randn(2, 3, 9, 7).to(dtype, memory_format=layout).requires_grad_()
+
+
+@pytest.mark.parametrize("padding", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_those_of_pytorch(padding, layout):
+    ours, theirs = features(layout), features(layout)
+    found, expected = ReflectionPad(padding)(ours), F.pad(theirs, [padding] * 4, mode="reflect")
+    assert torch.equal(found, expected)
+    weight = torch.randn_like(found)
+    (found * weight).sum().backward()
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    again = folded(folded(weight, padding, 2), padding, 3)  # the deterministic way
+    torch.testing.assert_close(again, theirs.grad)
+
+
+def test_autocast_leaves_the_precision_alone():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ReflectionPad(1)(features(dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_nothing_is_kept_for_the_gradient():
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.shape), lambda shape: shape):
+        ReflectionPad(1)(features() * 1.0)
+    assert torch.Size([2, 3, 9, 7]) not in kept
