@@ -10,13 +10,17 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from .errors import DragFaceError
 
 STRENGTHS = (0.0, 1.5)
+SOURCES = ("manifest", "commons", "openverse", "google", "instagram", "folder", "zip", "gdown")
 REASONS = 5  # printed of photos that came to nothing
 
 
@@ -86,26 +90,41 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _scrape(options: argparse.Namespace) -> None:
-    from .manifest import find_manifest, read_manifest
-    from .scrape import download
+    from .scrape import collect, dry_run, open_source
     from .workspace import Workspace
 
-    rows = [row for row in read_manifest(options.manifest or find_manifest()) if options.domain in (None, row.domain)]
-    if options.query:
-        words = options.query.lower().split()
-        rows = [row for row in rows if all(word in f"{row.title} {row.author}".lower() for word in words)]
-    rows = rows[: options.limit]
-    if not rows:
-        raise DragFaceError(
-            f"{options.manifest or find_manifest()} has no row that fits: leave out --query or --domain."
-        )
+    given = {name: getattr(options, name) or "" for name in ("domain", "query", "manifest", "cookies")}
+    source, words = open_source(options.source, depth=options.depth, **given)
+    nothing = DragFaceError(
+        f"{options.source} has nothing that fits: use other words for --query, or another --domain."
+    )
+    if options.dry_run:
+        licences: dict[str, int] = {}
+        for row in dry_run(source, words, options.limit):
+            print(f"{row.image_url or row.file}  {row.licence or 'no licence stated: left out'}")
+            licences[row.licence] = licences.get(row.licence, 0) + 1
+        if not licences:
+            raise nothing
+        counts = ", ".join(f"{count} {licence or 'without a licence'}" for licence, count in licences.items())
+        print(f"{sum(licences.values())} photos would be looked at: {counts}.")
+        return
     photos = Path(options.output) if options.output else Workspace.open().photos
-    results = [
-        result
-        for domain in sorted({row.domain for row in rows})
-        for result in download([row for row in rows if row.domain == domain], photos / domain)
-    ]
-    _summarise(results, photos, ("stored", "here", "withdrawn"))
+    outcome = collect(source, photos, options.manifest, words, options.limit, options.unlicensed)
+    for note in outcome.notes[:REASONS]:
+        print(note, file=sys.stderr)
+    if not outcome.counts:
+        raise nothing
+    _report(outcome.counts, [reason for _, _, reason in outcome.reasons], photos, ("stored", "here", "withdrawn"))
+
+
+def _withdraw(options: argparse.Namespace) -> None:
+    from .manifest import manifest_of
+    from .scrape import withdraw
+    from .workspace import Workspace
+
+    manifest = options.manifest or manifest_of(Workspace.open().photos)
+    for row in withdraw(manifest, options.photos, options.reason or ""):
+        print(f"{row.id} is withdrawn ({row.reason}): its photo goes at the next scrape, its faces at the next crop.")
 
 
 def _crop(options: argparse.Namespace) -> None:
@@ -146,11 +165,15 @@ def _summarise(rows: Sequence, folder: Path, good: Sequence[str]) -> None:
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
-    summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) + f" ({folder})"
     reasons = [
         f"{getattr(row, 'photo', '')}: {row.reason}".removeprefix(": ") for row in rows if row.status not in good
     ]
-    if rows and len(reasons) == len(rows):
+    _report(counts, reasons, folder, good)
+
+
+def _report(counts: Mapping[str, int], reasons: Sequence[str], folder: Path, good: Sequence[str]) -> None:
+    summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count) + f" ({folder})"
+    if reasons and not any(counts.get(status) for status in good):
         raise DragFaceError(f"Nothing came of it: {summary}. The first reason: {reasons[0]}")
     for reason in reasons[:REASONS]:
         print(reason, file=sys.stderr)
@@ -205,11 +228,44 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _credits(options: argparse.Namespace) -> None:
-    from .manifest import find_manifest, read_manifest
-    from .scrape import credits
+    from .files import write_atomically
+    from .manifest import manifest_of, read_manifest
+    from .scrape import credits, credits_page
+    from .workspace import Workspace
 
-    for line in credits(read_manifest(options.manifest or find_manifest())):
-        print(line)
+    rows = read_manifest(options.manifest or manifest_of(Workspace.open().photos))
+    if options.run:
+        from .train import TrainConfig
+
+        options.faces = TrainConfig.load(options.run).faces
+    if options.faces:
+        rows = _used(rows, options.faces)
+    rows = [row for row in rows if row.status in ("", "stored")]
+    if not options.output:
+        for line in credits(rows):
+            print(line)
+        return
+    formats = {".html": "html", ".htm": "html", ".md": "md"}
+    format = formats.get(Path(options.output).suffix.lower())
+    if not format:
+        raise DragFaceError(f"{options.output} has neither the suffix .html nor .md: end it in one of them.")
+    write_atomically(options.output, credits_page(rows, format).encode())
+    print(f"{len(rows)} photos are credited in {options.output}.")
+
+
+def _used(rows: Sequence, faces: str) -> list:
+    """The manifest's rows whose photos gave the faces in a folder or archive."""
+    from .crop.dataset import read_crops
+
+    with tempfile.TemporaryDirectory() as folder:
+        if zipfile.is_zipfile(faces):
+            with zipfile.ZipFile(faces) as archive, suppress(KeyError):
+                Path(folder, "crops.csv").write_bytes(archive.read("crops.csv"))
+        kept = [crop for crop in read_crops(folder if Path(faces).is_file() else faces) if crop.status == "kept"]
+    if not kept:
+        raise DragFaceError(f"{faces} does not say which photos its faces come from: name a folder with a crops.csv.")
+    hashes, files = {crop.sha256 for crop in kept} - {""}, {crop.photo for crop in kept}
+    return [row for row in rows if {row.sha256, row.stored_sha256} & hashes or row.file in files]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -240,13 +296,24 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("photo", nargs="?", help="default: the public-domain astronaut portrait of scikit-image")
     sub.add_argument("-o", "--output", default="out/before_after.jpg", metavar="OUT")
 
-    sub = command("scrape", _scrape, "download the licensed photos of a manifest")
-    sub.add_argument("--manifest", metavar="CSV", help="default: DRAGFACE_MANIFEST, else data_manifest.csv")
-    sub.add_argument("--query", metavar="TEXT", help="only rows whose title or author has these words")
-    sub.add_argument("--domain", choices=("selfie", "drag"))
-    sub.add_argument("--source", choices=("manifest",), default="manifest")
-    sub.add_argument("--limit", type=_positive, metavar="N")
+    sub = command("scrape", _scrape, "find licensed photos, note down whose they are, and fetch them")
+    sub.add_argument("--source", choices=SOURCES, default="manifest", help="where to look (default: the manifest)")
+    sub.add_argument("--query", metavar="TEXT", help="words; for commons also Category:NAME; for folder, zip a path")
+    sub.add_argument("--domain", choices=("selfie", "drag"), help="what the photos are (default: selfie)")
+    sub.add_argument("--limit", type=_positive, metavar="N", help="at most so many photos")
+    sub.add_argument("--manifest", metavar="CSV", help="kept up to date (default: PHOTOS/data_manifest.csv)")
+    sub.add_argument("--depth", type=int, default=1, metavar="N", help="levels of subcategories on commons, default 1")
+    sub.add_argument("--cookies", metavar="FILE", help="of your own account, for instagram and the like")
+    sub.add_argument("--unlicensed", action="store_true", help="fetch photos without a licence too")
+    sub.add_argument("--dry-run", action="store_true", help="only list what would be fetched")
     sub.add_argument("-o", "--output", metavar="PHOTOS", help="default: the workspace's folder of photos")
+
+    sub = command("withdraw", _withdraw, "mark photos whose people or authors take them back")
+    sub.add_argument("photos", nargs="+", metavar="PHOTO", help="an id, file or image address of the manifest")
+    sub.add_argument("--reason", metavar="TEXT")
+    sub.add_argument(
+        "--manifest", metavar="CSV", help="default: the workspace's, else DRAGFACE_MANIFEST or the project's"
+    )
 
     sub = command("crop", _crop, "find, align and cut out the faces of photos")
     sub.add_argument("photos", metavar="PHOTOS")
@@ -298,8 +365,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="print one JSON object")
     _add_model_options(sub)
 
-    sub = command("credits", _credits, "print whose photos a manifest names, and under which licences")
-    sub.add_argument("--manifest", metavar="CSV", help="default: DRAGFACE_MANIFEST, else data_manifest.csv")
+    sub = command("credits", _credits, "say whose photos were used, and under which licences")
+    sub.add_argument(
+        "--manifest", metavar="CSV", help="default: the workspace's, else DRAGFACE_MANIFEST or the project's"
+    )
+    sub.add_argument("--faces", metavar="DIR", help="only photos that gave faces in this folder or archive")
+    sub.add_argument("--run", metavar="DIR", help="only photos that this run was trained on")
+    sub.add_argument("-o", "--output", metavar="FILE", help="write a page that names every photo, .html or .md")
     return top
 
 

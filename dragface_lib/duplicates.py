@@ -8,7 +8,7 @@ original. The pixels decide: both pictures are laid over each other and must agr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,12 +37,16 @@ def signature(photo: np.ndarray) -> str:
 
 
 def near_duplicates(
-    pictures: Sequence[str | Path], progress: bool = True, signatures: Sequence[str] | None = None
+    pictures: Sequence[str | Path],
+    progress: bool = True,
+    signatures: Sequence[str] | None = None,
+    only: Collection[int] | None = None,
 ) -> list[list[int]]:
     """Groups of pictures that are copies of each other, as sorted positions in `pictures`, only groups of two or more.
 
     A copy of a copy belongs to the group. Files that cannot be opened are in none. signatures: what `signature`
-    gave for each picture, "" where it is not known; then only pictures that resemble another one are opened.
+    gave for each picture, "" where it is not known; then only pictures that resemble another one are opened. only:
+    positions of pictures that are new; others are not compared among themselves.
     """
     known = list(signatures) if signatures is not None else [""] * len(pictures)
     thumbnail = lru_cache(maxsize=4096)(lambda number: _open_small(pictures[number]))
@@ -52,8 +56,10 @@ def near_duplicates(
         known[number] = "" if small is None else _signature(small)
     readable = np.array([number for number, text in enumerate(known) if text], int)
     hashes = np.array([[int(known[n][k : k + 16], 16) for k in (0, 16, 32, 48)] for n in readable], np.uint64)
+    new = np.isin(readable, list(range(len(pictures)) if only is None else only))
     group = list(range(len(pictures)))
-    for first, second, scale, mirrored in _proposals(hashes.reshape(-1, 4)):
+    proposals = list(_proposals(hashes.reshape(-1, 4), new))
+    for first, second, scale, mirrored in tqdm(proposals, "comparing", unit="pair", disable=not progress):
         first, second = int(readable[first]), int(readable[second])
         if _root(group, first) == _root(group, second):
             continue
@@ -68,27 +74,29 @@ def near_duplicates(
     return [numbers for numbers in members.values() if len(numbers) > 1]
 
 
-def _proposals(hashes: np.ndarray) -> Iterator[tuple[int, int, float, bool]]:
+def _proposals(hashes: np.ndarray, new: np.ndarray) -> Iterator[tuple[int, int, float, bool]]:
     """Pairs (first, second, how much larger the second shows things, mirrored) whose hashes are close.
 
-    hashes: (N, 4) uint64. N x N comparisons, a block at a time.
+    hashes: (N, 4) uint64; new: (N,) bool, one of a pair is. At most N x N comparisons, a block at a time.
     """
     # Which hash of the first meets which of the second: one of the two is whole, or mirrored.
     meetings = [(0, 0, False), (1, 0, False), (2, 0, False), (0, 1, False), (0, 2, False)]
     meetings += [(3, 0, True), (3, 1, True), (3, 2, True), (1, 3, True), (2, 3, True)]
     size = (*KEPT, 1.0)
-    for start in range(0, len(hashes), BLOCK):
-        block = hashes[start : start + BLOCK]
-        nearest = np.full((len(block), len(hashes) - start), PROPOSED + 1, np.uint8)
-        which = np.zeros(nearest.shape, np.uint8)
-        for number, (one, other, _) in enumerate(meetings):
-            distance = np.bitwise_count(block[:, None, one] ^ hashes[None, start:, other])
-            closer = distance < nearest
-            nearest[closer], which[closer] = distance[closer], number
-        for first, second in zip(*np.nonzero(nearest <= PROPOSED), strict=True):
-            if first < second:
-                one, other, mirrored = meetings[which[first, second]]
-                yield int(first) + start, int(second) + start, size[other] / size[one], mirrored
+    rows = np.flatnonzero(new)
+    for block in np.split(rows, range(BLOCK, len(rows), BLOCK)):
+        others = np.flatnonzero(~new | (np.arange(len(hashes)) >= block[:1]))  # pairs with earlier ones are done
+        best: dict[tuple[int, int], tuple[int, float, bool]] = {}
+        for one, other, mirrored in meetings:
+            distance = np.bitwise_count(hashes[block, None, one] ^ hashes[None, others, other])
+            for row, column in np.argwhere(distance <= PROPOSED):
+                first, second = block[row], others[column]
+                found = int(distance[row, column]), size[other] / size[one], mirrored
+                if first != second and not (new[second] and second < first):
+                    pair = int(first), int(second)
+                    best[pair] = min(best.get(pair, found), found, key=lambda found: found[0])
+        for (first, second), (_, scale, mirrored) in best.items():
+            yield first, second, scale, mirrored
 
 
 def _agreement(one: np.ndarray, other: np.ndarray, scale: float) -> float:

@@ -102,6 +102,28 @@ def only_one(folder: str | Path, doing: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Wait until no other process or thread holds this folder, then hold it; leaves nothing behind.
+
+    Where a file system knows no locks (some network drives, Windows) nothing is waited for.
+    """
+    if fcntl is None:
+        yield
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _unwritable(Path(folder), error) from error
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _flush_to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,36 +1,44 @@
 """data_manifest.csv: where each photo comes from, whose it is, under which licence, and in which split.
 
     rows = read_manifest(find_manifest())
-    write_manifest(path, rows)              # atomic; rows and columns that are there already are kept
+    write_manifest(path, rows)              # in one step; rows and columns that are there already are kept
 
-A photo is stored as photos/{domain}/{file}. Rows are never deleted: a photo that must go is `withdrawn`.
+A photo is stored as photos/{domain}/{file}. Rows are never deleted: a photo that must go is `withdrawn`. The repository
+has the project's own manifest; scraping keeps one beside the photos, photos/data_manifest.csv.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from .errors import DragFaceError
-from .files import SUFFIXES, write_atomically
+from .files import SUFFIXES, locked, replace_atomically
 
 DOMAINS = ("selfie", "drag")
 REQUIRED = ("id", "domain", "file", "image_url", "licence")
+NAME = "data_manifest.csv"
+# What became of a photo: "" (not fetched yet), here, not to be had, without a licence, the same bytes as another one,
+# or taken back by the people it shows or belongs to.
+STATUSES = ("", "stored", "failed", "unlicensed", "duplicate", "withdrawn")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One photo. Texts are "" and numbers None where nothing is known.
 
     id: stable name, letters, digits, `.`, `_`, `-`. file: relative path below photos/{domain}/.
-    width, height: pixels; bytes, sha256: of the file at image_url. split: "train", "test" or "" (not decided);
-    split_group: everything that must share a split, usually a person. status: "" or "withdrawn".
+    licence: SPDX or Creative Commons' short name. width, height: pixels; bytes, sha256: of the file at image_url.
+    split: "train", "test" or "" (not decided); split_group: everything that must share a split, usually a person or the
+    copies of one picture. status: one of STATUSES, and `reason` why. source, query: what found it. attribution: the
+    line to print beside it. stored_sha256: of the file stored, which has lost its EXIF; phash: `duplicates.signature`.
     extra: columns that are not ours, kept as they are.
     """
 
@@ -50,6 +58,13 @@ class Row:
     split: str = ""
     split_group: str = ""
     status: str = ""
+    reason: str = ""
+    source: str = ""
+    query: str = ""
+    attribution: str = ""
+    stored_sha256: str = ""
+    phash: str = ""
+    retrieved_at: str = ""
     extra: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -64,6 +79,8 @@ class Row:
 
 COLUMNS = tuple(part.name for part in fields(Row) if part.name != "extra")
 NUMBERS = ("width", "height", "bytes")
+HASHES = ("sha256", "stored_sha256", "phash")
+REPEATED = ("domain", "licence", "licence_url", "author", "source", "query", "page_url")  # kept once in memory
 
 
 def find_manifest() -> Path:
@@ -79,59 +96,90 @@ def find_manifest() -> Path:
     raise DragFaceError(f"{choices[0]} does not exist: name a manifest with --manifest or DRAGFACE_MANIFEST.")
 
 
+def manifest_of(photos: str | Path) -> Path:
+    """The manifest beside the photos, which scraping writes; where there is none yet, `find_manifest`."""
+    beside = Path(photos) / NAME
+    return beside if beside.is_file() else find_manifest()
+
+
 def read_manifest(path: str | Path, faults: list[str] | None = None) -> list[Row]:
     """Read and check a manifest, whatever the order of its columns, with or without BOM and CRLF.
 
     Raises DragFaceError naming the first line at fault. With a list `faults` broken rows are left out
     instead, one sentence each is added to the list, and the others go on.
     """
-    path = Path(path)
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    rows: list[Row] = []
+    return list(iterate_manifest(path, faults))
+
+
+def iterate_manifest(path: str | Path, faults: list[str] | None = None) -> Iterator[Row]:
+    """The rows of `read_manifest`, one at a time, for manifests that are large."""
     seen = _Seen()
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(path, header)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue  # spreadsheets leave empty lines at the end
-            try:
-                row = _row(header, cells)
-                seen.add(row, reader.line_num)
-                rows.append(row)
-            except ValueError as fault:
-                sentence = f"{path}, line {reader.line_num}: {fault}."
-                if faults is None:
-                    raise DragFaceError(sentence) from None
-                faults.append(sentence)
-    except csv.Error as error:
-        raise DragFaceError(
-            f"{path}, line {reader.line_num}: not comma-separated text ({error}): mend its quotes."
-        ) from error
-    return rows
+    for line, header, cells in _lines(Path(path)):
+        try:
+            row = _row(header, cells)
+            seen.add(row, line)
+        except ValueError as fault:
+            sentence = f"{path}, line {line}: {fault}."
+            if faults is None:
+                raise DragFaceError(sentence) from None
+            faults.append(sentence)
+            continue
+        yield row
 
 
 def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
     """Merge `rows` into the manifest at `path` and write it in one step; returns all rows it now holds.
 
-    Rows and columns already in the file are kept (see `merge`). Raises DragFaceError, leaving the file as it
-    was, when it or one of the rows is at fault.
+    See `update_manifest`.
+    """
+    update_manifest(path, rows)
+    return read_manifest(path, [])
+
+
+def update_manifest(path: str | Path, rows: Iterable[Row], found: bool = False) -> dict[str, Row]:
+    """Merge `rows` into the manifest at `path`, in one step; returns these rows, by id, as they now stand there.
+
+    Rows, columns and their order stay as they are, broken lines too; of several processes one waits for the other.
+    Where both know something the new row wins (see `merge`), but with `found`, for rows that a search found again,
+    what stands there stays, as a hand may have written it, only gaps are filled, and a new row that contradicts the
+    others is left out; so is one whose line there is broken. Raises DragFaceError, leaving the file as it was, when
+    one of the rows is at fault.
     """
     path = Path(path)
-    merged = merge(read_manifest(path) if path.exists() else [], rows)
-    seen = _Seen()
-    for line, row in enumerate(merged, start=2):
-        try:
-            seen.add(_row(COLUMNS, [_cell(getattr(row, name)) for name in COLUMNS]), line)
-        except ValueError as fault:
-            raise DragFaceError(f"{path} was not written, row {row.id or line}: {fault}.") from None
-    extra = list(dict.fromkeys(name for row in merged for name in row.extra))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *extra])
-    for row in merged:
-        writer.writerow([_cell(getattr(row, name)) for name in COLUMNS] + [row.extra.get(name, "") for name in extra])
-    write_atomically(path, text.getvalue().encode("utf-8"))
+    new = {row.id: row for row in rows}
+    if not new and path.exists():
+        return {}
+    with locked(path.parent), suppress(_Unchanged), replace_atomically(path) as temporary:
+        header = _header(path) if path.exists() else []
+        columns = list(dict.fromkeys([*header, *COLUMNS, *(name for row in new.values() for name in row.extra)]))
+        merged: dict[str, Row] = {}
+        seen, changed = _Seen(), False
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            for line, _, cells in _lines(path) if header else ():
+                try:
+                    row = _row(header, cells)
+                    seen.check(row)
+                except ValueError:  # kept as it is, for whoever reads it next to be told
+                    new.pop(dict(zip(header, cells, strict=False)).get("id", "").strip(), None)
+                    filling = len(columns) - len(header) if len(cells) == len(header) else 0
+                    writer.writerow(cells + [""] * filling)
+                    continue
+                if row.id in new:
+                    before, row = row, _joined(row, new.pop(row.id), found)
+                    changed |= row != before
+                    merged[row.id] = row
+                _write(writer, row, columns, seen, line, path)
+            if header and not changed and not new:
+                raise _Unchanged
+            for line, row in enumerate(new.values(), start=2):
+                if found and row.split_group in seen.splits:
+                    row = replace(row, split=seen.splits[row.split_group][0])
+                if found and seen.contradicts(row):
+                    continue
+                merged[row.id] = row
+                _write(writer, row, columns, seen, line, path)
     return merged
 
 
@@ -142,12 +190,43 @@ def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
     """
     merged = {row.id: row for row in old}
     for row in new:
-        before = merged.get(row.id)
-        if before is not None:
-            known = {name: getattr(row, name) for name in COLUMNS if getattr(row, name) not in ("", None)}
-            row = replace(before, **known, extra={**before.extra, **row.extra})
-        merged[row.id] = row
+        merged[row.id] = _joined(merged[row.id], row) if row.id in merged else row
     return list(merged.values())
+
+
+def fault_of(row: Row) -> str:
+    """Why a row may not stand in a manifest, "" when it may."""
+    try:
+        _row(COLUMNS, [_cell(getattr(row, name)) for name in COLUMNS])
+    except ValueError as fault:
+        return str(fault)
+    return ""
+
+
+def _joined(before: Row, row: Row, found: bool = False) -> Row:
+    strong, weak = (before, row) if found else (row, before)
+    changes = {name: value for name in COLUMNS if (value := getattr(strong, name)) not in ("", None)}
+    if found and (before.split or before.split_group):  # they are decided together
+        changes |= {"split": before.split, "split_group": before.split_group}
+    if strong.status:
+        changes["reason"] = strong.reason
+    for one in (row, before):  # an earlier withdrawal keeps its reason
+        if one.withdrawn:
+            changes |= {"status": one.status, "reason": one.reason}
+    return replace(weak, **changes, extra={**weak.extra, **strong.extra})
+
+
+def _write(writer, row: Row, columns: Iterable[str], seen: _Seen, line: int, path: Path) -> None:
+    """Check one row once more and write it; raises DragFaceError where it may not stand in a manifest."""
+    try:
+        seen.add(_row(COLUMNS, [_cell(getattr(row, name)) for name in COLUMNS]), line)
+    except ValueError as fault:
+        raise DragFaceError(f"{path} was not written, row {row.id or line}: {fault}.") from None
+    writer.writerow([_cell(getattr(row, name)) if name in COLUMNS else row.extra.get(name, "") for name in columns])
+
+
+class _Unchanged(Exception):
+    """There is nothing to write."""
 
 
 class _Seen:
@@ -156,35 +235,80 @@ class _Seen:
     def __init__(self):
         self._ids: dict[str, int] = {}
         self._files: dict[tuple[str, str], int] = {}
-        self._splits: dict[str, tuple[str, int]] = {}
+        self.splits: dict[str, tuple[str, int]] = {}  # of each group: its split, and the line that says so
 
-    def add(self, row: Row, line: int) -> None:
-        file = (row.domain, row.file.casefold())  # Drive and macOS do not tell A.jpg from a.jpg
+    def check(self, row: Row) -> None:
+        """Raise ValueError when `row` contradicts one that was added."""
+        file = _file_key(row)
         if row.id in self._ids:
             raise ValueError(f"the id {row.id} stands on line {self._ids[row.id]} already")
         if file in self._files:
             raise ValueError(f"the file {row.file} stands on line {self._files[file]} already")
-        split, first = self._splits.get(row.split_group, (row.split, line))
+        split, first = self.splits.get(row.split_group, (row.split, 0))
         if row.split_group and row.split != split:
             raise ValueError(
                 f"{row.split_group} is in split {row.split or 'undecided'!r} but in {split or 'undecided'!r} on "
                 f"line {first}: one group, one split"
             )
+
+    def contradicts(self, row: Row) -> bool:
+        """Whether `check` raises."""
+        try:
+            self.check(row)
+        except ValueError:
+            return True
+        return False
+
+    def add(self, row: Row, line: int) -> None:
+        """Check `row` and remember it."""
+        self.check(row)
         self._ids[row.id] = line
-        self._files[file] = line
-        self._splits[row.split_group] = (split, first)
+        self._files[_file_key(row)] = line
+        if row.split_group:
+            self.splits[row.split_group] = (row.split, line)
 
 
-def _text(path: Path) -> str:
+def _file_key(row: Row) -> tuple[str, str]:
+    return row.domain, row.file.casefold()  # Drive and macOS do not tell A.jpg from a.jpg
+
+
+def _header(path: Path) -> list[str]:
+    return next(_lines(path, with_header=True))[1]
+
+
+def _lines(path: Path, with_header: bool = False) -> Iterator[tuple[int, list[str], list[str]]]:
+    """(line, header, cells) of each line that is not empty; with_header: the header's own line first."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            try:
+                header = [name.strip() for name in next(reader, [])]
+                _check_header(path, header)
+                if with_header:
+                    yield 1, header, header
+                for cells in reader:
+                    if any(cell.strip() for cell in cells):  # spreadsheets leave empty lines at the end
+                        yield reader.line_num, header, cells
+            except csv.Error as error:
+                raise DragFaceError(
+                    f"{path}, line {reader.line_num}: not comma-separated text ({error}): mend its quotes."
+                ) from error
+            except UnicodeDecodeError:
+                line = _first_undecodable(path)
+                raise DragFaceError(f"{path}, line {line}: not UTF-8 text: save it as CSV in UTF-8.") from None
     except FileNotFoundError:
         raise DragFaceError(f"{path} does not exist: check the name of the manifest.") from None
     except OSError as error:
         raise DragFaceError(f"{path} cannot be read ({error.strerror}): name a CSV file.") from error
+
+
+def _first_undecodable(path: Path) -> int:
+    data = path.read_bytes()
+    try:
+        data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DragFaceError(f"{path}, line {line}: not UTF-8 text: save it as CSV in UTF-8.") from None
+        return data[: error.start].count(b"\n") + 1
+    return 1
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -207,7 +331,7 @@ def _row(header: Iterable[str], cells: list[str]) -> Row:
         raise ValueError(f"the id {values['id']!r} must be made of letters, digits, '.', '_' and '-'")
     _one_of(values, "domain", DOMAINS)
     _one_of(values, "split", ("", "train", "test"))
-    _one_of(values, "status", ("", "withdrawn"))
+    _one_of(values, "status", STATUSES)
     _check_file(values["file"])
     for name in ("image_url", "page_url", "licence_url"):
         _check_url(name, values[name])
@@ -215,9 +339,12 @@ def _row(header: Iterable[str], cells: list[str]) -> Row:
         if values[name] and not re.fullmatch(r"[0-9]{1,12}", values[name]):
             raise ValueError(f"{name} is {values[name]!r}, not a whole number")
         values[name] = int(values[name]) if values[name] else None
-    values["sha256"] = values["sha256"].lower()
-    if values["sha256"] and not re.fullmatch(r"[0-9a-f]{64}", values["sha256"]):
-        raise ValueError("sha256 is not 64 hexadecimal digits")
+    for name in HASHES:
+        values[name] = values[name].lower()
+        if values[name] and not re.fullmatch(r"[0-9a-f]{64}", values[name]):
+            raise ValueError(f"{name} is not 64 hexadecimal digits")
+    for name in REPEATED:
+        values[name] = sys.intern(values[name])
     return Row(**values, extra={name: value for name, value in named.items() if name not in COLUMNS})
 
 

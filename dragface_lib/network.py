@@ -12,17 +12,20 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import ipaddress
+import json
 import os
 import random
 import re
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
+from urllib.robotparser import RobotFileParser
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -35,23 +38,33 @@ ATTEMPTS = 4  # the first one and three more
 BACKOFF = 0.5  # seconds before the second attempt, doubled each time, when the server names no time itself
 LONGEST_WAIT = 60.0  # a server that asks for more than this many seconds is left alone until the next run
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
+MAX_JSON = 20_000_000  # bytes of an answer in JSON
 LONGEST_TRANSFER = 300.0  # seconds for a whole file, however steadily it drips
 MAX_REDIRECTS = 5
 UNREACHABLE_AFTER = 3  # files in a row for which a host was silent, after which it is not asked again
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address, as a network with IPv6 only writes it
+ROBOT = "DragFace"  # what robots.txt calls us
+OPTED_OUT = ("noai", "noimageai")  # in X-Robots-Tag: not to be trained on
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class NetworkError(DragFaceError):
-    """An address that may not be asked, or an answer that did not come; the text names the URL."""
+    """An address that may not be asked, or an answer that did not come; the text names the URL without its query.
+
+    status: of the HTTP answer that was refused, None where there was none.
+    """
+
+    def __init__(self, text: str, status: int | None = None):
+        super().__init__(text)
+        self.status = status
 
 
 class _TryAgain(Exception):
     """A failure that may pass. wait: seconds the server asked for. connected: whether a server answered to the end."""
 
-    def __init__(self, reason: str, wait: float | None = None, connected: bool = True):
+    def __init__(self, reason: str, wait: float | None = None, connected: bool = True, status: int | None = None):
         super().__init__(reason)
-        self.wait, self.connected = wait, connected
+        self.wait, self.connected, self.status = wait, connected, status
 
 
 def mirror() -> str:
@@ -132,6 +145,7 @@ class Client:
         self._per_host = per_host
         self._hosts: dict[str, _Host] = {}
         self._lock = threading.Lock()
+        self._robots: dict[str, tuple[threading.Lock, RobotFileParser]] = {}
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": user_agent(), "Accept-Encoding": "identity"})
         self._session.trust_env = not mirror()  # a proxy cannot reach the mirror on this machine
@@ -139,12 +153,21 @@ class Client:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
-    def get(self, url: str, max_bytes: int) -> bytes:
+    def get(
+        self,
+        url: str,
+        max_bytes: int,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> bytes:
         """The body at `url`, at most `max_bytes` long, following redirects and retrying what may pass.
 
-        Raises NetworkError, one sentence that names the URL.
+        query, headers, form: what goes with the request (a form is posted). A redirect leaves them behind, and no
+        message repeats them: they may hold keys. Raises NetworkError, one sentence that names the URL.
         """
         check_address(url)
+        sent = {"params": query, "headers": headers, "data": form}
         host = self._host(urlsplit(url).hostname or "")
         for attempt in range(1, ATTEMPTS + 1):
             with host.slots:
@@ -152,7 +175,7 @@ class Client:
                 if host.closed:
                     raise NetworkError(host.closed)
                 try:
-                    data = self._once(url, max_bytes)
+                    data = self._once(url, max_bytes, sent)
                     host.unreachable = 0
                     return data
                 except _TryAgain as failure:
@@ -167,20 +190,50 @@ class Client:
             self._wait(BACKOFF * 2 ** (attempt - 1) * random.uniform(1.0, 1.5) if wait is None else wait, url)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def get_json(self, url: str, **sent: Mapping[str, str] | None) -> dict:
+        """The JSON object at `url`; `sent` as for `get`. Raises NetworkError for any other answer."""
+        try:
+            answer = json.loads(self.get(url, MAX_JSON, **sent))
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise NetworkError(f"{url} answered with something else than JSON: run it again later.")
+        return answer
+
+    def may_fetch(self, url: str) -> bool:
+        """Whether the robots.txt of the URL's host lets us fetch it; asked once a host. None there allows everything,
+        one that cannot be had (5xx, silence) forbids everything, as RFC 9309 says.
+        """
+        parts = urlsplit(url)
+        place = f"{parts.scheme}://{parts.netloc}/robots.txt"
+        with self._lock:
+            lock, rules = self._robots.setdefault(place, (threading.Lock(), RobotFileParser(place)))
+        with lock:
+            if not rules.mtime():
+                rules.modified()
+                try:
+                    rules.parse(self.get(place, MAX_JSON).decode("utf-8", "replace").splitlines())
+                except NetworkError as error:
+                    rules.allow_all = error.status is not None and 400 <= error.status < 500
+                    rules.disallow_all = not rules.allow_all
+        return rules.can_fetch(ROBOT, url)
+
     def _give_up(self, host: _Host, url: str, failure: _TryAgain) -> NetworkError:
         host.unreachable = 0 if failure.connected else host.unreachable + 1
         if host.unreachable >= UNREACHABLE_AFTER:
             host.closed = f"{host.name} cannot be reached or falls silent: check the network and run it again later."
-        return NetworkError(f"{url} {failure}: run it again later.")
+        return NetworkError(f"{url} {failure}: run it again later.", failure.status)
 
-    def _once(self, url: str, max_bytes: int) -> bytes:
+    def _once(self, url: str, max_bytes: int, sent: dict) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             check_address(url)
             try:
-                with self._session.get(resolve(url), stream=True, allow_redirects=False, timeout=TIMEOUT) as response:
+                method = "POST" if sent.get("data") else "GET"
+                options = {"stream": True, "allow_redirects": False, "timeout": TIMEOUT}
+                with self._session.request(method, resolve(url), **options, **sent) as response:
                     if not response.is_redirect:
                         return self._body(url, response, max_bytes)
-                    url = urljoin(url, response.headers["location"])
+                    url, sent = urljoin(url, response.headers["location"]), {}
             except requests.exceptions.SSLError as error:
                 raise NetworkError(f"{url} has no valid certificate ({_shortly(error)}): it is not fetched.") from error
             except requests.exceptions.ConnectTimeout:
@@ -200,11 +253,13 @@ class Client:
     def _body(self, url: str, response: requests.Response, max_bytes: int) -> bytes:
         status = response.status_code
         if status in TRY_AGAIN:
-            raise _TryAgain(f"answered {status} {response.reason}", _retry_after(response))
+            raise _TryAgain(f"answered {status} {response.reason}", _retry_after(response), status=status)
         if status in (404, 410):
-            raise NetworkError(f"{url} no longer exists ({status}): look for the photo at its page.")
+            raise NetworkError(f"{url} no longer exists ({status}): look for the photo at its page.", status)
         if status != 200:
-            raise NetworkError(f"{url} answered {status} {response.reason}: it cannot be fetched as it is.")
+            raise NetworkError(f"{url} answered {status} {response.reason}: it cannot be fetched as it is.", status)
+        if any(word in response.headers.get("X-Robots-Tag", "").lower() for word in OPTED_OUT):
+            raise NetworkError(f"{url} is not to be trained on (its server says {OPTED_OUT[0]}): it is left there.")
         announced = int(response.headers.get("Content-Length", "") or 0)
         too_large = NetworkError(f"{url} is larger than the {max_bytes / 1e6:.0f} MB allowed: it is not fetched.")
         if announced > max_bytes:

@@ -15,12 +15,12 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.manifest import COLUMNS, Row, read_manifest
@@ -47,6 +47,7 @@ class PhotoServer:
         self._files = {_key(row.image_url): folder / row.file for row in rows if row.image_url}
         self._next: dict[str, list[Answer]] = {}
         self._always: dict[str, Answer] = {}
+        self._questions: dict[str, Callable[[dict[str, str], dict[str, str]], Answer]] = {}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"photos": self}))
         self._server.daemon_threads = True
@@ -56,6 +57,10 @@ class PhotoServer:
     def serve(self, url: str, body: bytes) -> None:
         """From now on, answer `url` with these bytes."""
         self.misbehave(url, Answer(body=body))
+
+    def reply(self, url: str, answer: Callable[[dict[str, str], dict[str, str]], Answer]) -> None:
+        """Let `answer(query, headers)` answer every request for `url`, whatever its query or posted form."""
+        self._questions[_key(url)] = answer
 
     def misbehave(self, url: str, answer: Answer, times: int | None = None) -> None:
         """Give this answer to every request for `url`, or only to the next `times` ones."""
@@ -77,6 +82,9 @@ class PhotoServer:
                 return self._next[path].pop(0)
             if path in self._always:
                 return self._always[path]
+        plain, _, query = path.partition("?")
+        if plain in self._questions:
+            return self._questions[plain](dict(parse_qsl(query)), headers)
         file = self._files.get(path)
         if file is None or not file.is_file():
             return Answer(404, b"nothing here", {"Content-Type": "text/plain"})
@@ -104,6 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client had seen enough
         if answer.cut is not None:
             self.close_connection = True
+
+    def do_POST(self) -> None:
+        self.path += "?" + self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.do_GET()
 
     def log_message(self, *_) -> None:
         pass

@@ -18,7 +18,8 @@ from dragface_lib.__main__ import main
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model import Generator, save_generator
 
-COMMANDS = ("transform", "demo", "scrape", "crop", "practice", "landmarks", "train", "bench", "evaluate", "credits")
+COMMANDS = ("transform", "demo", "scrape", "withdraw", "credits", "crop", "practice", "landmarks", "train")
+COMMANDS += ("bench", "evaluate")
 
 
 def run(*arguments):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from dragface_lib.errors import DragFaceError
-from dragface_lib.manifest import COLUMNS, Row, find_manifest, merge, read_manifest, write_manifest
+from dragface_lib.manifest import (
+    COLUMNS,
+    Row,
+    find_manifest,
+    manifest_of,
+    merge,
+    read_manifest,
+    update_manifest,
+    write_manifest,
+)
 
 OWN = Path(__file__).resolve().parents[1] / "data_manifest.csv"
 GOOD = {"id": "a", "domain": "selfie", "file": "a.jpg", "image_url": "https://example.org/a.jpg", "licence": "CC0"}
@@ -172,3 +184,122 @@ def test_the_manifest_named_by_the_environment_wins_and_must_exist(tmp_path, mon
 
 def test_a_photo_lies_below_its_domain(tmp_path):
     assert Row("a", "drag", "x/a.jpg").path(tmp_path) == tmp_path / "drag" / "x" / "a.jpg"
+
+
+def test_a_hand_edited_table_keeps_its_order_its_columns_and_its_broken_lines(tmp_path):
+    path = tmp_path / "m.csv"
+    text = (
+        "note,licence,file,domain,id,image_url,split,rating\r\n"
+        'mine,CC0,a.jpg,selfie,a,,train,"5, good"\r\n'
+        "broken,CC0,b.jpg,anime,b,,,1\r\n"
+        "too short,CC0\r\n"
+        ",,,,,,,\r\n"
+        "last,CC0,c.jpg,selfie,c,,,2\r\n"
+    )
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    update_manifest(
+        path, [Row("a", "selfie", "a.jpg", status="stored"), Row("d", "drag", "d.jpg"), Row("b", "drag", "x.jpg")]
+    )
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *lines = list(csv.reader(file))
+    assert header[:8] == ["note", "licence", "file", "domain", "id", "image_url", "split", "rating"]
+    assert set(header[8:]) == set(COLUMNS) - set(header[:8])
+    assert lines[0][:8] == ["mine", "CC0", "a.jpg", "selfie", "a", "", "train", "5, good"]
+    assert lines[0][header.index("status")] == "stored"
+    assert lines[1][:8] == ["broken", "CC0", "b.jpg", "anime", "b", "", "", "1"]
+    assert lines[2] == ["too short", "CC0"]
+    assert lines[3][:8] == ["last", "CC0", "c.jpg", "selfie", "c", "", "", "2"]
+    assert len(lines) == 5
+    faults: list[str] = []
+    assert [row.id for row in read_manifest(path, faults)] == ["a", "c", "d"]
+    assert [fault.split(":")[0] for fault in faults] == [f"{path}, line 3", f"{path}, line 4"]
+
+
+def test_what_a_hand_wrote_outlasts_a_search_that_finds_the_photo_again(tmp_path):
+    path = tmp_path / "m.csv"
+    edited = Row("a", "selfie", "a.jpg", author="Anna (asked)", split="test", split_group="anna", extra={"note": "x"})
+    write_manifest(path, [edited, Row("b", "selfie", "b.jpg", status="withdrawn", reason="asked to")])
+    found = Row("a", "selfie", "a.jpg", author="anna77", title="Me", split="train", split_group="a", status="withdrawn")
+    known = update_manifest(path, [found, Row("b", "selfie", "b.jpg", status="stored")], found=True)
+    assert known["a"] == replace(edited, title="Me", status="withdrawn")
+    assert known["b"].withdrawn
+    assert known["b"].reason == "asked to"
+    later = [Row("c", "selfie", "c.jpg", split="train", split_group="anna"), Row("d", "selfie", "A.JPG")]
+    known = update_manifest(path, later, found=True)
+    assert known["c"].split == "test"  # her group is in the test split already
+    assert "d" not in known  # its file is another row's
+    assert [row.id for row in read_manifest(path)] == ["a", "b", "c"]
+
+
+def test_a_new_status_brings_its_own_reason(tmp_path):
+    path = tmp_path / "m.csv"
+    write_manifest(path, [Row("a", "selfie", "a.jpg", status="failed", reason="gone")])
+    [row] = write_manifest(path, [Row("a", "selfie", "a.jpg", status="stored")])
+    assert (row.status, row.reason) == ("stored", "")
+    [row] = write_manifest(path, [Row("a", "selfie", "a.jpg", status="withdrawn", reason="asked to")])
+    [row] = write_manifest(path, [Row("a", "selfie", "a.jpg", status="stored", reason="no")])
+    assert (row.status, row.reason) == ("withdrawn", "asked to")
+
+
+def test_an_update_that_changes_nothing_writes_nothing(tmp_path):
+    path = tmp_path / "m.csv"
+    write_manifest(path, [Row("a", "selfie", "a.jpg", author="Anna")])
+    before = path.stat()
+    update_manifest(path, [Row("a", "selfie", "a.jpg")])
+    update_manifest(path, [])
+    assert path.stat().st_ino == before.st_ino
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from dragface_lib.manifest import Row, update_manifest
+path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+for n in range(count):
+    update_manifest(path, [Row(f"{name}{n}", "selfie", f"{name}/{n}.jpg", licence="CC0")])
+    print(n, flush=True)
+"""
+
+
+def writer(path: Path, name: str, count: int) -> subprocess.Popen:
+    command = [sys.executable, "-c", WRITER, str(path), name, str(count)]
+    return subprocess.Popen(command, cwd=OWN.parent, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_that_write_at_once_lose_no_row_of_each_other(tmp_path):
+    path = tmp_path / "m.csv"
+    writers = [writer(path, name, 25) for name in "xy"]
+    assert [process.wait(60) for process in writers] == [0, 0]
+    assert len(read_manifest(path)) == 50
+
+
+def test_a_process_killed_while_it_writes_leaves_a_whole_manifest(tmp_path):
+    path = tmp_path / "m.csv"
+    write_manifest(path, [Row(f"old{n}", "selfie", f"old/{n}.jpg") for n in range(300)])
+    for name in "xyz":
+        process = writer(path, name, 10_000)
+        process.stdout.readline()
+        time.sleep(0.05)
+        process.kill()
+        process.wait()
+        ids = [row.id for row in read_manifest(path)]
+        assert ids[:300] == [f"old{n}" for n in range(300)]
+        assert f"{name}0" in ids
+    write_manifest(path, [Row("after", "selfie", "after.jpg")])  # no lock was left behind
+
+
+def test_the_manifest_beside_the_photos_is_used_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRAGFACE_MANIFEST", str(write(tmp_path / "mine.csv", GOOD)))
+    assert manifest_of(tmp_path) == tmp_path / "mine.csv"
+    write(tmp_path / "data_manifest.csv", GOOD)
+    assert manifest_of(tmp_path) == tmp_path / "data_manifest.csv"
+
+
+def test_a_manifest_is_what_img2dataset_reads(tmp_path):
+    """Plain CSV: one header line, no BOM, as many cells in every line, no line breaks within cells."""
+    with OWN.open(encoding="utf-8", newline="") as file:
+        header, *lines = list(csv.reader(file))
+    assert {"image_url", "title", "sha256", "id", "licence", "author", "page_url"} <= set(header)
+    assert not OWN.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert {len(line) for line in lines} == {len(header)}
+    assert len(OWN.read_text(encoding="utf-8").splitlines()) == len(lines) + 1  # no line breaks within cells

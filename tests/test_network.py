@@ -204,3 +204,40 @@ def test_a_pinned_file_is_fetched_once_and_never_with_other_bytes(mirror, tmp_pa
     assert mirror.asked(URL) == 2
     path.write_bytes(b"damaged")
     assert fetch_pinned(URL, path, digest, 100).read_bytes() == data
+
+
+def test_robots_txt_is_asked_once_a_host_and_obeyed(mirror):
+    rules = b"User-agent: *\nDisallow: /private/\n\nUser-agent: DragFace\nDisallow: /not-us/\n"
+    mirror.serve("https://site.example.org/robots.txt", rules)
+    client = Client()
+    assert client.may_fetch("https://site.example.org/private/a.jpg")  # the rule for us takes the place of that for all
+    assert not client.may_fetch("https://site.example.org/not-us/a.jpg")
+    assert client.may_fetch("https://site.example.org/photos/a.jpg")
+    assert mirror.asked("https://site.example.org/robots.txt") == 1
+
+
+@pytest.mark.parametrize(("status", "allowed"), [(404, True), (403, True), (500, False)])
+def test_a_host_without_robots_txt_allows_all_and_one_that_fails_nothing(status, allowed, mirror):
+    mirror.misbehave("https://site.example.org/robots.txt", Answer(status))
+    assert Client().may_fetch("https://site.example.org/a.jpg") is allowed
+
+
+@pytest.mark.parametrize("tag", ["noai", "noindex, NoImageAI"])
+def test_what_its_server_keeps_out_of_training_is_left_there(tag, mirror):
+    mirror.misbehave(URL, Answer(body=b"hello", headers={"X-Robots-Tag": tag}))
+    with pytest.raises(NetworkError, match="not to be trained on"):
+        fetch(URL, 100)
+
+
+def test_a_question_keeps_its_query_and_headers_out_of_messages_and_redirects(mirror):
+    mirror.reply(URL, lambda query, headers: Answer(302, headers={"Location": "https://other.example.org/x"}))
+    mirror.misbehave("https://other.example.org/x", Answer(403))
+    with pytest.raises(NetworkError) as caught:
+        Client().get(URL, 100, query={"word": "secret-word"}, headers={"X-Key": "secret-key"})
+    assert "secret" not in str(caught.value)
+    assert caught.value.status == 403
+    (first, sent), (second, passed_on) = mirror.requests
+    assert "word=secret-word" in first
+    assert sent["X-Key"] == "secret-key"
+    assert "secret" not in second
+    assert "X-Key" not in passed_on

@@ -1,21 +1,38 @@
 """Room 1, photos: where they come from, and how they are fetched, with their licences.
 
-from dragface_lib.scrape import download, take_own_photos
-results = download(read_manifest(find_manifest()), Workspace.open().photos / "selfie")
+from dragface_lib.scrape import collect, open_source
+source, words = open_source("commons", "drag", "Category:Drag queens in Brazil")
+outcome = collect(source, Workspace.open().photos, query=words, limit=100)
 """
 
-from .downloading import Result, download, take_own_photos
-from .licences import credits, licence_sheet
-from .sources import Drive, Folder, LocalRow, Manifest
+from .collecting import NEEDS, Outcome, collect, dry_run, open_source, withdraw
+from .downloading import Result, download, each_download, take_own_photos
+from .gallery import GalleryDL
+from .licences import credits, credits_page, licence_sheet
+from .sources import Drive, Folder, LocalRow, Manifest, Zip
+from .web_sources import Commons, Google, Openverse
 
 __all__ = [
+    "NEEDS",
+    "Commons",
     "Drive",
     "Folder",
+    "GalleryDL",
+    "Google",
     "LocalRow",
     "Manifest",
+    "Openverse",
+    "Outcome",
     "Result",
+    "Zip",
+    "collect",
     "credits",
+    "credits_page",
     "download",
+    "dry_run",
+    "each_download",
     "licence_sheet",
+    "open_source",
     "take_own_photos",
+    "withdraw",
 ]

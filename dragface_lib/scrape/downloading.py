@@ -3,33 +3,39 @@
     results = download(rows, Workspace.open().photos / "selfie")
     [result.reason for result in results if not result.ok]
 
-What was stored is remembered in photos/.downloads.jsonl, one JSON line a photo, so that a second run looks at
-sizes and times instead of reading every photo again.
+`each_download` does it for rows that are too many for a list. What was stored is remembered in photos/.downloads.jsonl,
+one JSON line a photo, so that a second run looks at sizes and times instead of reading every photo again.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from tqdm.auto import tqdm
 
+from ..duplicates import signature
 from ..errors import DragFaceError
 from ..files import sha256_of, write_atomically
 from ..images import open_photo
 from ..manifest import Row
 from ..network import Client, check_sha256
-from .sources import Drive, Folder, LocalRow
+from .sources import MAX_BYTES, Drive, Folder, LocalRow
+from .stripping import check_format, without_metadata
 
-MAX_BYTES = 64_000_000  # the largest photos of phones have about 30 MB
+AHEAD = 128  # rows that are handed to the threads at once, while those before them are fetched
+CRAWLED = ("google", "openverse")  # sources that find photos on any site: its robots.txt is asked
 LEFT_BEHIND = 3600.0  # seconds after which nobody writes to an unfinished file any more
 JOURNAL = ".downloads.jsonl"
 STOPS_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other photo could be written either
@@ -37,11 +43,12 @@ STOPS_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no other photo could be
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one row. status: stored, here (from an earlier run), failed, unlicensed or withdrawn."""
+    """What became of one row. status: stored, here (from an earlier run), failed, unlicensed, duplicate, withdrawn."""
 
     row: Row
     status: str
     reason: str = ""  # one sentence, "" when the photo is there
+    learned: dict = field(default_factory=dict)  # columns of the manifest that a stored photo's bytes tell
 
     @property
     def ok(self) -> bool:
@@ -59,6 +66,26 @@ def download(
     stops the others. Raises DragFaceError, once, when the disk is full or cannot be written.
     """
     rows = list(rows)
+    positions: dict[int, list[int]] = {}
+    for position, row in enumerate(rows):
+        positions.setdefault(id(row), []).append(position)
+    results: list[Result | None] = [None] * len(rows)
+    for result in each_download(rows, photos, workers, progress, unlicensed, total=len(rows)):
+        results[positions[id(result.row)].pop(0)] = result
+    return results
+
+
+def each_download(
+    rows: Iterable[Row],
+    photos: str | Path,
+    workers: int = 8,
+    progress: bool = True,
+    unlicensed: bool = False,
+    total: int | None = None,
+) -> Iterator[Result]:
+    """`download`, one Result after the other as photos arrive; holds a few hundred rows at a time. total: how many
+    rows there are, for the progress bar.
+    """
     photos = Path(photos)
     try:
         photos.mkdir(parents=True, exist_ok=True)
@@ -67,14 +94,23 @@ def download(
     _sweep(photos)
     task = _Download(photos, unlicensed)
     pool = ThreadPoolExecutor(max(1, workers))
-    futures = [pool.submit(task.bring, row) for row in rows]
+    rows = iter(rows)
+
+    def handed_over() -> list[Future]:
+        return [pool.submit(task.bring, row) for row in islice(rows, AHEAD)]
+
     try:
-        for future in tqdm(as_completed(futures), total=len(rows), desc="photos", unit="photo", disable=not progress):
-            future.result()
+        with tqdm(total=total, desc="photos", unit="photo", disable=not progress) as bar:
+            waiting = handed_over()
+            while waiting:
+                following = handed_over()  # so that no thread waits for the slowest of these
+                for future in as_completed(waiting):
+                    yield future.result()
+                    bar.update()
+                waiting = following
     finally:  # also when the disk is full or the user pressed stop
         task.client.stop.set()
         pool.shutdown(cancel_futures=True)
-    return [future.result() for future in futures]
 
 
 def take_own_photos(place: str | Path, photos: str | Path, progress: bool = True) -> list[Result]:
@@ -111,14 +147,16 @@ class _Download:
         try:
             if row.withdrawn:
                 return self._remove(row, path)
+            if row.status == "duplicate":
+                return Result(row, "duplicate", row.reason)
             if self._is_here(row, path):
                 return Result(row, "here")
             if not row.licence.strip() and not self.unlicensed:
                 return Result(row, "unlicensed", f"{row.file} states no licence: fill it in, or leave the photo out.")
-            data = self._checked(row, self._bytes(row))
+            data, learned = self._checked(row, self._bytes(row))
             write_atomically(path, data)
-            self._stored.add(row, path)
-            return Result(row, "stored")
+            self._stored.add(row, path, learned["sha256"], learned["bytes"])
+            return Result(row, "stored", learned=learned)
         except DragFaceError as error:
             if getattr(error.__cause__, "errno", None) in STOPS_ALL:
                 raise
@@ -137,9 +175,10 @@ class _Download:
             return False
         if self._stored.knows(row, path):
             return True
-        if not row.sha256 or sha256_of(path) != row.sha256:
+        known = [sha256 for sha256 in (row.sha256, row.stored_sha256) if sha256]
+        if not known or isinstance(row, LocalRow) or sha256_of(path) not in known:
             return False
-        self._stored.add(row, path)  # copied here by hand, or touched since
+        self._stored.add(row, path, row.sha256, row.bytes or 0)  # copied here by hand, or touched since
         return True
 
     def _bytes(self, row: Row) -> bytes:
@@ -149,19 +188,38 @@ class _Download:
             return row.source.read_bytes()
         if not row.image_url:
             raise DragFaceError(f"{row.file} has no image_url: fill it in, or remove the row {row.id}.")
+        if row.source in CRAWLED and not self.client.may_fetch(row.image_url):
+            raise DragFaceError(f"{row.image_url} is closed to robots (robots.txt of its host): it is left there.")
         return self.client.get(row.image_url, MAX_BYTES)
 
-    def _checked(self, row: Row, data: bytes) -> bytes:
+    def _checked(self, row: Row, data: bytes) -> tuple[bytes, dict]:
+        """What is to be stored, and what the manifest learns from it. Raises DragFaceError when it is no photo."""
         name = row.image_url or str(getattr(row, "source", row.file))
-        if data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
-            raise DragFaceError(f"{name} is a web page, not a picture: look for the picture's own address there.")
-        if row.sha256:  # before anything tries to read it
+        check_format(name, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if row.sha256 and not isinstance(row, LocalRow):  # before anything tries to read it
             check_sha256(name, data, row.sha256)
         stream = BytesIO(data)
         stream.name = name  # what an error message calls it
         with self._opening:
-            open_photo(stream)
-        return data
+            rgb = open_photo(stream)
+        stored = without_metadata(data, rgb)
+        return stored, {"bytes": len(data), "sha256": sha256, "retrieved_at": _now(), **_seen(stored, rgb)}
+
+
+def look_again(path: Path) -> dict:
+    """What the manifest can learn from a stored photo; raises DragFaceError when it is damaged."""
+    return {"retrieved_at": _now(), **_seen(path.read_bytes(), open_photo(path))}
+
+
+def _seen(stored: bytes, rgb: np.ndarray) -> dict:
+    height, width = rgb.shape[:2]
+    digest = hashlib.sha256(stored).hexdigest()
+    return {"width": width, "height": height, "stored_sha256": digest, "phash": signature(rgb)}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class _Journal:
@@ -170,25 +228,26 @@ class _Journal:
     def __init__(self, path: Path):
         self._path = path
         self._lock = threading.Lock()
-        self._entries: dict[str, dict] = {}
+        self._entries: dict[str, tuple[int, ...]] = {}  # numbers instead of texts: there may be a hundred thousand
         if path.is_file():
-            for line in path.read_text("utf-8", "replace").splitlines():
-                try:
-                    entry = json.loads(line)
-                    self._entries[entry["file"]] = entry
-                except (ValueError, TypeError, KeyError):
-                    continue  # cut off by a session that ended
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    with suppress(ValueError, TypeError, KeyError):  # cut off by a session that ended
+                        self._remember(json.loads(line))
 
     def knows(self, row: Row, path: Path) -> bool:
         """True when `path` is, by size and time, what was stored, and the row still asks for the same bytes."""
-        entry = self._entries.get(row.file)
-        return entry is not None and entry == _entry(row, path)
+        found = path.stat()
+        asked = str(row.bytes) if isinstance(row, LocalRow) else row.sha256 or row.image_url
+        return hash((asked, found.st_size, int(found.st_mtime))) in self._entries.get(row.file, ())
 
-    def add(self, row: Row, path: Path) -> None:
-        """Remember that `path` holds the row's photo."""
-        entry = _entry(row, path)
+    def add(self, row: Row, path: Path, sha256: str, size: int) -> None:
+        """Remember that `path` holds the row's photo. sha256, size: of the bytes that were served."""
+        found = path.stat()
+        entry = {"file": row.file, "url": row.image_url, "sha256": sha256, "served": size, "bytes": found.st_size}
+        entry["changed"] = int(found.st_mtime)  # whole seconds: Drive keeps no more
         with self._lock:
-            self._entries[row.file] = entry
+            self._remember(entry)
             try:
                 with self._path.open("a", encoding="utf-8") as file:
                     file.write("\n" + json.dumps(entry))  # begins a line of its own after one that was cut
@@ -199,13 +258,7 @@ class _Journal:
                     ) from error
                 raise
 
-
-def _entry(row: Row, path: Path) -> dict:
-    found = path.stat()
-    return {
-        "file": row.file,
-        "url": row.image_url,
-        "expected": row.sha256 or row.bytes,
-        "bytes": found.st_size,
-        "changed": int(found.st_mtime),  # whole seconds: Drive keeps no more
-    }
+    def _remember(self, entry: dict) -> None:
+        whole = entry["bytes"], entry["changed"]
+        parts = entry.get("sha256"), entry["url"], str(entry.get("served"))
+        self._entries[entry["file"]] = tuple(hash((part, *whole)) for part in parts if part)

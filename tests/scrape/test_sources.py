@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from dragface_lib.errors import DragFaceError
-from dragface_lib.scrape import Drive, Folder, Manifest, take_own_photos
+from dragface_lib.scrape import Drive, Folder, Manifest, Zip, sources, take_own_photos
 
 LINK = "https://drive.google.com/drive/folders/1AbC_d-9?usp=sharing"
 
@@ -117,3 +120,107 @@ def test_without_gdown_the_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "gdown", None)
     with pytest.raises(DragFaceError, match="pip install gdown"):
         Drive(LINK).search()
+
+
+def zip_of(path: Path, members: dict[str, bytes], **options) -> Path:
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_gives_its_pictures_and_nothing_else(portraits, tmp_path):
+    photo = portraits["astronaut"].read_bytes()
+    members = {"a/me.jpg": photo, "b/me.JPG": photo, "notes.txt": b"x", "__MACOSX/a/._me.jpg": b"x", "run.sh": b"rm"}
+    source = Zip(zip_of(tmp_path / "mine.zip", members), "drag")
+    rows = source.search()
+    assert [row.file for row in rows] == ["a/me.jpg", "b/me.JPG"]
+    assert rows == source.search()
+    assert {row.domain for row in rows} == {"drag"}
+    assert rows[0].source.read_bytes() == photo
+    folder = rows[0].source.parents[1]
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["me.JPG", "me.jpg"]
+    again = Zip(tmp_path / "mine.zip", "drag").search()
+    assert [row.id for row in again] == [row.id for row in rows]
+    del source
+    assert not folder.exists()
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name)
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return member
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "part"),
+    [
+        ("../outside.jpg", b"x", "points outside"),
+        ("/etc/outside.jpg", b"x", "points outside"),
+        ("a/../../outside.jpg", b"x", "points outside"),
+        ("a\\..\\outside.jpg", b"x", "points outside"),
+        ("C:outside.jpg", b"x", "points outside"),
+        (link("me.jpg"), b"/etc/passwd", "is a link"),
+        ("bomb.jpg", b"\0" * 2_000_000, "grows more than 100 times"),
+    ],
+)
+def test_a_hostile_archive_is_refused_whole_before_anything_is_written(member, content, part, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    path = tmp_path / "evil.zip"
+    zip_of(path, {"good.jpg": b"x", member: content}, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(DragFaceError, match=part):
+        Zip(path).search()
+    assert [found.name for found in tmp_path.rglob("*") if found.is_file()] == ["evil.zip"]
+
+
+def test_an_archive_with_too_many_or_too_large_members_is_refused(tmp_path, monkeypatch):
+    path = zip_of(tmp_path / "many.zip", {f"{n}.jpg": b"x" * 100 for n in range(4)})
+    monkeypatch.setattr(sources, "MAX_UNPACKED", 399)
+    with pytest.raises(DragFaceError, match="larger than the disk has room for"):
+        Zip(path).search()
+    monkeypatch.setattr(sources, "MAX_MEMBERS", 3)
+    with pytest.raises(DragFaceError, match="more than 3 members"):
+        Zip(path).search()
+
+
+@pytest.mark.parametrize("kind", ["text", "cut", "empty", "missing", "without pictures", "with a password"])
+def test_what_is_no_archive_of_pictures_is_one_sentence(kind, portraits, tmp_path):
+    path = zip_of(tmp_path / "photos.zip", {"a.jpg": portraits["astronaut"].read_bytes()})
+    data = path.read_bytes()
+    if kind == "with a password":
+        locked = bytearray(data)
+        locked[6] |= 1
+        locked[data.rindex(b"PK\x01\x02") + 8] |= 1
+        data = bytes(locked)
+    path.write_bytes({"text": b"hello" * 99, "cut": data[:9000], "empty": b""}.get(kind, data))
+    if kind == "missing":
+        path.unlink()
+    if kind == "without pictures":
+        zip_of(path, {"a.txt": b"x"})
+    with pytest.raises(DragFaceError, match="photos.zip") as caught:
+        Zip(path).search()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_behind_a_drive_link_is_unpacked_and_its_rows_keep_their_names(gdown, portraits, tmp_path):
+    photo = portraits["astronaut"].read_bytes()
+
+    def download(id, output, **_):
+        zip_of(Path(output) / "dataset.zip", {"a/me.jpg": photo})
+
+    gdown.download = download
+    link = "https://drive.google.com/file/d/1AbC_d-9/view"
+    first, second = Drive(link).search(), Drive(link).search()
+    assert [row.file for row in first] == ["a/me.jpg"]
+    assert [row.id for row in first] == [row.id for row in second]
+
+
+def test_a_broken_row_of_a_manifest_is_named_and_the_others_are_found(mirror, tmp_path):
+    path = tmp_path / "m.csv"
+    lines = Path(os.environ["DRAGFACE_MANIFEST"]).read_text(encoding="utf-8").splitlines(keepends=True)[:3]
+    path.write_text(lines[0] + lines[1].replace("selfie", "anime", 1) + lines[2], encoding="utf-8")
+    source = Manifest(path)
+    assert source.search() == mirror.rows[1:2]
+    assert len(source.faults) == 1
+    assert "line 2: domain is 'anime'" in source.faults[0]

@@ -1,0 +1,122 @@
+"""What is stored shows the photo and tells nothing else about whoever took it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps, PngImagePlugin
+
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import encode_photo, open_photo
+from dragface_lib.scrape.stripping import check_format, without_metadata
+
+SECRET = b"52.5200N by Anna"
+
+
+@pytest.fixture(scope="module")
+def picture(portraits) -> Image.Image:
+    with Image.open(portraits["astronaut"]) as opened:
+        return opened.convert("RGB").resize((96, 64))
+
+
+def exif(orientation: int = 1) -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    tags[0x013B] = SECRET.decode()  # Artist
+    tags.get_ifd(0x8825)[0x001D] = SECRET.decode()  # GPSDateStamp
+    return tags
+
+
+def saved(picture: Image.Image, format: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def strip(data: bytes) -> bytes:
+    return without_metadata(data, open_photo(data))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 30}, {"restart_marker_blocks": 2}])
+def test_a_jpeg_loses_exif_xmp_comments_and_what_hangs_behind_it_but_no_bit_of_its_pixels(picture, options):
+    clean = saved(picture, "JPEG", **options)
+    data = saved(picture, "JPEG", exif=exif(), comment=SECRET, xmp=b"<x>" + SECRET, **options)
+    iptc = b"\xff\xed" + (2 + len(SECRET)).to_bytes(2, "big") + SECRET
+    data = data[:2] + iptc + data[2:] + b"behind the end: " + clean + SECRET
+    stored = strip(data)
+    assert data.count(SECRET) >= 5
+    assert SECRET not in stored
+    assert stored == strip(stored) == clean
+    assert np.array_equal(open_photo(stored), open_photo(data))
+
+
+def test_a_jpeg_without_metadata_stays_byte_for_byte_and_a_colour_profile_stays(picture, portraits):
+    data = portraits["astronaut"].read_bytes()
+    assert strip(data) == data
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    stored = strip(saved(picture, "JPEG", icc_profile=profile, exif=exif()))
+    assert Image.open(io.BytesIO(stored)).info["icc_profile"] == profile
+    assert SECRET not in stored
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_photo_that_lies_on_its_side_is_stored_upright(picture, orientation):
+    data = saved(picture, "JPEG", exif=exif(orientation), quality=95)
+    stored = strip(data)
+    assert SECRET not in stored
+    found = open_photo(stored).astype(int)
+    assert found.shape == open_photo(data).shape
+    assert np.abs(found - open_photo(data)).mean() < 3
+    assert ImageOps.exif_transpose(Image.open(io.BytesIO(stored))).size == found.shape[1::-1]
+
+
+def test_png_webp_and_avif_lose_their_metadata(picture):
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Author", SECRET.decode())
+    png = saved(picture, "PNG", pnginfo=told, exif=exif())
+    assert SECRET not in (stored := strip(png))
+    assert np.array_equal(open_photo(stored), np.asarray(picture))
+    for data in (saved(picture, "WEBP", exif=exif(), lossless=True), saved(picture, "AVIF", exif=exif())):
+        assert SECRET in data
+        assert SECRET not in (stored := strip(data))
+        assert np.abs(open_photo(stored).astype(int) - open_photo(data)).mean() < 3
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_a_plain_png_or_webp_stays_byte_for_byte_unless_something_hangs_behind_it(picture, format):
+    data = saved(picture, format)
+    assert strip(data) == data
+    assert SECRET not in strip(data + SECRET)
+
+
+def test_a_jpeg_against_the_rules_is_encoded_again(picture):
+    data = saved(picture, "JPEG", exif=exif())
+    broken = data[:2] + b"\x00\x00" + data[2:]
+    assert SECRET not in without_metadata(b"\xff\xd8\xff" + broken[3:], np.asarray(picture))
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (b"GIF89a....", "not a picture in one of the formats"),
+        (b"II*\0........", "not a picture in one of the formats"),
+        (b"%!PS-Adobe", "not a picture in one of the formats"),
+        (b"\n <!DOCTYPE html>", "is a web page"),
+        (b"\xef\xbb\xbf<HTML>", "is a web page"),
+        (b"", "is empty"),
+    ],
+)
+def test_only_the_formats_of_photos_are_stored_whatever_a_file_is_called(data, part):
+    with pytest.raises(DragFaceError, match=part) as caught:
+        check_format("photo.jpg", data)
+    assert "photo.jpg" in str(caught.value)
+
+
+def test_formats_are_told_by_their_bytes(picture):
+    for format in ("JPEG", "PNG", "WEBP", "AVIF"):
+        assert check_format("a", saved(picture, format)).upper() == format
+    assert check_format("a", encode_photo(np.asarray(picture), "WEBP")) == "WebP"
