@@ -86,9 +86,7 @@ def _smoke_world() -> ExitStack:
         "DRAGFACE_MIRROR": url,
         "DRAGFACE_MANIFEST": str(Path(manifest).resolve()),
     }
-    if os.environ.get("DRAGFACE_PHOTOS"):
-        settings["DRAGFACE_DRAG_PHOTOS"] = str(Path(os.environ["DRAGFACE_PHOTOS"]).resolve() / "drag_practice")
-    else:  # the same two portraits stand for drag: there is nothing to learn, but everything runs
+    if not os.environ.get("DRAGFACE_PHOTOS"):  # two people are too few to practise: they stand for drag photos too
         portrait_files(Path(home) / "drag_photos")
         settings["DRAGFACE_DRAG_PHOTOS"] = str(Path(home) / "drag_photos")
     patch = pytest.MonkeyPatch()

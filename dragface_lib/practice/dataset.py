@@ -102,6 +102,16 @@ def practice_faces(
     return [row for name in found for row in done[name]]
 
 
+def clear_practice(faces: str | Path) -> None:
+    """Remove practice faces, which can be made again at any time, to make room for faces cropped from photos."""
+    faces = Path(faces)
+    if (faces / PRACTICE).exists():
+        for row in read_crops(faces):
+            _remove(faces, row.photo)
+        (faces / "crops.csv").unlink(missing_ok=True)
+        (faces / PRACTICE).unlink()
+
+
 def _photos(photos: Path, faces: Path) -> dict[str, Path]:
     """Photos by their path below `photos`, without what this very command has written."""
     pairs = (faces / PAIRS).resolve()
@@ -139,7 +149,9 @@ def _before(faces: Path, settings: _Settings) -> dict[str, CropRow]:
     text = json.dumps(settings.__dict__, sort_keys=True) + "\n"
     rows = read_crops(faces)
     if not path.exists() and rows:
-        raise DragFaceError(f"{faces} holds faces cropped from photos: name another folder for practice faces.")
+        raise DragFaceError(
+            f"{faces} holds faces cropped from photos, which stay: name another folder for practice faces."
+        )
     if path.exists() and path.read_text(encoding="utf-8") != text:
         for row in rows:
             _remove(faces, row.photo)

@@ -197,7 +197,9 @@ def _distances(
             )
         references[domain] = network.of(images.permute(0, 2, 3, 1).contiguous().numpy())
     selfies = references["selfie"]
-    centre, spread = (selfies.mean(0), selfies.std(0) + 1e-6) if network.by_spread else (0.0, 1.0)
+    # Few faces may hardly differ in a feature: its spread counts as a third of the average one at least.
+    least = np.sqrt(selfies.var(0).mean()) / 3
+    centre, spread = (selfies.mean(0), np.hypot(selfies.std(0), least)) if network.by_spread else (0.0, 1.0)
     references = {domain: (found - centre) / spread for domain, found in references.items()}
     distances = {}
     for name, pictures in sets.items():

@@ -12,7 +12,7 @@ from dragface_lib.__main__ import main
 from dragface_lib.crop import crop_photos, pack, read_crops, unpack
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
-from dragface_lib.practice import dataset, practice_faces
+from dragface_lib.practice import clear_practice, dataset, practice_faces
 
 HEAD = "id,domain,file,image_url,licence,split,split_group,status\n"
 
@@ -168,6 +168,18 @@ def test_cropped_faces_are_not_mixed_into_practice_faces(photos, manifest, faces
     with pytest.raises(DragFaceError, match="holds practice faces"):
         crop_photos(photos, faces, manifest=manifest, detector="haar", progress=False)
     assert {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()} == before
+
+
+def test_practice_faces_travel_as_an_archive_and_make_room_for_cropped_ones(photos, manifest, faces, tmp_path):
+    unpack(pack(faces, tmp_path / "faces.zip"), tmp_path / "arrived")
+    assert files(tmp_path / "arrived") == files(faces)
+    build(photos, tmp_path / "arrived", manifest)  # they are known for what they are
+    (faces / "note.txt").write_text("mine")
+    clear_practice(faces)
+    assert [path.name for path in faces.rglob("*") if path.is_file()] == ["note.txt"]
+    cropped = crop_photos(photos, faces, manifest=manifest, detector="haar", progress=False)
+    clear_practice(faces)  # there are none now
+    assert read_crops(faces) == sorted(cropped, key=lambda row: row.photo)
 
 
 def test_the_command_builds_the_dataset_and_says_what_it_has(capsys, monkeypatch, tmp_path, portraits):
