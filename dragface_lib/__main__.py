@@ -134,7 +134,7 @@ def _crop(options: argparse.Namespace) -> None:
         options.photos,
         options.output,
         options.domain,
-        manifest=options.manifest,
+        manifest=options.manifest or _beside(options.photos),
         detector=options.detector,
         gates=dict(options.gate or ()),
     )
@@ -148,7 +148,7 @@ def _practice(options: argparse.Namespace) -> None:
     rows = practice_faces(
         options.photos,
         options.output,
-        options.manifest or find_manifest(),
+        options.manifest or (options.photos and _beside(options.photos)) or find_manifest(),
         look=options.look,
         seed=options.seed,
         wigs=options.wigs,
@@ -158,6 +158,14 @@ def _practice(options: argparse.Namespace) -> None:
     if not any(row.status == "kept" for row in rows):
         raise DragFaceError(f"None of the {len(rows)} photos gave a face; {rows[0].photo}: {rows[0].reason}")
     print(f"{summary(rows)} ({options.output})")
+
+
+def _beside(photos: str) -> Path | None:
+    """The manifest that scraping left in or above a folder of photos, if it did."""
+    from .manifest import NAME
+
+    folders = Path(photos).resolve(), Path(photos).resolve().parent
+    return next((folder / NAME for folder in folders if (folder / NAME).is_file()), None)
 
 
 def _summarise(rows: Sequence, folder: Path, good: Sequence[str]) -> None:
@@ -319,7 +327,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("photos", metavar="PHOTOS")
     sub.add_argument("-o", "--output", required=True, metavar="FACES")
     sub.add_argument("--domain", choices=("selfie", "drag"), default="selfie")
-    sub.add_argument("--manifest", metavar="CSV", help="whose split and split_group columns decide")
+    sub.add_argument("--manifest", metavar="CSV", help="decides splits (default: the one beside the photos, if any)")
     sub.add_argument("--detector", choices=("auto", "yunet", "haar"), default="auto")
     sub.add_argument("--gate", type=_gate, action="append", metavar="NAME=NUMBER", help="a threshold, e.g. yaw=20")
 

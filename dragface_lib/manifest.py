@@ -234,7 +234,7 @@ class _Seen:
 
     def __init__(self):
         self._ids: dict[str, int] = {}
-        self._files: dict[tuple[str, str], int] = {}
+        self._files: dict[str, int] = {}
         self.splits: dict[str, tuple[str, int]] = {}  # of each group: its split, and the line that says so
 
     def check(self, row: Row) -> None:
@@ -268,8 +268,8 @@ class _Seen:
             self.splits[row.split_group] = (row.split, line)
 
 
-def _file_key(row: Row) -> tuple[str, str]:
-    return row.domain, row.file.casefold()  # Drive and macOS do not tell A.jpg from a.jpg
+def _file_key(row: Row) -> str:
+    return f"{row.domain}/{row.file}".casefold()  # Drive and macOS do not tell A.jpg from a.jpg
 
 
 def _header(path: Path) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import tempfile
 import threading
@@ -61,6 +62,18 @@ class PhotoServer:
     def reply(self, url: str, answer: Callable[[dict[str, str], dict[str, str]], Answer]) -> None:
         """Let `answer(query, headers)` answer every request for `url`, whatever its query or posted form."""
         self._questions[_key(url)] = answer
+
+    def stand_in_for_commons(self, photos: list[Path]) -> None:
+        """Answer every search of Wikimedia Commons with these photos."""
+        pages = []
+        for number, path in enumerate(photos, 1):
+            url = f"https://upload.wikimedia.org/wikipedia/commons/{number}.jpg"
+            self._files[_key(url)] = path
+            told = {"Artist": {"value": "<b>test</b>"}, "LicenseShortName": {"value": "CC0"}}
+            info = {"url": url, "mime": "image/jpeg", "extmetadata": told, "descriptionurl": f"{url}/page"}
+            pages.append({"pageid": number, "ns": 6, "title": f"File:Photo {number}.jpg", "imageinfo": [info]})
+        body = json.dumps({"batchcomplete": True, "query": {"pages": pages}}).encode()
+        self.reply("https://commons.wikimedia.org/w/api.php", lambda *_: Answer(body=body))
 
     def misbehave(self, url: str, answer: Answer, times: int | None = None) -> None:
         """Give this answer to every request for `url`, or only to the next `times` ones."""
@@ -177,6 +190,7 @@ def running_server(photos: Path | None = None) -> Iterator[tuple[PhotoServer, Pa
         else:
             manifest, files = two_portrait_manifest(Path(folder)), Path(folder)
         server = PhotoServer(read_manifest(manifest), files)
+        server.stand_in_for_commons(sorted((files / "drag_practice").glob("*.jpg"))[:12])
         try:
             yield server, manifest
         finally:

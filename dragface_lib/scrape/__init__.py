@@ -5,7 +5,7 @@ source, words = open_source("commons", "drag", "Category:Drag queens in Brazil")
 outcome = collect(source, Workspace.open().photos, query=words, limit=100)
 """
 
-from .collecting import NEEDS, Outcome, collect, dry_run, open_source, withdraw
+from .collecting import NEEDS, Outcome, collect, dry_run, gather, open_source, withdraw
 from .downloading import Result, download, each_download, take_own_photos
 from .gallery import GalleryDL
 from .licences import credits, credits_page, licence_sheet
@@ -31,6 +31,7 @@ __all__ = [
     "download",
     "dry_run",
     "each_download",
+    "gather",
     "licence_sheet",
     "open_source",
     "take_own_photos",

@@ -57,6 +57,10 @@ class Outcome:
         if reason and len(self.reasons) < KEPT_REASONS:
             self.reasons.append((row.file, status, reason))
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(self.counts.items()) if count)
+        return "\n".join([counts or "nothing found", *self.notes])
+
 
 def open_source(
     name: str,
@@ -133,6 +137,17 @@ def collect(
     if stored:
         keep_copies_together(record, photos, outcome, stored, progress)
     return outcome
+
+
+def gather(
+    photos: str | Path, name: str, domain: str, query: str = "", cookies: str | Path = "", limit: int | None = None
+) -> Outcome:
+    """`open_source` and `collect` for a notebook: what stops them becomes a note, and what is there already is used."""
+    try:
+        source, words = open_source(name, domain, query, cookies=cookies)
+        return collect(source, photos, query=words, limit=limit)
+    except DragFaceError as error:
+        return Outcome(Path(photos) / NAME, notes=[str(error)])
 
 
 def dry_run(source: Source, query: str = "", limit: int | None = None) -> Iterator[Row]:

@@ -228,7 +228,7 @@ class _Journal:
     def __init__(self, path: Path):
         self._path = path
         self._lock = threading.Lock()
-        self._entries: dict[str, tuple[int, ...]] = {}  # numbers instead of texts: there may be a hundred thousand
+        self._entries: set[int] = set()  # hashes, as there may be a hundred thousand
         if path.is_file():
             with path.open(encoding="utf-8", errors="replace") as lines:
                 for line in lines:
@@ -239,7 +239,7 @@ class _Journal:
         """True when `path` is, by size and time, what was stored, and the row still asks for the same bytes."""
         found = path.stat()
         asked = str(row.bytes) if isinstance(row, LocalRow) else row.sha256 or row.image_url
-        return hash((asked, found.st_size, int(found.st_mtime))) in self._entries.get(row.file, ())
+        return hash((row.file, asked, found.st_size, int(found.st_mtime))) in self._entries
 
     def add(self, row: Row, path: Path, sha256: str, size: int) -> None:
         """Remember that `path` holds the row's photo. sha256, size: of the bytes that were served."""
@@ -259,6 +259,6 @@ class _Journal:
                 raise
 
     def _remember(self, entry: dict) -> None:
-        whole = entry["bytes"], entry["changed"]
-        parts = entry.get("sha256"), entry["url"], str(entry.get("served"))
-        self._entries[entry["file"]] = tuple(hash((part, *whole)) for part in parts if part)
+        """A row asks for a photo by its hash, by its address, or, on this machine, by its size."""
+        asked = (entry.get("sha256"), entry["url"]) if entry["url"] else (str(entry.get("served")),)
+        self._entries |= {hash((entry["file"], part, entry["bytes"], entry["changed"])) for part in asked if part}
