@@ -46,7 +46,11 @@ MEANINGS = {
     "truth_brows": ("colour error, brows", "CIELAB", "from the true colour; a brow drawn elsewhere counts too"),
     "truth_cheeks": ("colour error, cheeks", "CIELAB", "from the true colour"),
     "background_db": ("background and hair kept", "dB", "PSNR outside the face; from 35 on hardly anything is seen"),
-    "landmark_shift": ("landmarks moved", "%", "of the distance of the eyes; up to 2 the person is the same"),
+    "landmark_shift": (
+        "landmarks moved",
+        "%",
+        "of the distance of the eyes; about 2 by make-up alone, more is another face",
+    ),
     "makeup": ("make-up, lips and lids", "CIELAB", "how much the colour changed; from 12 on unmistakable"),
     "lips": ("make-up, lips", "CIELAB", "the same, of the lips alone"),
     "left_lid": ("make-up, left lid", "CIELAB", "of the lid on the left of the picture"),
@@ -203,15 +207,10 @@ def _distances(
     references = {domain: (found - centre) / spread for domain, found in references.items()}
     distances = {}
     for name, pictures in sets.items():
-        found = (network.of(pictures) - centre) / spread if len(pictures) > 1 else None
-        distances[name] = (
-            {}
-            if found is None
-            else {
-                f"kid_{domain}": Interval(*(1000 * value for value in kid(found, reference)))
-                for domain, reference in references.items()
-            }
-        )
+        if len(pictures) < 2:
+            return {name: {} for name in sets}
+        found = (network.of(pictures) - centre) / spread
+        distances[name] = {f"kid_{domain}": kid(found, reference) for domain, reference in references.items()}
     return distances
 
 

@@ -9,7 +9,7 @@ from stand_in import StandIn
 
 from dragface_lib.crop import pack
 from dragface_lib.errors import DragFaceError
-from dragface_lib.images import save_photo
+from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model import Generator
 from dragface_lib.train.evaluation import OUTSIDE, Validation
 
@@ -89,6 +89,17 @@ def test_where_no_truth_is_known_make_up_like_that_of_the_drag_domain_scores_mor
     assert made["score"] > 0.5
     assert bare["score"] == pytest.approx(0, abs=0.01)
     assert noisy["score"] < -1
+
+
+def test_where_drag_comes_in_several_looks_each_is_good(painted, validation, tmp_path):
+    """Lipstick half of red and half of blue is on average grey: a face is compared to the nearest looks alone."""
+    (tmp_path / "selfie").symlink_to(painted / "selfie")
+    for path in sorted((painted / "drag").glob("*/*.jpg")):
+        bare = open_photo(painted / "selfie" / path.relative_to(painted / "drag")).astype(float)
+        other = np.clip(bare + (open_photo(path) - bare)[..., ::-1], 0, 255).astype(np.uint8)
+        save_photo(tmp_path / "drag" / "train" / path.name, open_photo(path))
+        save_photo(tmp_path / "drag" / "train" / f"other_{path.parent.name}_{path.name}", other)
+    assert Validation(tmp_path, SIZE)(truth(validation))["score"] > 0.5
 
 
 def test_measuring_changes_neither_the_generator_nor_any_random_state(validation):

@@ -52,7 +52,7 @@ def test_every_measure_stands_beside_the_untouched_selfie_and_the_truth(report):
 
 def test_painted_faces_are_nearer_to_the_drag_domain_than_bare_ones(report):
     assert report.truth["kid_drag"] < report.untouched["kid_drag"]
-    assert report.untouched["kid_selfie"] < report.truth["kid_selfie"]
+    assert report.untouched["kid_selfie"] < report.truth["kid_selfie"] < 100  # in a range that can be read
 
 
 def test_files_hold_the_table_the_picture_and_the_worst_face_first(report, tmp_path):
