@@ -27,16 +27,17 @@ class DiskFull(DragFaceError):
 
 
 @contextmanager
-def replace_atomically(path: str | Path) -> Iterator[Path]:
+def replace_atomically(path: str | Path, make_folder: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place when the block ends without an error.
 
-    Readers see the old file or the new one, never half of one. The folder is created when missing.
+    Readers see the old file or the new one, never half of one. The folder is created when missing, if `make_folder`.
     Raises DiskFull when there is no room and DragFaceError when the folder cannot be written; the old file
     then stays. Errors of the block that are not about writing pass through unchanged.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
         os.close(handle)
     except OSError as error:

@@ -3,7 +3,20 @@
 from .config import TrainConfig
 from .data import missing_domains
 from .journal import plot_losses, read_journal
-from .loop import draw_run, train
+from .keeping import draw_run
+from .live import LiveView
+from .loop import train
 from .pictures import progression
+from .worst import worst_faces
 
-__all__ = ["TrainConfig", "draw_run", "missing_domains", "plot_losses", "progression", "read_journal", "train"]
+__all__ = [
+    "LiveView",
+    "TrainConfig",
+    "draw_run",
+    "missing_domains",
+    "plot_losses",
+    "progression",
+    "read_journal",
+    "train",
+    "worst_faces",
+]

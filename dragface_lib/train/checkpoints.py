@@ -20,13 +20,13 @@ GENERATIONS = 2
 
 
 class Checkpoints:
-    """The checkpoints of one run, in one folder."""
+    """The checkpoints of one run, in one folder. generations: how many of them are kept."""
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, generations: int = GENERATIONS):
+        self.folder, self.generations = Path(folder), generations
 
     def save(self, step: int, content: dict[str, Any]) -> Path:
-        """Write the state after `step` updates, then remove all but the newest two generations.
+        """Write the state after `step` updates, then remove all but the newest generations.
 
         Raises DragFaceError when the disk is full or does not give back what was written; the older
         checkpoints then stay.
@@ -43,15 +43,25 @@ class Checkpoints:
             if sha256_of(temporary) != digest:
                 raise DragFaceError(f"{path} did not arrive on the disk as it was written: check the disk.")
             # Before the move: a process killed in between leaves a hash without a checkpoint, not the reverse.
-            write_atomically(_hash_file(path), digest.encode())
-        for old in self._newest_first()[GENERATIONS:]:
-            old.unlink(missing_ok=True)
+            write_atomically(hash_file(path), digest.encode())
+        self.prune(path)
+        return path
+
+    def prune(self, newest: Path) -> None:
+        """Remove what is no longer needed once the checkpoint of the name `newest` lies here whole.
+
+        That is older generations, later ones (damaged, and passed over when the run went on from before them), and
+        what a process left behind that was killed while it wrote.
+        """
+        kept = [path for path in self.newest_first() if path.name <= newest.name][: self.generations]
+        for path in self.newest_first():
+            if path not in kept:
+                path.unlink(missing_ok=True)
         for orphan in self.folder.glob("*.sha256"):
             if not orphan.with_suffix("").exists():
                 orphan.unlink(missing_ok=True)
-        for leftover in self.folder.glob(".*.part"):  # of a process that was killed while writing
+        for leftover in self.folder.glob(".*.part"):
             leftover.unlink(missing_ok=True)
-        return path
 
     def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest checkpoint that verifies (None where there is none yet), and a sentence for each that did not.
@@ -59,9 +69,9 @@ class Checkpoints:
         Raises DragFaceError when there are checkpoints but none can be used.
         """
         damaged = []
-        for path in self._newest_first():
+        for path in self.newest_first():
             try:
-                if sha256_of(path) == _hash_file(path).read_text():
+                if sha256_of(path) == recorded_hash(path):
                     return torch.load(path, map_location="cpu", weights_only=True), damaged
             except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
                 pass
@@ -72,11 +82,18 @@ class Checkpoints:
             )
         return None, damaged
 
-    def _newest_first(self) -> list[Path]:
+    def newest_first(self) -> list[Path]:
+        """The files, whole or not."""
         return sorted(self.folder.glob("step_*.pt"), reverse=True)
 
 
-def _hash_file(path: Path) -> Path:
+def recorded_hash(path: Path) -> str:
+    """The SHA-256 that a checkpoint had when it was written. Raises OSError where none is recorded."""
+    return hash_file(path).read_text()
+
+
+def hash_file(path: Path) -> Path:
+    """Where the hash of a checkpoint stands."""
     return path.with_name(path.name + ".sha256")
 
 

@@ -21,6 +21,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Compile = Literal["off", "on", "graphs"]
 # What a checkpoint is tied to: with another value of these it cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
+OF_A_SESSION = ("scratch", "session_minutes")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class TrainConfig:
     session_minutes: float = 0.0  # stops and saves before these are over, e.g. 690 on Colab; 0: no limit
     sample_every: int = 500  # steps between pictures
     log_every: int = 20  # steps between lines of the journal; reading losses waits for the GPU
+    validate_every: int = 2500  # steps between measurements on test faces, by which the best generator is kept
     milestone_every: int = 5000  # steps between generators kept for good, for the progression
     look: str = "drag"  # what the generator file calls the style it learned
     licence: str = "that of the training photos"  # what the generator file says about its use
@@ -76,9 +78,8 @@ class TrainConfig:
         require(0 <= self.session_minutes < 1e6, f"session_minutes is {self.session_minutes}: use 0 or more, e.g. 690.")
         require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
         require(0 <= self.seed < 2**63, f"seed is {self.seed}: use 0 or a positive number below 2^63.")
-        for name in (
-            "steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every", "milestone_every"
-        ):  # fmt: skip
+        counts = ["steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every"]
+        for name in [*counts, "validate_every", "milestone_every"]:
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: use 1 or more.")
 
     @property
@@ -95,8 +96,9 @@ class TrainConfig:
         return asdict(self)
 
     def save(self) -> None:
-        """Write RUN/config.json."""
-        write_atomically(self.run_folder / "config.json", json.dumps(self.as_dict(), indent=1).encode())
+        """Write config.json into the run's folder, without what belongs to one session and one machine."""
+        kept = {name: value for name, value in self.as_dict().items() if name not in OF_A_SESSION}
+        write_atomically(self.run_folder / "config.json", json.dumps(kept, indent=1).encode())
 
     @classmethod
     def load(cls, run: str | Path) -> TrainConfig:

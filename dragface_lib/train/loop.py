@@ -3,8 +3,8 @@
     from dragface_lib.train import TrainConfig, train
     train(TrainConfig(faces="faces", run="runs/first"))
 
-What a run leaves behind: config.json, journal.jsonl, losses.png, samples/, progression.jpg, milestones/,
-checkpoints/ and generator.safetensors, the averaged selfie_to_drag generator.
+`keeping.py` says what a run leaves behind. Several GPUs of one machine train one run together when torchrun starts it
+(`team.py`).
 """
 
 from __future__ import annotations
@@ -15,46 +15,61 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
-from ..crop.align import ALIGNMENT
 from ..errors import DragFaceError
 from ..files import only_one
-from ..images import save_photo
-from ..model.weights import save_generator
 from .checkpoints import Checkpoints
 from .config import ARCHITECTURE, TrainConfig, choose_device, choose_precision, prepare
 from .data import DOMAINS, FaceSet, Sampler, load_domains, prefetched
-from .journal import Journal, read_journal, save_loss_plot
-from .pictures import forget_samples_after, progression, sample_faces, sample_sheet, save_sample
+from .journal import duration
+from .keeping import Keeper
+from .mirror import restore
+from .pictures import sample_faces
 from .step import Trainer, memory_explained
+from .team import Team, gathered
 
 # Settings that may change between two parts of a run without changing what is learned.
-INCONSEQUENTIAL = {"faces", "run", "save_every", "sample_every", "log_every", "milestone_every", "look", "licence"}
+INCONSEQUENTIAL = {"faces", "run", "scratch", "save_every", "save_minutes", "session_minutes", "sample_every"}
+INCONSEQUENTIAL |= {"log_every", "validate_every", "milestone_every", "look", "licence"}
+EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
 
 
-def train(config: TrainConfig, progress: bool = True) -> bool:
+def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] | None = None) -> bool:
     """Train, or go on with, the run that `config` describes; progress goes to stderr.
 
-    Returns True when all steps are done, False when an interrupt (Ctrl-C, Colab's stop button, SIGTERM) ended
-    it early; everything is saved then. Raises DragFaceError when faces are missing, the run folder holds
-    another architecture or is being trained by another process, memory or disk do not suffice, or the losses
-    are no longer numbers.
+    watch: called when there is something new to see in the run's folder.
+    Returns False when an interrupt (Ctrl-C, Colab's stop button, SIGTERM) ended it early, True when all steps are done
+    or the session's time was up; everything is saved either way. Raises DragFaceError when faces are missing, the run
+    folder holds another architecture or is being trained by another process, memory or disk do not suffice, or the
+    losses are no longer numbers or explode.
     """
-    device = choose_device(config.device)
-    with memory_explained(config), prepare(config):
+    with memory_explained(config), prepare(config), gathered(choose_device(config.device)) as (team, device):
         sets = load_domains(config.faces, config.size, with_masks=config.judge == "face")
-        with only_one(config.run_folder, "trained"):
-            return _train(config, device, sets, progress)
+        with ExitStack() as held:
+            notes: list[str] = []
+            if team.leads:
+                held.enter_context(only_one(config.run_folder, "trained"))
+                notes = restore(Path(config.run), config.run_folder) if config.scratch else []
+            team.wait()
+            return _train(config, team, device, sets, _Speaker(progress and team.leads), notes, watch)
 
 
-def _train(config: TrainConfig, device: torch.device, sets: dict[tuple[str, str], FaceSet], progress: bool) -> bool:
-    say = _Speaker(progress)
+def _train(
+    config: TrainConfig,
+    team: Team,
+    device: torch.device,
+    sets: dict[tuple[str, str], FaceSet],
+    say: _Speaker,
+    notes: list[str],
+    watch: Callable[[], None] | None,
+) -> bool:
     precision = choose_precision(config.precision, device)
 
     # Sample data.
@@ -63,111 +78,94 @@ def _train(config: TrainConfig, device: torch.device, sets: dict[tuple[str, str]
     ]
 
     def draw(step: int) -> list[torch.Tensor]:
-        faces = [sampler.batch(step, config.batch) for sampler in samplers]
+        share = step * team.count + team.rank
+        faces = [sampler.batch(share, config.batch) for sampler in samplers]
         return [batch.pin_memory() for batch in faces] if device.type == "cuda" else faces
 
-    fixed = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
     for (domain, split), faces in sets.items():
-        say(
-            f"{domain}/{split}: {len(faces)} faces"
-            + (f", {len(faces.unreadable)} left out" if faces.unreadable else "")
-        )
+        say(f"{domain}/{split}: {len(faces)} faces")
+        for name, reason in faces.unreadable:
+            say(f"  left out: {name} ({reason})")
 
     # Construct networks.
-    trainer = Trainer(config, device, precision)
+    trainer = Trainer(config, device, precision, team=team)
+    fixed = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
+    keeper = Keeper(config, trainer, fixed, say, watch) if team.leads else None
 
     # Resume.
-    checkpoints = Checkpoints(config.run_folder / "checkpoints")
-    facts = _facts(config, sets, device, precision)
-    saved, notes = checkpoints.newest()
-    step, seconds = 0, 0.0
+    facts = _facts(config, team, sets, device, precision)
+    saved, damaged = Checkpoints(config.run_folder / "checkpoints").newest()
+    notes, step, seconds = notes + damaged, 0, 0.0
     if saved is not None:
         _require_same_architecture(config, saved["facts"])
         trainer.load_state(saved["state"])
         step, seconds = saved["step"], saved["seconds"]
         notes += _changes(saved["facts"], facts)
-        say(f"Going on at step {step:,} of {config.steps:,}.")
+        say(f"Going on at step {step:,} of {config.steps:,}, after {duration(seconds)}, from {config.run_folder}.")
     del saved
-    config.save()
-    journal = Journal(config.run_folder / "journal.jsonl", step)
-    forget_samples_after(config.run_folder, step)
-    for note in notes:
-        say(note)
-        journal.add(step, note=note)
+    team.wait()  # until everyone has read what the leader will soon replace
 
     # Train.
-    tick = _Tick(device)
-    bar = tqdm(total=config.steps, initial=step, desc=config.run_folder.name, unit="step", disable=not progress)
-    with bar, _interrupts() as interrupted, closing(prefetched(draw, step)) as batches:
-        started = time.perf_counter() - seconds
+    tick = _Tick(device, team)
+    bar = tqdm(total=config.steps, initial=step, desc=Path(config.run).name, unit="step", disable=not say.aloud)
+    with keeper or ExitStack(), bar, _interrupts() as interrupted, closing(prefetched(draw, step)) as batches:
+        if keeper:
+            keeper.begin(step, notes)
+        started, in_time = time.perf_counter() - seconds, True
         last = step >= config.steps
         while not last:
             losses = trainer.step(step, *next(batches))
             step += 1
             bar.update()
             tick.add(losses)
-            last = step >= config.steps or interrupted.is_set()
+            ticking = step % config.log_every == 0
+            if ticking or team.count == 1:  # where several must agree, they do so once a tick
+                in_time = not team.any(keeper is not None and keeper.must_stop(), device)
+                last = not in_time or team.any(interrupted.is_set(), device)
+            last = last or step >= config.steps
+            # By the clock only at a tick, so that a run's journal does not depend on how fast it was.
+            saving = step % config.save_every == 0 or last or (ticking and keeper and keeper.clock.until_save() <= 0)
+            milestone = step % config.milestone_every == 0
 
             # Journal.
-            if step % config.log_every == 0 or step % config.save_every == 0 or last:
+            if ticking or step % config.save_every == 0 or last:
                 row = tick.close()
                 _require_numbers(row, step, config)
-                journal.add(step, **row, lr=trainer.rate)
                 bar.set_postfix(G=f"{row['generator']:.1f}", D=f"{row['discriminator']:.2f}")
+                if keeper:
+                    keeper.add(step, row | {"lr": trainer.rate})
+            if keeper is None:
+                continue
 
-            # Draw.
+            # Draw and measure.
             if step % config.sample_every == 0 or last:
-                save_sample(config.run_folder, step, sample_sheet(trainer.ema, fixed))
-                draw_run(config)
-
-            # Save. The checkpoint comes last: whoever goes on from it finds everything else of its step.
-            saving = step % config.save_every == 0 or last
-            if saving or step % config.milestone_every == 0:
+                keeper.draw(step)
+            if saving or milestone or step % config.validate_every == 0:
                 _require_whole(trainer, step, config)
-            if step % config.milestone_every == 0:
-                save_run_generator(trainer, config, step, f"milestones/step_{step:08d}.safetensors")
+            if step % config.validate_every == 0:
+                keeper.validate(step)
+            if milestone:
+                keeper.save_generator(step, f"milestones/step_{step:08d}.safetensors")
+
+            # Save.
             if saving:
-                save_run_generator(trainer, config, step, "generator.safetensors")
                 seconds = time.perf_counter() - started
-                state = {"step": step, "seconds": seconds, "facts": facts, "state": trainer.state()}
-                checkpoints.save(step, state)
-    if not (config.run_folder / "generator.safetensors").exists():
-        save_run_generator(trainer, config, step, "generator.safetensors")
-    done = step >= config.steps
-    say(
-        f"Done: {step:,} steps in {_duration(seconds)}."
-        if done
-        else f"Stopped and saved at step {step:,} of {config.steps:,}: run it again to go on."
-    )
-    return done
-
-
-def save_run_generator(trainer: Trainer, config: TrainConfig, step: int, name: str) -> None:
-    """Write the averaged generator below the run's folder, with everything needed to use it and no times or paths."""
-    metadata = {
-        "direction": "selfie_to_drag",
-        "look": config.look,
-        "alignment": ALIGNMENT,
-        "steps": str(step),
-        "licence": config.licence,
-    }
-    save_generator(trainer.ema, config.run_folder / name, metadata)
-
-
-def draw_run(config: TrainConfig) -> None:
-    """Draw losses.png and progression.jpg of a run anew from its journal and samples."""
-    rows = read_journal(config.run_folder / "journal.jsonl")
-    save_loss_plot(rows, config.run_folder / "losses.png", config.run_folder.name)
-    picture = progression(config.run_folder)
-    if picture is not None:
-        save_photo(config.run_folder / "progression.jpg", picture)
+                keeper.save(step, seconds, facts)
+        if keeper and not (config.run_folder / "generator.safetensors").exists():
+            keeper.save_generator(step, "generator.safetensors")
+        if step >= config.steps:
+            say(f"Done: {step:,} steps in {duration(seconds)}.")
+        else:
+            why = "Stopped" if in_time else "The session's time is up: stopped"
+            say(f"{why} and saved at step {step:,} of {config.steps:,}: run it again to go on.")
+    return step >= config.steps or not in_time
 
 
 class _Tick:
     """Sums losses on the device and reads them once a tick: reading waits for the device."""
 
-    def __init__(self, device: torch.device):
-        self.device = device
+    def __init__(self, device: torch.device, team: Team):
+        self.device, self.team = device, team
         self._reset()
 
     def _reset(self) -> None:
@@ -179,7 +177,7 @@ class _Tick:
             self.sums[name] = self.sums[name] + loss if name in self.sums else loss.clone()
 
     def close(self) -> dict[str, float]:
-        values = (torch.stack([value.float() for value in self.sums.values()]) / self.count).tolist()
+        values = (self.team.mean(torch.stack([value.float() for value in self.sums.values()])) / self.count).tolist()
         row = {name: _rounded(value) for name, value in zip(self.sums, values, strict=True)}
         row["seconds_per_step"] = _rounded((time.perf_counter() - self.started) / self.count)
         row["memory_mb"] = peak_memory_mb(self.device)
@@ -209,13 +207,18 @@ class _Speaker:
 
 
 def _facts(
-    config: TrainConfig, sets: dict[tuple[str, str], FaceSet], device: torch.device, precision: torch.dtype
+    config: TrainConfig,
+    team: Team,
+    sets: dict[tuple[str, str], FaceSet],
+    device: torch.device,
+    precision: torch.dtype,
 ) -> dict[str, Any]:
     """What an exact resume depends on besides the saved state."""
     return {
         "config": {name: value for name, value in config.as_dict().items() if name not in INCONSEQUENTIAL},
         "faces": {f"{domain}/{split}": sets[domain, split].digest for domain, split in sets if split == "train"},
         "device": device.type,
+        "processes": team.count,
         "precision": str(precision),
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
         "torch": str(torch.__version__),  # its own type is refused by weights_only
@@ -236,14 +239,14 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """A sentence for each difference that makes the resumed run another than an uninterrupted one."""
     sentences = []
     for name, value in now.items():
-        was = before.get(name)
+        was = before.get(name, value)  # what an older version did not record is taken to be the same
         if isinstance(value, dict):
             for key, part in value.items():
-                if (was or {}).get(key) != part:
+                if was.get(key, part) != part:
                     sentences.append(
                         f"The faces in {key} have changed since the run began."
                         if name == "faces"
-                        else f"{key} was {(was or {}).get(key)} and is now {part}."
+                        else f"{key} was {was[key]} and is now {part}."
                     )
         elif was != value:
             sentences.append(f"{name} was {was} and is now {value}.")
@@ -251,12 +254,16 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _require_numbers(row: dict[str, float], step: int, config: TrainConfig) -> None:
-    lost = [name if name.count(" ") else f"{name} loss" for name, value in row.items() if not math.isfinite(value)]
-    if lost:
-        raise DragFaceError(
-            f"The {lost[0]} is no longer a number at step {step:,}: the last checkpoint in "
-            f"{config.run_folder / 'checkpoints'} is whole; go on with --precision fp32 or a smaller --lr."
-        )
+    """Raises DragFaceError where a loss is no number, or one that no later step comes back from."""
+    for name, value in row.items():
+        sane = math.isfinite(value) and (value < EXPLODED or name in ("generator", "memory_mb", "sum of the weights"))
+        if not sane:
+            raise DragFaceError(
+                f"The {name if ' ' in name else f'{name} loss'} "
+                f"{'has exploded' if math.isfinite(value) else 'is no longer a number'} at step {step:,}: the last "
+                f"checkpoint in {config.run_folder / 'checkpoints'} is whole; go on with --precision fp32 or a smaller "
+                "--lr."
+            )
 
 
 def _require_whole(trainer: Trainer, step: int, config: TrainConfig) -> None:
@@ -289,14 +296,3 @@ def _interrupts() -> Iterator[threading.Event]:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60:02} min"
-        if minutes >= 60
-        else f"{minutes} min"
-        if minutes
-        else f"{seconds:.0f} s"
-    )

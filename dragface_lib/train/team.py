@@ -1,4 +1,6 @@
-"""Several processes that train one run together, a GPU each: `torchrun --nproc-per-node=2 -m dragface_lib train …`
+"""Several processes that train one run together, a GPU each (the -- keeps torchrun from reading our options):
+
+    torchrun --nproc-per-node=2 -m -- dragface_lib train --faces faces --run runs/first
 
 Each takes its share of the faces of a step, their gradients are averaged, and all end the step with the same
 weights: two processes with a batch of 1 are one process with a batch of 2. The first leads: it alone writes.

@@ -1,30 +1,41 @@
-"""The library's training step against the published one, side by side in one process, in alternating rounds.
+"""The library's training step against the published one, in one process: one command prints the whole table.
 
-    python tests/benchmarks/step.py [--size 128] [--channels 32] [--precision fp32 bf16] [--rounds 5]
+    python tests/benchmarks/step.py                                        128 px, 32 channels, fp32 and bf16
+    python tests/benchmarks/step.py --size 256 --channels 64 \\
+        --precision fp32 bf16 fp16 --compile off on graphs                 what to run on a GPU
 
-Prints a line a contestant: seconds a step (median), how many times faster than published, GFLOP a step, and on a
-GPU the peak memory. Run by hand, on a machine that does nothing else.
+A line a contestant: seconds a step (median), how many times faster than published, GFLOP a step, the share of the
+rate that this device's matrix products reach, and the peak of memory. On a CPU contestants take turns, round by round,
+so that the ratio holds while other programs come and go, and the peak is counted tensor by tensor; on a GPU each has
+the device for itself, one after the other, and the peak is what was allocated.
 """
 
 # ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]  # run as a script, from anywhere
+from benchmarks.live_memory import peak_of_published_step, peak_of_step
 from benchmarks.published_step import PublishedStep
 
 from dragface_lib.model.discriminator import global_layers
+from dragface_lib.train.bench import matrix_rate
 from dragface_lib.train.config import TrainConfig, choose_device, choose_precision
 from dragface_lib.train.step import Trainer
+
+WARM_UP = 3
+Step = Callable[[int], object]
 
 
 def main() -> None:
@@ -32,56 +43,94 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--channels", type=int, default=32)
-    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--full", action="store_true", help="without the published step, which needs 14 GiB for it")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--compile", nargs="+", default=["off"], choices=["off", "on", "graphs"])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     device = choose_device(options.device)
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
-    selfie, drag = (torch.rand(1, 3, options.size, options.size) * 2 - 1 for _ in range(2))
+    faces = torch.rand(2, 1, 3, options.size, options.size) * 2 - 1
 
-    contestants = {}
-    depth = global_layers(options.size)
-    published = PublishedStep(options.size, options.channels, not options.full, depth, device)
-    contestants["published"] = lambda number: published.step(selfie.to(device), drag.to(device))
+    def config(compile: str) -> TrainConfig:
+        of_model = {"size": options.size, "channels": options.channels, "light": not options.full}
+        return TrainConfig("", "", judge="picture", compile=compile, **of_model)
+
+    def published() -> Step:
+        step = PublishedStep(options.size, options.channels, True, global_layers(options.size), device).step
+        return lambda number: step(*faces.to(device))
+
+    def ours(precision: str, compile: str) -> Step:
+        trainer = Trainer(config(compile), device, choose_precision(precision, device))
+        return lambda number: trainer.step(number, *faces)
+
+    ways = {} if options.full else {"published, fp32": published}
+    kinds = {}
     for precision in options.precision:
-        config = TrainConfig("", "", size=options.size, channels=options.channels, light=not options.full)
-        trainer = Trainer(config, device, choose_precision(precision, device))
-        contestants[precision] = lambda number, trainer=trainer: trainer.step(number, selfie, drag)
+        for compile in options.compile:
+            name = precision + {"off": "", "on": ", compiled", "graphs": ", CUDA graphs"}[compile]
+            ways[name] = lambda precision=precision, compile=compile: ours(precision, compile)
+            kinds[name] = choose_precision(precision, device)
 
-    def timed(name: str, number: int) -> tuple[float, float]:
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        held = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
-        started = time.perf_counter()
-        contestants[name](number)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - started
-        # Above what all contestants hold: the weights of the others are no part of this one's step.
-        return seconds, (torch.cuda.max_memory_allocated(device) - held) / 2**20 if device.type == "cuda" else 0.0
-
-    measured = {name: [] for name in contestants}
-    for number in range(options.rounds + 2):
-        for name in contestants:
-            measured[name].append(timed(name, number))
-    found = {}
-    for name, rounds in measured.items():
-        with FlopCounterMode(display=False) as counter:
-            contestants[name](options.rounds + 2)
-        seconds = statistics.median(seconds for seconds, _ in rounds[2:])
-        found[name] = {
-            "seconds_per_step": round(seconds, 4),
-            "gflop_per_step": round(counter.get_total_flops() / 1e9, 1),
-            "transient_memory_mb": round(max(memory for _, memory in rounds[2:]), 1),
+    measured, memory, gflop = ({name: [] for name in ways}, {}, {})
+    together = device.type == "cpu"
+    steps = {name: make() for name, make in ways.items()} if together else {}
+    for group in [list(ways)] if together else [[name] for name in ways]:
+        for name in group:
+            if not together:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats(device)
+                steps = {name: ways[name]()}
+        for number in range(WARM_UP + options.rounds):
+            for name in group:
+                measured[name].append(timed(steps[name], number, device))
+        for name in group:
+            memory[name] = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+            with FlopCounterMode(display=False) as counter:
+                steps[name](WARM_UP + options.rounds)
+            gflop[name] = counter.get_total_flops() / 1e9
+        steps = {}
+        gc.collect()
+    if together:
+        memory = {
+            name: peak_of_step(config("off"), kinds[name])
+            if name in kinds
+            else peak_of_published_step(options.size, options.channels)
+            for name in ways
         }
+
+    rates = {kind: matrix_rate(device, kind) for kind in {torch.float32, *kinds.values()}}
+    found = {}
+    for name in ways:
+        seconds = statistics.median(measured[name][WARM_UP:])
+        first = next(iter(found.values()), None)
+        found[name] = {
+            "seconds a step": round(seconds, 4),
+            "times faster": 1.0 if first is None else round(first["seconds a step"] / seconds, 2),
+            "GFLOP a step": round(gflop[name], 1),
+            "GFLOP/s": round(gflop[name] / seconds, 1),
+            "share of matrix rate": round(gflop[name] / seconds / rates[kinds.get(name, torch.float32)], 3),
+            "peak MiB": round(memory[name] / 2**20),
+            "memory, share": 1.0 if first is None else round(memory[name] / 2**20 / first["peak MiB"], 3),
+        }
+    print("| | " + " | ".join(next(iter(found.values()))) + " |")
+    print("|---" * (1 + len(next(iter(found.values())))) + "|")
     for name, row in found.items():
-        row["times_faster"] = round(found["published"]["seconds_per_step"] / row["seconds_per_step"], 2)
-        print(f"{name:>10}  " + "  ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.items()))
+        print(f"| {name} | " + " | ".join(f"{value:,}" for value in row.values()) + " |")
     about = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-    print(json.dumps({"device": about, "torch": str(torch.__version__), **vars(options), "found": found}))
+    matrix = {str(kind).removeprefix("torch."): round(rate, 1) for kind, rate in rates.items()}
+    print(json.dumps({"device": about, "torch": str(torch.__version__), "matrix GFLOP/s": matrix, **vars(options)}))
+
+
+def timed(step: Step, number: int, device: torch.device) -> float:
+    """Seconds that a step takes."""
+    started = time.perf_counter()
+    step(number)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import pytest
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import save_photo
-from dragface_lib.train import plot_losses, progression, read_journal
-from dragface_lib.train.journal import Journal, smoothed
+from dragface_lib.train import LiveView, TrainConfig, plot_losses, progression, read_journal
+from dragface_lib.train.journal import Journal, best_score, smoothed, status
 from dragface_lib.train.pictures import chosen_steps, forget_samples_after, heat_map, samples
 
 
@@ -124,3 +124,59 @@ def test_a_heat_map_runs_from_dark_to_bright_and_a_flat_one_is_no_fault():
     assert ramp[-1, -1].sum() > 500
     flat = heat_map(np.full((4, 4), 2.0), 64)
     assert (flat == flat[0, 0]).all()
+
+
+def tick(step, **more):
+    return {"step": step, **losses(1.0), "seconds_per_step": 0.5, "memory_mb": 2110.4, "seconds_to_save": 130, **more}
+
+
+def test_the_status_says_how_far_it_is_and_how_long_it_will_take():
+    assert status([], 5000) == "step 0 of 5,000"
+    rows = [tick(20), tick(40, seconds_per_step=0.4), tick(60)]
+    line = status([*rows, {"step": 60, "note": "n"}], 20_060)
+    assert line == "step 60 of 20,060 · 0.5 s a step · 2 h 47 min to go · 2,110 MiB · next save in 2 min"
+    rows += [{"step": 60, "score": 0.5, "makeup": 3.0, "background_db": 50.0}, {"step": 61, "score": 0.2}]
+    assert status(rows, 100).endswith("best score 0.50 at step 60")
+
+
+def test_what_was_measured_is_plotted_below_the_losses():
+    rows = [{"step": n, **losses(1000.0 / n)} for n in range(1, 50)]
+    rows += [{"step": n, "score": n % 20 / 20, "makeup": n / 2, "background_db": 60 - n / 2} for n in (10, 19, 30, 40)]
+    top, makeup, background = plot_losses(rows).axes
+    assert top.get_yscale() == "log"
+    np.testing.assert_allclose(makeup.lines[0].get_ydata(), [5, 9.5, 15, 20])
+    np.testing.assert_allclose(background.lines[0].get_ydata(), [55, 50.5, 45, 40])
+    assert makeup.lines[1].get_xdata()[0] == 19  # the best score
+    assert best_score(rows) == 0.95
+    assert best_score([]) < -1e9
+
+
+def test_the_live_view_shows_a_run_from_its_folder_alone(tmp_path, monkeypatch):
+    class Shown(list):
+        def update(self, content):
+            self.append(content)
+
+    shown = []
+
+    def display(content, display_id):
+        shown.append(Shown([content]))
+        return shown[-1]
+
+    monkeypatch.setattr("IPython.display.display", display)
+    config = TrainConfig("faces", str(tmp_path / "run"), steps=100)
+    view = LiveView(config)
+    view()
+    assert [part[0].data for part in shown] == ["step 0 of 100"]
+    Journal(config.run_folder / "journal.jsonl", 0).add(**tick(20))
+    save_photo(config.run_folder / "samples/step_00000020.jpg", sheet(100))
+    view()  # looked at only just now
+    assert len(shown[0]) == 1
+    LiveView(config)()  # as after a restart
+    assert shown[1][0].data.startswith("step 20 of 100")
+    assert len(shown) == 4
+    assert shown[2][0].data == (config.run_folder / "losses.png").read_bytes()
+    assert shown[3][0].data == (config.run_folder / "samples/step_00000020.jpg").read_bytes()
+    monkeypatch.setattr("dragface_lib.train.live.SECONDS", 0)
+    view._next = 0
+    view()
+    assert shown[0][-1].data.startswith("step 20 of 100")

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
@@ -25,7 +26,7 @@ def generator_of(run):
 
 def journal_of(run):
     """The journal without what depends on the machine's mood."""
-    moody = ("seconds_per_step", "memory_mb")
+    moody = ("seconds_per_step", "memory_mb", "seconds_to_save")
     rows = read_journal(run / "journal.jsonl")
     return [{name: value for name, value in row.items() if name not in moody} for row in rows]
 
@@ -150,6 +151,34 @@ def test_an_interrupt_saves_first_and_the_run_goes_on_from_there(settings, whole
     assert (run / "generator.safetensors").is_file()
     assert train(settings(), progress=False) is True
     assert generator_of(run) == generator_of(whole)
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16", "batch": 2, "diff_augment": True}, {"precision": "fp16"}])
+def test_a_run_stopped_inside_an_epoch_ends_as_one_that_was_not(settings, tmp_path, monkeypatch, changes):
+    """Under autocast, with a scaler that has learned, augmentation, the average, and faces made by a thread."""
+    changes |= {"save_every": 100, "steps": 6}
+    assert train(settings(run=str(tmp_path / "whole"), **changes), progress=False)
+    with monkeypatch.context() as patch:
+        act_at(patch, 3, lambda: signal.raise_signal(signal.SIGINT))
+        assert train(settings(**changes), progress=False) is False
+    torch.manual_seed(1234)
+    assert train(settings(**changes), progress=False)
+    ends = [torch.load(checkpoints_of(tmp_path / run)[-1], weights_only=True) for run in ("whole", "run")]
+    assert ends[0]["state"]["scaler"] == ends[1]["state"]["scaler"]
+    for one, other in zip(*(tree_leaves(end["state"]) for end in ends), strict=True):
+        assert torch.equal(one, other) if torch.is_tensor(one) else one == other
+    assert ends[1]["seconds"] > 0
+
+
+@pytest.mark.gpu
+def test_a_run_stopped_on_a_gpu_ends_as_one_that_was_not(settings, whole, tmp_path, monkeypatch):
+    changes = {"device": "cuda", "deterministic": True}
+    assert train(settings(run=str(tmp_path / "whole"), **changes), progress=False)
+    with monkeypatch.context() as patch:
+        act_at(patch, 3, lambda: signal.raise_signal(signal.SIGINT))
+        assert train(settings(**changes), progress=False) is False
+    assert train(settings(**changes), progress=False)
+    assert generator_of(tmp_path / "run") == generator_of(tmp_path / "whole")
 
 
 def test_an_interrupted_command_says_so_and_ends_with_130(faces, tmp_path, monkeypatch, capsys):

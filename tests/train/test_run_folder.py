@@ -18,7 +18,7 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.images import open_photo
 from dragface_lib.model import load_generator
-from dragface_lib.train import checkpoints, read_journal, train
+from dragface_lib.train import checkpoints, keeping, read_journal, train
 from dragface_lib.train.checkpoints import Checkpoints
 from dragface_lib.train.step import Trainer
 
@@ -105,15 +105,16 @@ def test_without_test_faces_the_samples_show_training_faces(settings, faces, tmp
     assert open_photo(tmp_path / "run/samples/step_00000001.jpg").shape == (3 * 64, 5 * 64, 3)
 
 
-def test_losses_that_are_no_numbers_stop_the_run_before_it_saves_them(settings, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("factor", "said"), [(float("nan"), "is no longer a number"), (1e9, "has exploded")])
+def test_losses_that_are_no_numbers_stop_the_run_before_it_saves_them(settings, tmp_path, monkeypatch, factor, said):
     original = Trainer.step
 
     def step(self, number, *pictures):
         losses = original(self, number, *pictures)
-        return losses | {"cycle": losses["cycle"] * float("nan")} if number == 4 else losses
+        return losses | {"cycle": losses["cycle"] * factor} if number == 4 else losses
 
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(DragFaceError, match="cycle loss is no longer a number at step 6") as caught:
+    with pytest.raises(DragFaceError, match=f"cycle loss {said} at step 6") as caught:
         train(settings(), progress=False)
     assert str(tmp_path / "run/checkpoints") in str(caught.value)
     assert [path.name for path in sorted((tmp_path / "run/checkpoints").glob("*.pt"))] == [
@@ -199,3 +200,32 @@ def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
     with pytest.raises(DragFaceError, match="No checkpoint"):
         Checkpoints(tmp_path / "c").newest()
     assert not (tmp_path / "it_ran").exists()
+
+
+def test_a_score_on_test_faces_is_kept_in_the_journal_and_the_best_generator_beside_it(settings, tmp_path, monkeypatch):
+    scores = {2: 0.1, 4: 0.7, 6: 0.3, 8: 0.6}
+    asked = []
+
+    class Measured:
+        def __init__(self, faces, size):
+            assert (faces, size) == (settings().faces, 64)
+
+        def __call__(self, generator):
+            assert not generator.training
+            asked.append(2 * len(asked) + 2)
+            return {"score": scores[asked[-1]], "makeup": 10.0 + asked[-1], "background_db": 50.0}
+
+    monkeypatch.setattr(keeping, "Validation", Measured)
+    assert train(settings(validate_every=2), progress=False)
+    rows = [row for row in read_journal(tmp_path / "run/journal.jsonl") if "score" in row]
+    assert [(row["step"], row["score"], row["makeup"]) for row in rows] == [(n, scores[n], 10 + n) for n in scores]
+    assert load_generator(tmp_path / "run/best.safetensors").metadata["steps"] == "4"
+    assert load_generator(tmp_path / "run/generator.safetensors").metadata["steps"] == "8"
+
+
+def test_a_run_without_test_faces_to_measure_on_says_so_and_goes_on(settings, faces, tmp_path, capsys):
+    shutil.copytree(faces, tmp_path / "faces")
+    shutil.rmtree(tmp_path / "faces/selfie/test")
+    assert train(settings(faces=str(tmp_path / "faces"), steps=2, validate_every=1))
+    assert capsys.readouterr().err.count("Nothing is measured.") == 1
+    assert not (tmp_path / "run/best.safetensors").exists()

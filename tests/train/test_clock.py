@@ -1,0 +1,104 @@
+"""Saves by the clock, and the end of a session before it ends by itself."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves
+
+from dragface_lib.errors import DragFaceError
+from dragface_lib.files import DiskFull, sha256_of
+from dragface_lib.train import clock, keeping, read_journal, train
+from dragface_lib.train.checkpoints import Checkpoints
+from dragface_lib.train.step import Trainer
+
+
+@pytest.fixture
+def time_a_step(monkeypatch):
+    """Function that sets how many seconds a step takes by the clock; returns the steps that were saved so far."""
+
+    def set_to(seconds):
+        now, saved = [1000.0], []
+        monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+        monkeypatch.setattr(keeping, "monotonic", lambda: now[0])
+        step, save = Trainer.step, Checkpoints.save
+
+        def tick(self, *arguments):
+            now[0] += seconds
+            return step(self, *arguments)
+
+        monkeypatch.setattr(Trainer, "step", tick)
+        monkeypatch.setattr(Checkpoints, "save", lambda self, at, state: saved.append(at) or save(self, at, state))
+        return saved
+
+    return set_to
+
+
+def test_a_run_saves_by_minutes_at_the_ticks_of_its_journal(settings, tmp_path, time_a_step):
+    saved = time_a_step(25)
+    assert train(settings(save_every=1000, save_minutes=1.5, log_every=2), progress=False)
+    assert saved == [4, 8]
+    rows = read_journal(tmp_path / "run/journal.jsonl")
+    assert [row["step"] for row in rows] == [2, 4, 6, 8]
+    assert [row["seconds_to_save"] for row in rows] == [40, 0, 40, 0]
+
+
+def test_a_run_stops_by_itself_before_its_session_ends_and_goes_on_in_the_next(settings, tmp_path, time_a_step, capsys):
+    saved = time_a_step(60)
+    config = settings(save_every=1000, save_minutes=100, session_minutes=4.5, log_every=2)
+    assert train(config)  # not interrupted: what was asked for was done
+    assert saved == [5]
+    assert "The session's time is up: stopped and saved at step 5 of 8" in capsys.readouterr().err
+    assert train(config)
+    assert saved == [5, 8]
+    stopped = sha256_of(tmp_path / "run/generator.safetensors")
+    assert train(settings(run=str(tmp_path / "whole")), progress=False)
+    assert sha256_of(tmp_path / "whole/generator.safetensors") == stopped
+
+
+def test_time_to_save_is_left_in_a_session(settings, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    kept = clock.Clock(save_minutes=1, session_minutes=10)
+    now[0] = 100.0
+    kept.saved(started=60.0)
+    assert [kept.session_over(), kept.until_save()] == [False, 60]
+    now[0] = 519.0
+    assert not kept.session_over()
+    assert kept.session_over(seconds_to_copy=1.0)
+    now[0] = 520.0  # twice the 40 s that a save took are left
+    assert kept.session_over()
+    assert not clock.Clock(1, 0).session_over()
+
+
+@pytest.mark.parametrize("name", ["save_minutes", "session_minutes"])
+def test_minutes_out_of_range_are_refused_by_name(settings, name):
+    with pytest.raises(DragFaceError, match=f"^{name} is -1: use"):
+        settings(**{name: -1})
+
+
+def disk_with(monkeypatch, free):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+
+
+def test_what_is_kept_is_said_before_the_first_step_and_fits_the_space_left(settings, tmp_path, monkeypatch, capsys):
+    assert train(settings(steps=2))
+    path = tmp_path / "run/checkpoints/step_00000002.pt"
+    numbers = [part for part in tree_leaves(torch.load(path, weights_only=True)["state"]) if torch.is_tensor(part)]
+    size = 4 * sum(part.numel() for part in numbers)
+    assert "the newest two are kept" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        disk_with(patch, 2.5 * size - path.stat().st_size)  # beside the one that is there
+        assert train(settings())
+    printed = capsys.readouterr().err
+    assert "the newest one is kept" in printed
+    assert printed.index("one is kept") < printed.index("Going on at step 2")
+    assert [path.name for path in (tmp_path / "run/checkpoints").glob("*.pt")] == ["step_00000008.pt"]
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_refused_before_the_first_step(settings, tmp_path, monkeypatch):
+    disk_with(monkeypatch, 1000)
+    with pytest.raises(DiskFull, match="A checkpoint takes .* free: free some space"):
+        train(settings(), progress=False)
+    assert not (tmp_path / "run/checkpoints").exists()
