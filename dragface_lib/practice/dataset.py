@@ -37,7 +37,7 @@ from .looks import draw_makeup
 from .painting import Unpaintable, check_face, paint
 
 PAIRS = "pairs"
-PAINTER = 2  # raised whenever the painter paints otherwise: faces of an older one are painted again
+PAINTER = 3  # raised whenever the painter paints otherwise: faces of an older one are painted again
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,6 @@ def cover_brows(canvas: Canvas, skin: Skin, rng: np.random.Generator) -> None:
         cover = np.maximum(cover, canvas.fill([ribbon(middle, 2 * (half + 0.07))]))
     cover = np.minimum(1, 1.6 * canvas.blur(cover, 0.028)) * skin.oval * skin.free
     cover *= 1 - cv2.dilate(skin.openings, np.ones((5, 5), np.uint8))
-    if skin.glasses:
-        # A frame that crosses the brow stays in front of it: hair is darker than skin, but frames are darker still.
-        cover *= smoothstep(0.25, 0.5, canvas.lab[..., 0] / skin.tone[0])
     grain = cv2.GaussianBlur(rng.standard_normal(canvas.shape, np.float32), (0, 0), max(0.5, 0.004 * canvas.unit))
     fill = skin.base.copy()
     fill[..., 0] += grain / max(float(grain.std()), 1e-6) * _grain_of(canvas, skin)
@@ -125,20 +122,13 @@ def _grain_of(canvas: Canvas, skin: Skin) -> float:
 def paint_eyes(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Generator) -> None:
     """Everything about the eyes, from the shadow to the lashes, and the brows."""
     eyes = study_eyes(canvas, makeup)
-    where = _frames(canvas, skin) * skin.free * skin.oval
+    where = skin.free * skin.oval
     for eye in eyes:
         _shadow(canvas, skin, makeup, eye, (1 - skin.openings) * where, rng)
     for eye in eyes:
         _liner(canvas, makeup, eye, where)
         _lashes(canvas, makeup, eye, where, np.random.default_rng(rng.integers(2**32)))
-        _brow(canvas, skin, makeup, eye, skin.free * skin.oval, rng)
-
-
-def _frames(canvas: Canvas, skin: Skin) -> np.ndarray:
-    """(h, w): 0 where a pair of glasses covers the face, 1 elsewhere."""
-    if not skin.glasses:
-        return np.ones(canvas.shape, np.float32)
-    return smoothstep(0.28, 0.58, canvas.blur(canvas.lab[..., 0], 0.008) / skin.tone[0]).astype(np.float32)
+        _brow(canvas, skin, makeup, eye, where, rng)
 
 
 def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndarray, rng: np.random.Generator) -> None:

@@ -24,6 +24,7 @@ from .person import person_mask
 from .sculpting import sculpt
 from .skin import foundation, study_skin
 from .stages import stage as behind
+from .visibility import hidden_part
 from .wigs import wig as hair
 
 SMALLEST = 32.0  # pixels between the pupils
@@ -58,7 +59,8 @@ def paint(
     points: (189, 2) landmarks in pixels of the photo. look: a look's name, of which `seed` draws one make-up
     (None: its own), or a make-up. turned: `Face.turned` where a detector has said it. wig, stage: hair around the
     face and a stage behind the head besides. Raises Unpaintable for a face that is too small, turned too far (by
-    TURNED) or cut off, and DragFaceError for landmarks of another kind.
+    TURNED, or one cheek is out of sight), cut off, or with an eye or the mouth behind a hand, and DragFaceError for
+    landmarks of another kind.
     """
     makeup = draw_makeup(look, seed) if isinstance(look, str) else look
     points = check_face(photo, points, turned)
@@ -71,11 +73,14 @@ def paint(
     canvas = Canvas.of(large, (local + 0.5) * scale - 0.5, turned)
     before = canvas.lab.copy()
     skin = study_skin(canvas)
+    if reason := hidden_part(canvas, skin):
+        raise Unpaintable(reason)
     cover_brows(canvas, skin, rng)
     foundation(canvas, skin, makeup, rng)
     sculpt(canvas, skin, makeup)
     paint_eyes(canvas, skin, makeup, rng)
     paint_lips(canvas, skin, makeup)
+    canvas.lab[...] += skin.frame[..., None] * (before - canvas.lab)
     after = _to_rgb(canvas.lab)
     # What was changed is added to the photo, so that enlarging and reducing costs it no sharpness.
     change = _back(after - _to_rgb(before), part.shape[:2])

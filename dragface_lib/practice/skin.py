@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import grey_closing
 
 from .canvas import Canvas, smooth_curve, smoothstep
+from .glasses import find_frame
 from .looks import Makeup
 from .mouth import Mouth, find_mouth
 
@@ -25,7 +25,7 @@ class Skin:
     oval: the face, 1 well inside, 0 outside. likeness: how much a pixel looks like this face's skin, 0..1.
     base: (h, w, 3) CIELAB of the skin as if there were no brows, eyes, lips or hair on it. tone: (3,) its median.
     mouth: the lips' edges. openings: the eyes between the lids and what is seen between the lips.
-    free: where no hair falls over the face, as far as colour tells. glasses: whether the face wears a pair.
+    free: where no hair falls over the face, as far as colour tells. frame: of the glasses, where a pair is worn.
     """
 
     oval: np.ndarray
@@ -35,7 +35,7 @@ class Skin:
     free: np.ndarray
     openings: np.ndarray
     mouth: Mouth
-    glasses: bool
+    frame: np.ndarray
 
     @property
     def worn(self) -> np.ndarray:
@@ -73,15 +73,16 @@ def _features(canvas: Canvas, margin: float = 1.0) -> np.ndarray:
     p = canvas.points
     cover = np.zeros(canvas.shape, np.float32)
     for brow in ((71, 72, 73, 74, 75, 76, 84, 83), (77, 78, 79, 80, 81, 82, 86, 85)):
-        cover = np.maximum(cover, _grown(canvas, p[list(brow)], 0.08 * margin))
+        cover = np.maximum(cover, grown(canvas, p[list(brow)], 0.08 * margin))
     for eye in ((18, 19, 20, 21, 22, 30, 29, 28), (23, 24, 25, 26, 27, 33, 32, 31)):
-        cover = np.maximum(cover, _grown(canvas, p[list(eye)], 0.09 * margin))
+        cover = np.maximum(cover, grown(canvas, p[list(eye)], 0.09 * margin))
     lips = (87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104)
-    cover = np.maximum(cover, _grown(canvas, p[list(lips)], 0.06 * margin))
-    return np.maximum(cover, _grown(canvas, p[[63, 64, 179, 180, 55, 181, 182, 69, 68]], 0.05 * margin))
+    cover = np.maximum(cover, grown(canvas, p[list(lips)], 0.06 * margin))
+    return np.maximum(cover, grown(canvas, p[[63, 64, 179, 180, 55, 181, 182, 69, 68]], 0.05 * margin))
 
 
-def _grown(canvas: Canvas, shape: np.ndarray, margin: float) -> np.ndarray:
+def grown(canvas: Canvas, shape: np.ndarray, margin: float) -> np.ndarray:
+    """Cover (h, w) of a polygon in face coordinates with a margin around it, in interocular distances."""
     size = 2 * max(1, round(margin * canvas.unit)) + 1
     return cv2.dilate(canvas.fill([shape]), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
 
@@ -113,11 +114,11 @@ def study_skin(canvas: Canvas) -> Skin:
     p = canvas.points
     lids = canvas.fill([p[list(hull)] for hull in ((18, 19, 20, 21, 22, 76, 84, 83), (27, 26, 25, 24, 23, 77, 85, 86))])
     for eye in ((18, 19, 20, 21, 22, 30, 29, 28), (23, 24, 25, 26, 27, 33, 32, 31)):
-        lids = np.maximum(lids, _grown(canvas, p[list(eye)], 0.14))
+        lids = np.maximum(lids, grown(canvas, p[list(eye)], 0.14))
     drawn = np.maximum(alike, np.maximum(lids, _features(canvas, 0.6)))
     drawn = drawn * (1 - _fringe(canvas, alike, drawn))
     free = smoothstep(0.3, 0.7, canvas.blur(drawn, 0.02)).astype(np.float32)
-    return Skin(oval, likeness.astype(np.float32), base, tone, free, openings, mouth, _wears_glasses(canvas, tone))
+    return Skin(oval, likeness.astype(np.float32), base, tone, free, openings, mouth, find_frame(canvas, base, tone))
 
 
 def _fringe(canvas: Canvas, alike: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -129,19 +130,6 @@ def _fringe(canvas: Canvas, alike: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     for _ in range(round(FRINGE * canvas.unit)):
         hanging = np.minimum(cv2.dilate(hanging, from_above), hair)
     return hanging.astype(np.float32)
-
-
-def _wears_glasses(canvas: Canvas, tone: np.ndarray) -> bool:
-    """A bar across the nose between the eyes, darker than skin and without its colour (a fold is dark, but red)."""
-    lab = canvas.blur(canvas.lab, 0.012)
-    darker, colour = [], []
-    for x in np.linspace(-0.07, 0.07, 5):
-        column = canvas.pixels(np.stack([np.full(27, x), np.linspace(-0.2, 0.32, 27)], 1)).astype(np.float32)
-        values = cv2.remap(lab, column[None, :, 0], column[None, :, 1], cv2.INTER_LINEAR)[0]
-        depth = grey_closing(values[:, 0], 7) - values[:, 0]
-        darker.append(depth.max() / tone[0])
-        colour.append(np.hypot(*values[depth.argmax(), 1:]) / max(np.hypot(*tone[1:]), 1.0))
-    return bool(np.median(darker) > 0.2 and np.median(colour) < 0.45)
 
 
 def foundation(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Generator) -> None:

@@ -120,6 +120,30 @@ def test_a_fringe_stays_in_front_of_the_brows(astronaut):
     assert change(photo, paint(photo, points, "classic", seed=0).photo, bare) > 12
 
 
+def test_the_frame_of_glasses_stays_in_front_of_the_make_up(sitter):
+    """Rims of tortoiseshell, drawn: those of the one real pair at hand are of the colour of skin."""
+    photo, points = sitter
+    unit = float(np.linalg.norm(points[1] - points[0]))
+    line, frame = max(2, round(0.04 * unit)), np.zeros(photo.shape[:2], np.uint8)
+    rims = [np.round(points[eye] + [side * 0.06 * unit, 0.10 * unit]).astype(int) for eye, side in ((0, -1), (1, 1))]
+    for middle in rims:
+        cv2.ellipse(frame, middle.tolist(), (round(0.38 * unit), round(0.27 * unit)), 0, 0, 360, 1, line)
+    (left, y), (right, _) = rims
+    cv2.line(frame, (left + round(0.36 * unit), y), (right - round(0.36 * unit), y), 1, line)
+    worn = photo.copy()
+    worn[frame > 0] = 40, 30, 28
+    painted = paint(worn, points, "classic", seed=0).photo
+    upper = (frame > 0) & lids_and_above(photo, points)
+    assert upper.sum() > 30
+    assert change(worn, painted, upper) < 8
+    assert change(photo, paint(photo, points, "classic", seed=0).photo, upper) > 12
+    assert change(worn, painted, lids(photo, points) & (cv2.dilate(frame, np.ones((5, 5))) == 0)) > 12
+
+
+def lids_and_above(photo, points):
+    return shape_of(photo, points, (18, 20, 22, 76, 74, 72)) | shape_of(photo, points, (23, 25, 27, 81, 79, 77))
+
+
 def test_a_face_with_glasses_is_painted(hopper):
     painted = paint(*hopper, "classic", seed=0)
     assert change(hopper.photo, painted.photo, lips(*hopper)) > 12
@@ -140,6 +164,29 @@ def test_faces_that_cannot_be_painted_are_refused_with_a_reason(astronaut):
         paint(photo / 255, points)
     with pytest.raises(DragFaceError, match="classic, neon, goth, glitter"):
         paint(photo, points, "disco")
+
+
+def held_before(sitter, numbers, colour=None):
+    """The photo with something before the part of the face about these landmarks; of the colour of skin if None."""
+    photo, points = sitter
+    skin = np.median(photo[shape_of(photo, points, (76, 138, 140, 77))], axis=0)
+    shape = cv2.dilate(shape_of(photo, points, numbers).astype(np.uint8), np.ones((15, 15)))[..., None]
+    shape = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), 2)[..., None]
+    fingers = 0.95 + 0.05 * np.cos(np.arange(photo.shape[1]) * 0.6)[None, :, None]
+    return np.round(photo + shape * ((skin * fingers if colour is None else colour) - photo)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "colour", "reason"),
+    [
+        ((18, 19, 20, 21, 22, 30, 29, 28), None, "An eye is not seen"),
+        ((87, 88, 90, 92, 93, 107, 106, 105), None, "The mouth is not seen"),
+        ((18, 185, 110, 186, 111, 87), (120, 140, 190), "turned too far"),
+    ],
+)
+def test_a_face_behind_a_hand_or_turned_away_is_refused_whatever_the_detector_says(sitter, numbers, colour, reason):
+    with pytest.raises(Unpaintable, match=reason):
+        paint(held_before(sitter, numbers, colour), sitter.points)
 
 
 def test_a_closed_eye_is_painted(astronaut):
