@@ -118,6 +118,8 @@ class Trainer:
         networks, learning, count = self.networks, self.learning, len(selfie)
         first = (step * self.team.count + self.team.rank) * count  # number of the first face, for augmentation
         (selfie, selfie_mask), (drag, drag_mask) = _masked(selfie), _masked(drag)
+        # What both faces fill: a mask of each one's own would tell real from fake by its outline.
+        both = selfie_mask * drag_mask if selfie_mask is not None and drag_mask is not None else None
         if self.config.compile == "graphs":
             torch.compiler.cudagraph_mark_step_begin()
 
@@ -133,8 +135,8 @@ class Trainer:
         # Update the discriminators, on fakes cut off from the generators.
         with self._autocast():
             for domain, real, fake in (
-                ("drag", _seen(drag, drag_mask), _seen(fake_drag, selfie_mask)),
-                ("selfie", _seen(selfie, selfie_mask), _seen(fake_selfie, drag_mask)),
+                ("drag", _seen(drag, both), _seen(fake_drag, both)),
+                ("selfie", _seen(selfie, both), _seen(fake_selfie, both)),
             ):
                 real = self._augmented(real, f"{domain} real", first)
                 shown = torch.cat([real, self._augmented(fake.detach(), f"{domain} fake", first)])
@@ -149,7 +151,7 @@ class Trainer:
 
         # Update the generators against the discriminators just updated.
         with _frozen(networks.discriminators()), self._autocast():
-            for domain, fake in (("drag", _seen(fake_drag, selfie_mask)), ("selfie", _seen(fake_selfie, drag_mask))):
+            for domain, fake in (("drag", _seen(fake_drag, both)), ("selfie", _seen(fake_selfie, both))):
                 shown = self._augmented(fake, f"{domain} fooling", first)
                 found[f"fool_{domain}"] = sum(
                     losses.adversarial_loss(networks.get_submodule(f"{domain}_{reach}")(shown), 1)
@@ -170,7 +172,7 @@ class Trainer:
                 + losses.IDENTITY_WEIGHT * found["identity"]
                 + losses.CAM_WEIGHT * found["cam"]
             )
-            if selfie_mask is not None and drag_mask is not None:
+            if both is not None:
                 found["background"] = losses.background_loss(fake_drag, selfie, selfie_mask) + losses.background_loss(
                     fake_selfie, drag, drag_mask
                 )

@@ -57,15 +57,15 @@ def cam_entropy(logits, label):
 def literal_step(networks, optimiser, selfie, drag):
     """One update as the paper words it: every face and every network on its own. Returns losses and gradients.
 
-    With a fourth channel discriminators are shown what is left of a face when all around it is painted grey.
+    With a fourth channel discriminators are shown what two faces have in common, all around it painted grey.
     """
     to_drag, to_selfie = networks.selfie_to_drag, networks.drag_to_selfie
     masks = {"drag": (selfie[:, 3:] + 1) / 2, "selfie": (drag[:, 3:] + 1) / 2}  # of what is translated to it
-    masked = selfie.shape[1] == 4
+    masked, both = selfie.shape[1] == 4, masks["drag"] * masks["selfie"]
     selfie, drag = selfie[:, :3], drag[:, :3]
 
-    def shown(face, mask):
-        return face * mask if masked else face
+    def shown(face):
+        return face * both if masked else face
 
     found, gradients = {}, {}
     generators = [*to_drag.parameters(), *to_selfie.parameters()]
@@ -76,9 +76,8 @@ def literal_step(networks, optimiser, selfie, drag):
     for domain, real in (("drag", drag), ("selfie", selfie)):
         for reach in ("global", "local"):
             network = getattr(networks, f"{domain}_{reach}")
-            other = {"drag": "selfie", "selfie": "drag"}[domain]
-            found[f"{domain}_{reach}"] = judge(network, shown(real, masks[other]), 1, True) + judge(
-                network, shown(fakes[domain], masks[domain]), 0, False
+            found[f"{domain}_{reach}"] = judge(network, shown(real), 1, True) + judge(
+                network, shown(fakes[domain]), 0, False
             )
     found["discriminator"] = sum(found.values())
     optimiser.zero_grad()
@@ -91,8 +90,7 @@ def literal_step(networks, optimiser, selfie, drag):
     kept_drag, kept_selfie = to_drag(drag), to_selfie(selfie)
     for domain, fake in (("drag", to_drag_out.image), ("selfie", to_selfie_out.image)):
         found[f"fool_{domain}"] = sum(
-            judge(getattr(networks, f"{domain}_{reach}"), shown(fake, masks[domain]), 1, False)
-            for reach in ("global", "local")
+            judge(getattr(networks, f"{domain}_{reach}"), shown(fake), 1, False) for reach in ("global", "local")
         )
     there_and_back = to_selfie(to_drag_out.image).image, to_drag(to_selfie_out.image).image
     found["cycle"] = (there_and_back[0] - selfie).abs().mean() + (there_and_back[1] - drag).abs().mean()
