@@ -107,15 +107,15 @@ def plot_losses(rows: Sequence[dict[str, Any]], title: str = "") -> Figure:
 
 def _plot_measured(found: Sequence[dict[str, Any]], makeup: Axes) -> None:
     steps, background = [row["step"] for row in found], makeup.twinx()
-    one = makeup.plot(steps, [row["makeup"] for row in found], "o-", color="C3", label="make-up", markersize=3)
-    other = background.plot(steps, [row["background_db"] for row in found], "o-", color="C2", markersize=3)
+    one = makeup.plot(steps, [row["makeup"] for row in found], "o-", color="C6", markersize=3)
+    other = background.plot(steps, [row["background_db"] for row in found], "o-", color="C9", markersize=3)
     best = max(found, key=lambda row: row["score"])
     line = makeup.axvline(best["step"], color="0.5", linestyle=":")
     makeup.set(xlabel="step", ylabel="make-up (CIELAB)", ylim=(0, None))
     background.set_ylabel("background (dB)")
     makeup.grid(alpha=0.25)
     labels = ["make-up", "background kept", f"best score {best['score']:.2f}"]
-    makeup.legend([*one, *other, line], labels, loc="lower right", frameon=False, ncols=3, fontsize="small")
+    makeup.legend([*one, *other, line], labels, loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
 
 
 def status(rows: Sequence[dict[str, Any]], steps: int) -> str:

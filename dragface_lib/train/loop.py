@@ -83,7 +83,8 @@ def _train(
         return [batch.pin_memory() for batch in faces] if device.type == "cuda" else faces
 
     for (domain, split), faces in sets.items():
-        say(f"{domain}/{split}: {len(faces)} faces")
+        left_out = f", {len(faces.unreadable)} left out:" if faces.unreadable else ""
+        say(f"{domain}/{split}: {len(faces)} faces{left_out}")
         for name, reason in faces.unreadable:
             say(f"  left out: {name} ({reason})")
 
