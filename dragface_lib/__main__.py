@@ -393,7 +393,7 @@ def _add_model_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--channels", type=int, default=keep, metavar="N", help="width of the first layer, default 64")
     kind = sub.add_mutually_exclusive_group()
     kind.add_argument("--light", dest="light", action="store_true", default=keep, help="the default")
-    kind.add_argument("--full", dest="light", action="store_false", default=keep, help="needs 10 GiB and more")
+    kind.add_argument("--full", dest="light", action="store_false", default=keep, help="needs 13 GiB and more")
     sub.add_argument("--form", choices=("residual", "published"), default=keep, help="default residual")
     sub.add_argument("--judge", choices=("face", "picture"), default=keep, help="by what: default the face alone")
     sub.add_argument("--batch", type=int, default=keep, metavar="N", help="default 1")
