@@ -24,7 +24,7 @@ from ..files import write_atomically
 from ..manifest import DOMAINS
 
 if TYPE_CHECKING:
-    from .dataset import CropRow
+    from .rows import CropRow
 
 REJECTED = "rejected"  # the folder of rejected faces, beside those of the domains
 COLUMNS = ["face", "decision", "at"]

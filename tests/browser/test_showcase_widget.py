@@ -5,45 +5,19 @@ With DRAGFACE_SCREENSHOTS=folder the pictures of each state are kept there, to b
 
 import io
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import cv2
-import nbformat
 import numpy as np
 import pytest
 import torch
+from serving import WAIT, chromium, keep, open_notebook, served
 from skimage import data
 
 from dragface_lib.images import encode_photo, open_photo, save_photo
 from dragface_lib.model import Generator, save_generator
 
-try:
-    from playwright.sync_api import sync_playwright
-except ImportError:  # these tests are then listed as not run
-    sync_playwright = None
-
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing may come from elsewhere
-]
-WAIT = 60_000  # milliseconds; a loaded machine is slow to start a kernel
 CELL = """
 from dragface_lib import Showcase, load_generator
 
@@ -57,7 +31,6 @@ class Unreliable(Showcase):
 
 Unreliable(load_generator("painter.safetensors"))
 """
-SCREENSHOTS = os.environ.get("DRAGFACE_SCREENSHOTS")
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +41,6 @@ def folder(tmp_path_factory):
     generator = Generator(size=64, channels=4, blocks=1)
     generator.to_rgb[1].weight.data.mul_(60)  # untrained it would hardly change anything
     save_generator(generator, folder / "painter.safetensors", {"direction": "selfie_to_drag", "look": "test"})
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "show.ipynb")
     save_photo(folder / "astronaut.jpg", data.astronaut())
     save_photo(folder / "coffee.jpg", data.coffee())
     (folder / "diary.txt").write_text("Dear diary")
@@ -81,46 +51,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(folder):
-    """Voila's address for the notebook."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DRAGFACE_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
-    environment["DRAGFACE_MIRROR"] = "http://127.0.0.1:9"  # whatever is not at hand is refused at once
-    command = [sys.executable, "-m", "voila", "show.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
-    with open(folder / "voila.log", "w") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
-
-
-@pytest.fixture(scope="module")
-def opened(address):
+def opened(folder):
     """One page with the widget on it, for all tests of this file."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)))
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=executable, args=FLAGS)
+    with served(folder, CELL) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1000, "height": 900})
-        page.failures = []
-        page.on("pageerror", lambda error: page.failures.append(str(error)))
         page.on("filechooser", lambda chooser: None)  # from now on no dialog opens, however soon a test asks for one
-        page.goto(address)
-        page.locator(".df-zone").wait_for(timeout=WAIT)
+        open_notebook(page, address, ".df-zone")
         yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -165,11 +102,6 @@ def error_in(page):
     error = page.locator(".df-error")
     error.wait_for(timeout=WAIT)
     return error.inner_text()
-
-
-def keep(page, name):
-    if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
 
 
 def difference(one, other):

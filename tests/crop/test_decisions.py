@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from dragface_lib.crop.dataset import CropRow
 from dragface_lib.crop.decisions import (
     apply_decisions,
     face_key,
@@ -12,6 +11,7 @@ from dragface_lib.crop.decisions import (
     record_decisions,
     share_decisions,
 )
+from dragface_lib.crop.rows import CropRow
 from dragface_lib.errors import DragFaceError
 
 GOOD = CropRow("anna.jpg", "selfie", "test", "anna", "kept", "", "selfie/test/anna.jpg", "")
