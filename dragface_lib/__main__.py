@@ -360,7 +360,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--validate-every", type=int, default=keep, metavar="STEPS", help="default 2500")
     sub.add_argument("--sample-every", type=int, default=keep, metavar="STEPS", help="default 500")
     sub.add_argument("--milestone-every", type=int, default=keep, metavar="STEPS", help="default 5000")
-    sub.add_argument("--soften", type=float, default=keep, metavar="SHARE", help="of faces blurred at random, default 0")
+    sub.add_argument("--soften", type=float, default=keep, metavar="SHARE", help="of faces to blur, default 0")
     sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")
     sub.add_argument("--licence", default=keep, metavar="TEXT", help="what the generator file says about its use")
     sub.add_argument("--deterministic", action="store_true", default=keep, help="the same bytes each time on a GPU")
