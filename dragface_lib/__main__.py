@@ -94,7 +94,7 @@ def _scrape(options: argparse.Namespace) -> None:
     from .workspace import Workspace
 
     given = {name: getattr(options, name) or "" for name in ("domain", "query", "manifest", "cookies")}
-    source, words = open_source(options.source, depth=options.depth, **given)
+    source, words = open_source(options.source, depth=options.depth, limit=options.limit, **given)
     nothing = DragFaceError(
         f"{options.source} has nothing that fits: use other words for --query, or another --domain."
     )

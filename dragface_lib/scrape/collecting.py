@@ -69,11 +69,13 @@ def open_source(
     manifest: str | Path | None = None,
     cookies: str | Path = "",
     depth: int = 1,
+    limit: int | None = None,
 ) -> tuple[Source, str]:
     """A source by its name, and the words that its `search` is to be given. Raises DragFaceError for an unknown name.
 
     domain: of what is found, by default selfie; of a manifest only these rows. query: of folder, zip and gdown, where
-    the photos are. cookies: for instagram. depth: levels of subcategories, for commons.
+    the photos are. cookies: for instagram, which also asks for no more than `limit` files. depth: levels of
+    subcategories, for commons.
     """
     if name not in NEEDS:
         raise DragFaceError(f"There is no source {name!r}: use {', '.join(NEEDS)}.")
@@ -85,7 +87,7 @@ def open_source(
             raise DragFaceError(f"{name} needs {NEEDS[name]}.")
         return {"folder": Folder, "zip": Zip, "gdown": Drive}[name](query, domain), ""
     if name == "instagram":
-        return GalleryDL(domain, cookies), query
+        return GalleryDL(domain, cookies, limit or 1000), query
     return (
         Commons(domain, depth) if name == "commons" else {"openverse": Openverse, "google": Google}[name](domain)
     ), query
@@ -144,7 +146,7 @@ def gather(
 ) -> Outcome:
     """`open_source` and `collect` for a notebook: what stops them becomes a note, and what is there already is used."""
     try:
-        source, words = open_source(name, domain, query, cookies=cookies)
+        source, words = open_source(name, domain, query, cookies=cookies, limit=limit)
         return collect(source, photos, query=words, limit=limit)
     except DragFaceError as error:
         return Outcome(Path(photos) / NAME, notes=[str(error)])

@@ -28,13 +28,14 @@ LONGEST_HANDOVER = 1800  # seconds that gallery-dl may take to list what it foun
 class GalleryDL(Source):
     """Instagram and every other site that gallery-dl knows, by the user's own account: own or permitted posts only.
 
-    cookies: the file that a browser exported; without one this source stays off.
+    cookies: the file that a browser exported; without one this source stays off. most: how many files of an address are
+    listed, so that a large profile costs no more questions than photos that are wanted.
     """
 
     LICENCE = "permission claimed by user"  # stands where a licence stands; addresses of such photos expire
 
-    def __init__(self, domain: str = "drag", cookies: str | Path = ""):
-        self.domain, self.cookies = domain, cookies
+    def __init__(self, domain: str = "drag", cookies: str | Path = "", most: int = 1000):
+        self.domain, self.cookies, self.most = domain, cookies, most
 
     def each(self, query: str = "") -> Iterator[Row]:
         """The pictures behind an address, such as a profile's; "#word" is a hashtag of Instagram, "@name" a profile."""
@@ -57,7 +58,8 @@ class GalleryDL(Source):
     def _listed(self, url: str) -> Iterator[tuple[str, dict]]:
         if find_spec("gallery_dl") is None:
             raise DragFaceError("instagram needs gallery-dl: run `pip install gallery-dl` and try again.")
-        command = [sys.executable, "-m", "gallery_dl", "--cookies", str(self.cookies), "--resolve-json", "--no-input"]
+        command = [sys.executable, "-m", "gallery_dl", "--cookies", str(self.cookies), "--no-input"]
+        command += ["--range", f"1-{self.most}", "--resolve-json"]
         try:
             done = subprocess.run(
                 [*command, "--", url], capture_output=True, text=True, timeout=LONGEST_HANDOVER, check=False

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photo_server import Answer, PhotoServer
+from PIL import Image
 
 from dragface_lib import network
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
-from dragface_lib.images import encode_photo
+from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.manifest import Row
 from dragface_lib.scrape import Folder, download, downloading, take_own_photos
 
@@ -65,6 +66,24 @@ def test_every_photo_arrives_byte_for_byte_under_its_name(rows, mirror, tmp_path
         assert sha256_of(tmp_path / row.file) == row.sha256
     assert all("DragFace" in headers["User-Agent"] for _, headers in mirror.requests)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_photo_is_stored_without_its_exif_and_is_the_same_photo_afterwards(mirror, portraits, tmp_path):
+    with Image.open(portraits["astronaut"]) as opened:
+        tags = opened.getexif()
+        tags[0x013B] = "Anna was here"
+        opened.save(tmp_path / "told.jpg", quality=90, exif=tags)
+    data = (tmp_path / "told.jpg").read_bytes()
+    row = Row("a", "selfie", "a.jpg", "https://small.example.org/a.jpg", licence="CC0")
+    row = replace(row, sha256=hashlib.sha256(data).hexdigest())
+    mirror.serve(row.image_url, data)
+    assert bring([row], tmp_path / "photos")["a.jpg"] == ("stored", "")
+    stored = (tmp_path / "photos" / "a.jpg").read_bytes()
+    assert b"Anna" in data
+    assert b"Anna" not in stored
+    assert np.array_equal(open_photo(stored), open_photo(data))
+    assert bring([row], tmp_path / "photos")["a.jpg"] == ("here", "")
+    assert mirror.asked(row.image_url) == 1
 
 
 def test_a_photo_with_other_bytes_than_its_sha256_is_not_stored(mirror, portraits, tmp_path):

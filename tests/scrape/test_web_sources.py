@@ -411,6 +411,7 @@ def test_gallery_dl_lists_what_the_users_account_may_see(gallery, mirror):
     assert {row.query for row in rows} == {f"{url}?tags=drag"}
     assert {fault_of(row) for row in rows} == {""}
     assert len({row.id for row in rows}) == 2
+    assert len(GalleryDL("drag", gallery, most=1).search(f"{url}?tags=drag")) == 1
     assert any("my-cookie" in headers.get("Cookie", "") for _, headers in mirror.requests)
     mirror.reply("https://danbooru.example.org/posts.json", lambda *_: Answer(403, b"{}"))
     with pytest.raises(DragFaceError, match="gallery-dl found nothing at") as caught:
