@@ -298,3 +298,11 @@ def test_a_photo_withdrawn_in_the_projects_manifest_goes_too(rows, tmp_path):
     assert not rows[0].path(tmp_path).exists()
     gather(Found(rows[0]), tmp_path)  # and stays away
     assert not rows[0].path(tmp_path).exists()
+
+
+def test_a_withdrawn_photo_goes_at_the_next_run_whatever_that_run_looks_for(rows, tmp_path):
+    gather(Found(*rows), tmp_path)
+    withdraw(tmp_path / NAME, ["cat"])
+    assert gather(Found(rows[1]), tmp_path) == {"here": 1, "withdrawn": 1}
+    assert not rows[0].path(tmp_path).exists()
+    assert rows[2].path(tmp_path).exists()
