@@ -193,7 +193,7 @@ def _report(counts: Mapping[str, int], reasons: Sequence[str], folder: Path, goo
 def _landmarks(options: argparse.Namespace) -> None:
     from .crop.landmark_training import train_landmarks
 
-    print(train_landmarks(options.photos, options.output, minutes=options.minutes, seed=options.seed))
+    print(train_landmarks(options.photos, options.output, options.minutes, options.seed, options.weights))
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -345,6 +345,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("photos", metavar="PHOTOS")
     sub.add_argument("-o", "--output", required=True, metavar="FILE")
     sub.add_argument("--minutes", type=_minutes, default=10.0)
+    sub.add_argument("--weights", metavar="FILE", help="go on from these (default: begin anew)")
     sub.add_argument("--seed", type=int, default=0)
 
     keep = argparse.SUPPRESS  # an option not given leaves the run's own setting, or the default, alone

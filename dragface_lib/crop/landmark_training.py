@@ -30,10 +30,11 @@ from ..errors import DragFaceError
 from ..files import replace_atomically
 from ..images import SUFFIXES, open_photo
 from .landmark_views import Sample, draw_face, draw_no_face, make_sample, random_shear
-from .landmarks import INPUT_EYES, POINTS, LandmarkNetwork, to_input
+from .landmarks import INPUT_EYES, POINTS, LandmarkNetwork, read_network, to_input
 
 FACES_A_BATCH, OTHERS_A_BATCH = 52, 12
 LR = 2e-3  # highest learning rate; warm-up over the first twentieth, then half a cosine to zero
+LR_ON = 8e-4  # the same where training goes on from weights that there are
 EMA_STEPS = 100  # the saved weights are an average over about so many steps
 COMPONENTS = 60
 # Pictures inside scikit-image that show no face, for what the network must not take for one.
@@ -41,11 +42,17 @@ NO_FACES = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "page", "t
 
 
 def train_landmarks(
-    photos: str | Path, out: str | Path, minutes: float = 10, seed: int = 0, progress: bool = True
+    photos: str | Path,
+    out: str | Path,
+    minutes: float = 10,
+    seed: int = 0,
+    start: str | Path | None = None,
+    progress: bool = True,
 ) -> Path:
     """Train for `minutes` and write the weights, in half precision, to `out`.
 
-    Raises DragFaceError when `photos` holds too few pictures with a `.tem` file.
+    start: weights to go on from. Raises DragFaceError when `photos` holds too few pictures with a `.tem` file, or
+    `start` is no such file.
     """
     samples = load_samples(photos, progress=progress)
     if len(samples) < 8:
@@ -55,14 +62,17 @@ def train_landmarks(
     others = _pictures_without_faces()
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    shapes = np.stack([_to_shape(sample.points) for sample in samples])
-    mirror = mirror_of(shapes)
-    network = LandmarkNetwork(components := min(COMPONENTS, len(samples)))
-    network.mirror.copy_(torch.from_numpy(mirror))
-    _fill_basis(network, shapes, mirror, components, rng)
+    if start is None:
+        shapes = np.stack([_to_shape(sample.points) for sample in samples])
+        network = LandmarkNetwork(min(COMPONENTS, len(samples)))
+        network.mirror.copy_(torch.from_numpy(mirror_of(shapes)))
+        _fill_basis(network, shapes, rng)
+    else:
+        network = read_network(start)
+    highest, mirror = LR if start is None else LR_ON, network.mirror.numpy()
     network.to(memory_format=torch.channels_last).train()
 
-    optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=0.01)
     average = {name: value.clone() for name, value in network.state_dict().items()}
     started = shown = time.monotonic()
     step, losses = 0, np.zeros(2)
@@ -73,7 +83,7 @@ def train_landmarks(
             batch = upcoming.result()
             upcoming = drawing.submit(_draw_batch, samples, mirror, others, rng)
             for group in optimizer.param_groups:
-                group["lr"] = LR * min(1, share * 20 + 0.01) * (1 + math.cos(math.pi * share)) / 2
+                group["lr"] = highest * min(1, share * 20 + 0.01) * (1 + math.cos(math.pi * share)) / 2
             points_loss, face_loss = _losses(network, *batch)
             optimizer.zero_grad()
             (points_loss + 0.02 * face_loss).backward()
@@ -87,7 +97,7 @@ def train_landmarks(
                 bar.update(round(shown - started) - bar.n)
                 bar.set_postfix_str(f"step {step}, points {losses[0]:.4f}, face or not {losses[1]:.4f}")
     bar.close()
-    return save_landmarks(average, components, out)
+    return save_landmarks(average, len(network.basis), out)
 
 
 def load_samples(photos: str | Path, test_people: bool = False, progress: bool = False) -> list[Sample]:
@@ -170,10 +180,10 @@ def _person(tem: Path) -> tuple[str, bool]:
 
 
 def _weights(by_hand: bool) -> np.ndarray:
-    """How much each point counts: the eyes most, since they decide the alignment; estimates less."""
+    """How much each point counts: the pupils most, since they decide the alignment; estimates less."""
     weights = np.full(POINTS, 1.0 if by_hand else 0.1)
-    weights[:44] = 2.0 if by_hand else 0.7
-    weights[87:109] = 1.0 if by_hand else 0.5
+    weights[:44] = 3.0 if by_hand else 0.7
+    weights[87:109] = 5.0 if by_hand else 0.5
     weights[:2] = 12.0 if by_hand else 6.0
     return weights / 3.0
 
@@ -196,9 +206,8 @@ def _to_shape(points: np.ndarray) -> np.ndarray:
     return (points - points[:2].mean(0)) * scale
 
 
-def _fill_basis(
-    network: LandmarkNetwork, shapes: np.ndarray, mirror: np.ndarray, components: int, rng: np.random.Generator
-) -> None:
+def _fill_basis(network: LandmarkNetwork, shapes: np.ndarray, rng: np.random.Generator) -> None:
+    components, mirror = len(network.basis), network.mirror.numpy()
     both = np.concatenate([shapes, shapes[:, mirror] * [-1, 1]])
     seen = [_levelled(shape @ random_shear(rng).T) for shape in both for _ in range(3)]
     seen = np.concatenate([both, np.stack(seen)]).reshape(-1, 2 * POINTS)

@@ -182,6 +182,11 @@ def box_matrix(face: Face, turn: float = 0.0) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _load(path: Path) -> Landmarks:
+    return Landmarks(read_network(path))
+
+
+def read_network(path: str | Path) -> LandmarkNetwork:
+    """The network of a file of weights. Raises DragFaceError when it is missing, damaged or of another network."""
     try:
         with safe_open(str(path), "pt") as file:
             settings = json.loads(file.metadata()["network"])
@@ -194,4 +199,4 @@ def _load(path: Path) -> Landmarks:
         raise DragFaceError(f"{path} is missing: install the project again.") from error
     except Exception as error:  # safetensors, json and torch each have their own errors for a damaged file
         raise DragFaceError(f"{path} is damaged or of another network: install the project again.") from error
-    return Landmarks(network)
+    return network

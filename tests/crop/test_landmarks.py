@@ -84,6 +84,21 @@ def test_a_training_of_seconds_writes_weights_that_load_and_locate(london, tmp_p
     assert np.linalg.norm(centre - found.points.mean(0)) < 2 * interocular(found.points)
 
 
+def test_training_goes_on_from_weights(london, tmp_path, astronaut, monkeypatch):
+    monkeypatch.setattr(training, "FACES_A_BATCH", 6)
+    monkeypatch.setattr(training, "OTHERS_A_BATCH", 2)
+    write_tem(london / "010_03.tem", astronaut[1].points)
+    save_photo(london / "010_03.jpg", astronaut[0])
+    out = tmp_path / "l.safetensors"
+    training.train_landmarks(london, out, minutes=0.02, start=WEIGHTS, progress=False)
+    photo, found = astronaut
+    points = Landmarks.load(out).look(photo, found.box).points
+    apart = np.linalg.norm(points - found.points, axis=1).mean() / interocular(found.points)
+    assert 0 < apart < 0.1  # anew, a second brings them no nearer than the head
+    with pytest.raises(DragFaceError, match=r"none\.safetensors is missing"):
+        training.train_landmarks(london, out, start=tmp_path / "none.safetensors", progress=False)
+
+
 def test_too_few_photos_are_refused(tmp_path):
     with pytest.raises(DragFaceError, match="0 pictures with a .tem file"):
         training.train_landmarks(tmp_path, tmp_path / "out.safetensors", minutes=0.01, progress=False)
