@@ -13,7 +13,7 @@ from ..errors import DragFaceError
 from ..files import SUFFIXES, replace_atomically, write_atomically
 from .decisions import REJECTED
 
-BESIDE = ("crops.csv", "decisions.csv", "practice.json")  # what travels with the faces
+BESIDE = ("crops.csv", "decisions.csv", "practice.json", "card.md", "card.png")  # what travels with the faces
 
 
 def pack(faces: str | Path, archive: str | Path) -> Path:

@@ -17,8 +17,14 @@ import cv2
 import numpy as np
 
 from ..errors import DragFaceError
+from .align import apply
 from .finding import FoundFace, interocular
+from .glasses import glasses_score
 from .pose import head_pose
+
+CROP_EYES = 64  # pixels between the pupils on a crop of 256
+LOST = 0.06  # of the contrast: what a face may lose when its pixels become fewer, see `resolution`
+GRID = np.linspace(0, 1, 9)  # where a crop is asked whether it lies outside the photo
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,23 @@ class Gate:
     def limit(self) -> float:
         return self.least if self.least is not None else self.most
 
-    def margin(self, value: float, limit: float) -> float:
-        """Above 1 where the gate lets the face through, the further the better; below 1 where it does not."""
-        if math.isnan(value):
-            return math.inf
-        good, bad = (value, limit) if self.least is not None else (limit, abs(value))
-        return math.inf if bad <= 0 else max(good, 0.0) / bad
+    def threshold(self, changed: Mapping[str, float]) -> str:
+        """The threshold in words, with some changed."""
+        sign = "at least" if self.least is not None else "at most"
+        ranks = "" if self.rejects or self.name in changed else ", only ranks"
+        return f"{sign} {changed.get(self.name, self.limit):g}{ranks}"
+
+    def margin(self, value: float) -> float:
+        """The value in parts of the threshold, or the other way round where less is better: above 1 is good."""
+        if self.least is not None:
+            return value / self.least
+        if not self.most:  # 0 and below is good
+            return 1.0 - value
+        return self.most / abs(value) if value else math.inf
+
+    def passes(self, value: float, limit: float) -> bool:
+        """True also for a value that is not known."""
+        return not (value < limit if self.least is not None else (abs(value) if limit else value) > limit)
 
 
 GATES = (
@@ -65,7 +82,7 @@ GATES = (
         "border cut: share of the landmarks outside the photo; where the mouth is cut off it is a quarter",
     ),
     Gate("yaw", None, 30.0, "turned to the side by {value:.0f} degrees", "degrees that the head is turned to a side"),
-    Gate("pitch", None, 30.0, "turned up or down by {value:.0f} degrees", "degrees that the head is turned up or down"),
+    Gate("pitch", None, 25.0, "turned up or down by {value:.0f} degrees", "degrees that the head is turned up or down"),
     Gate(
         "roll",
         None,
@@ -73,23 +90,24 @@ GATES = (
         "leans by {value:.0f} degrees",
         "degrees that the head leans in the photo; the crop is turned level, but shoulders and hair are not",
     ),
-    Gate(
-        "faces",
-        None,
-        1.0,
-        "{value:.0f} faces in one crop",
-        "more than one face: how many faces look out of the crop",
-    ),
+    Gate("faces", None, 1.0, "{value:.0f} faces in one crop", "more than one face: how many look out of the crop"),
     Gate(
         "sharpness",
-        0.3,
+        0.38,
         None,
         "blurred: sharpness {value:.2f}, {limit:.2f} is needed",
-        "how much the face loses when it is blurred, 0..1; relative to its own contrast, so soft light is not blur",
+        "what the face loses when it is blurred, 0..1; relative to its own contrast and pixels: soft light is no blur",
+    ),
+    Gate(
+        "resolution",
+        26.0,
+        None,
+        "too coarse: detail for {value:.0f} pixels between the eyes, {limit:.0f} are needed",
+        "what the detail on the face is worth, in pixels between the pupils, up to 64; low where a photo was enlarged",
     ),
     Gate(
         "brightness",
-        60.0,
+        90.0,
         None,
         "too dark: its bright parts reach {value:.0f} of 255, {limit:.0f} are needed",
         "exposure: the 95th percentile of the face's luma, 0..255, so that dark skin in light is not darkness",
@@ -97,31 +115,54 @@ GATES = (
     Gate(
         "blown",
         None,
-        0.25,
-        "overexposed: {value:.0%} of the face is white",
-        "exposure: share of the face whose red is at its end",
+        0.3,
+        "overexposed: {value:.0%} of the face is at its brightest",
+        "exposure: share of the face where a colour is at its end",
     ),
     Gate(
         "contrast",
-        40.0,
+        65.0,
         None,
         "flat: the face spans {value:.0f} of 255, {limit:.0f} are needed",
         "contrast: from the 2nd to the 98th percentile of the face's luma, 0..255",
     ),
-    Gate("colour", 2.0, None, "greyscale", "how far the crop's colours spread (LAB units); 0 when grey or toned"),
+    Gate("colour", 0.7, None, "greyscale", "how far the crop's colours spread (LAB units); near 0 when grey or toned"),
     Gate(
-        "copy", None, 0.0, "a copy of another photo", "near-duplicate: 1 for all but the best of photos that are copies"
+        "glasses",
+        None,
+        0.0,
+        "glasses",
+        "glasses: how much the edges around the eyes are those of frames; about -0.5 on a bare face",
+        rejects=False,
+    ),
+    Gate(
+        "covered",
+        None,
+        0.65,
+        "something before the face: {value:.0%} of it has another colour",
+        "something before the face: share of nose, mouth and cheeks that has not the forehead's hue; hands have it",
+        rejects=False,
+    ),
+    Gate(
+        "copy", None, 0.5, "a copy of another photo", "near-duplicate: 1 for all but the best of photos that are copies"
     ),
 )
-NAMES = tuple(gate.name for gate in GATES)
+# Numbers that no gate looks at, but in which two domains may differ.
+FACTS = {
+    "light": "median luma of the face, 0..255",
+    "skin_tone": "individual typology angle of the cheeks in degrees: below 10 dark, above 41 light",
+    "background": "median luma of the upper corners, 0..255",
+    "mirrored": "share of the crop that lies outside the photo and shows its mirror image",
+}
+NAMES = tuple(gate.name for gate in GATES) + tuple(FACTS)  # the columns of crops.csv
 
 
 def limits(changed: Mapping[str, float] | None = None) -> dict[str, float]:
     """The thresholds of the gates that reject, with some changed. Raises DragFaceError for a gate there is not."""
     changed = {name: float(value) for name, value in (changed or {}).items() if value is not None}
     for name in changed:
-        if name not in NAMES:
-            raise DragFaceError(f"There is no gate {name!r}: use one of {', '.join(NAMES)}.")
+        if name not in {gate.name for gate in GATES}:
+            raise DragFaceError(f"There is no gate {name!r}: use one of {', '.join(gate.name for gate in GATES)}.")
     return {gate.name: changed.get(gate.name, gate.limit) for gate in GATES if gate.rejects or gate.name in changed}
 
 
@@ -130,58 +171,71 @@ def fault(numbers: Mapping[str, float], thresholds: Mapping[str, float] | None =
     thresholds = limits() if thresholds is None else thresholds
     for gate in GATES:
         value = numbers.get(gate.name, math.nan)
-        if gate.name in thresholds and gate.margin(value, thresholds[gate.name]) < 1:
+        if gate.name in thresholds and not gate.passes(value, thresholds[gate.name]):
             return gate.says.format(value=abs(value), limit=thresholds[gate.name])
     return ""
 
 
 def quality(numbers: Mapping[str, float]) -> float:
-    """One number to put faces in order by, worst first: the smallest margin of all gates, those that only rank too."""
-    return min(2.0, *(gate.margin(numbers.get(gate.name, math.nan), gate.limit) for gate in GATES))
+    """One number to put faces in order by, worst first: how far the worst of all gates, also of those that only rank,
+    is from its threshold; below 1 on its wrong side, at most 2.
+    """
+    return min([2.0, *(gate.margin(numbers[gate.name]) for gate in GATES if gate.name in numbers)])
 
 
 def measure(
     photo: np.ndarray, found: FoundFace, face: np.ndarray, matrix: np.ndarray, others: Sequence[FoundFace] = ()
 ) -> dict[str, float]:
-    """All numbers of one face. photo: (H, W, 3) uint8 RGB; face: its (256, 256, 3) crop, made with `matrix`."""
+    """All numbers of one face. photo: (H, W, 3) uint8 RGB; face: its (256, 256, 3) crop, made with `matrix`.
+
+    others: the other faces in the photo.
+    """
     size = face.shape[0]
     points = np.asarray(found.points, np.float64)
-    on_crop = points @ matrix[:, :2].T + matrix[:, 2]
     outside = ((points < 0) | (points >= photo.shape[1::-1])).any(axis=1)
-    region = cv2.fillConvexPoly(
-        np.zeros(face.shape[:2], np.uint8), cv2.convexHull(on_crop.round().astype(np.int32)), 1
-    ).astype(bool)
-    if not region.any():
-        region[:] = True
+    hull = cv2.convexHull(apply(matrix, points).round().astype(np.int32))
+    region = cv2.fillConvexPoly(np.zeros(face.shape[:2], np.uint8), hull, 1).astype(bool)
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+    lab = cv2.cvtColor(face.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     luma = grey[region]
+    low, middle, bright, high = np.percentile(luma, [2, 50, 95, 98])
     yaw, pitch, roll = head_pose(found)
-    noses = [(one.points[:2].mean(0) @ matrix[:, :2].T + matrix[:, 2]) for one in others]
-    low, high = np.percentile(luma, [2, 98])
+    noses = [apply(matrix, one.points[:2].mean(0)) for one in others]
+    eyes = interocular(points)
+    corners = apply(cv2.invertAffineTransform(matrix), np.array([[x, y] for x in GRID for y in GRID]) * size - 0.5)
     return {
-        "eyes": interocular(points),
+        "eyes": eyes,
+        "resolution": resolution(grey, eyes),
         # An eye outside the photo counts as all of it: nothing is known of where the face lies.
         "cut": 1.0 if outside[:2].any() else float(outside.mean()),
         "yaw": yaw,
         "pitch": pitch,
         "roll": roll,
         "faces": 1.0 + sum(bool(((nose >= 0) & (nose < size)).all()) for nose in noses),
-        "sharpness": sharpness(grey),
-        "brightness": float(np.percentile(luma, 95)),
-        "blown": float((face[region][:, 0] >= 254).mean()),
+        "sharpness": sharpness(grey, eyes),
+        "brightness": float(bright),
+        "blown": float((face[region].max(axis=1) >= 254).mean()),
         "contrast": float(high - low),
-        "colour": colour(face),
+        "colour": colour(lab),
+        "glasses": glasses_score(face),
+        "covered": covered(lab, region),
         "copy": 0.0,  # one photo cannot tell
+        "light": float(middle),
+        "skin_tone": skin_tone(lab),
+        "background": float(np.median(np.concatenate([grey[:40, :40], grey[:40, -40:]]))),
+        "mirrored": float(((corners < 0) | (corners >= photo.shape[1::-1])).any(axis=1).mean()),
     }
 
 
-def sharpness(grey: np.ndarray) -> float:
+def sharpness(grey: np.ndarray, eyes: float) -> float:
     """1 less Crété's perceptual blur (SPIE 6492, 2007) of eyes, nose and mouth on a (S, S) uint8 crop, 0..1.
 
     How much of the differences between neighbours goes when the picture is blurred: a ratio, so contrast drops out.
+    A face of less than 64 pixels between the eyes was enlarged: it is judged at the size it had.
     """
-    size = grey.shape[0]
-    part = grey[int(0.36 * size) : int(0.84 * size), int(0.26 * size) : int(0.74 * size)].astype(np.float32)
+    part = _middle(grey).astype(np.float32)
+    if eyes < CROP_EYES:
+        part = cv2.resize(part, None, fx=eyes / CROP_EYES, fy=eyes / CROP_EYES, interpolation=cv2.INTER_AREA)
     blur = []
     for axis, kernel in ((0, (1, 9)), (1, (9, 1))):
         before = np.abs(np.diff(part, axis=axis))
@@ -190,7 +244,45 @@ def sharpness(grey: np.ndarray) -> float:
     return float(1 - max(blur))
 
 
-def colour(face: np.ndarray) -> float:
-    """How far the colours of (S, S, 3) uint8 RGB spread: a toned picture has one hue, a grey one none."""
-    lab = cv2.cvtColor(face[::2, ::2], cv2.COLOR_RGB2LAB).reshape(-1, 3)[:, 1:].astype(np.float32)
-    return float(np.sqrt(lab.var(axis=0).sum()))
+def resolution(grey: np.ndarray, eyes: float) -> float:
+    """Pixels between the pupils at which the (256, 256) uint8 crop would lose less than 6 % of its contrast, 12..64."""
+    part = _middle(grey).astype(np.float32)
+    deviation, side, before = max(part.std(), 1.0), part.shape[0], None
+    for pixels in (12, 16, 20, 24, 28, 32, 40, 48):
+        small = cv2.resize(part, [round(side * pixels / CROP_EYES)] * 2, interpolation=cv2.INTER_AREA)
+        lost = np.sqrt(np.mean((cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC) - part) ** 2))
+        lost = float(lost / deviation)
+        if lost < LOST:
+            reached = pixels if before is None else np.interp(-LOST, [-before[1], -lost], [before[0], pixels])
+            return float(min(reached, eyes))
+        before = pixels, lost
+    return float(min(CROP_EYES, eyes))
+
+
+def colour(lab: np.ndarray) -> float:
+    """How far the colours of (256, 256, 3) float32 spread beside the one line of a toned picture."""
+    spread = np.cov(lab[::4, ::4, 1:].reshape(-1, 2).T)
+    return float(np.sqrt(max(np.linalg.eigvalsh(spread)[0], 0.0)))
+
+
+def covered(lab: np.ndarray, region: np.ndarray) -> float:
+    """Share of the lower face whose hue is not that of forehead and nose; lab: (256, 256, 3) float32.
+
+    Lips and blush are redder than skin, and that is no cover. A hand has the colour of a face: it is not seen.
+    """
+    skin = np.concatenate([lab[82:100, 96:160].reshape(-1, 3), lab[124:146, 118:138].reshape(-1, 3)])
+    away = (lab[140:212][region[140:212]] - np.median(skin, axis=0))[:, 1:]
+    away[:, 0] = np.where(away[:, 0] > 0, away[:, 0] / 4, away[:, 0])
+    return float((np.hypot(*away.T) > 10).mean()) if len(away) else 0.0
+
+
+def skin_tone(lab: np.ndarray) -> float:
+    """Individual typology angle (Chardon 1991) of both cheeks, degrees; lab: (256, 256, 3) float32."""
+    cheeks = np.concatenate([lab[150:168, 82:98].reshape(-1, 3), lab[150:168, 158:174].reshape(-1, 3)])
+    lightness, _, yellow = np.median(cheeks, axis=0)
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
+def _middle(picture: np.ndarray) -> np.ndarray:
+    """Eyes, nose and mouth of a crop."""
+    return picture[96:216, 68:188]

@@ -1,0 +1,177 @@
+"""How often each gate is right: photos made worse by known amounts, photos labelled by eye, pairs with and without
+glasses; and what both detectors find.
+
+PYTHONPATH=. python tests/benchmarks/gates.py PHOTOS        PHOTOS holds detector/, portraits/ and london_neutral/
+
+Prints two tables in Markdown. "Bad" are faces that the gate should reject, "good" those that it should keep.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.detect import open_detector
+from dragface_lib.crop.finding import FoundFace, find_faces
+from dragface_lib.crop.quality import GATES, limits, measure
+from dragface_lib.images import open_photo
+
+LABELS = Path(__file__).parents[1] / "crop" / "portrait_labels.csv"
+MASKS = ((235, 240, 245), (110, 160, 205))  # white and blue
+EVERY = 4  # of the photos that are made worse
+
+Photo = tuple[np.ndarray, FoundFace, list[FoundFace]]
+
+
+def main(folder: Path) -> None:
+    detection(folder)
+    with open(LABELS, newline="") as file:
+        labels = {row["photo"]: row for row in csv.DictReader(file)}
+    portraits = {name: first_face(folder / "portraits" / name) for name in labels}
+    london = [first_face(path) for path in sorted((folder / "london_neutral").glob("*.jpg"))]
+    plain = [*list(portraits.values())[::EVERY], *london[::EVERY]]
+    good = [numbers_of(photo) for photo in plain]
+    heads("gate", "threshold", "bad are", "bad rejected", "good are", "good kept", "right", "")
+
+    def worse(gate: str, how: str, change: Callable[[np.ndarray, float], np.ndarray], points=lambda p, eyes: p) -> None:
+        bad = []
+        for photo, face, _ in plain:
+            eyes = float(np.linalg.norm(face.points[1] - face.points[0]))
+            box = face.box._replace(points=points(face.box.points, eyes))
+            moved = face._replace(points=points(face.points, eyes), box=box)
+            bad.append(numbers_of((change(photo, eyes), moved, [])))
+        report(gate, how, bad, "the same as they are", good)
+
+    worse(
+        "eyes",
+        "shrunk to 24 px between the eyes",
+        lambda p, e: scaled(p, 24 / e),
+        lambda q, e: (q + 0.5) * 24 / e - 0.5,
+    )
+    worse("resolution", "shrunk to 16 px between the eyes, enlarged again", lambda p, e: coarse(p, 16 / e))
+    worse("sharpness", "blurred by 3 % of the eyes' distance", lambda p, e: cv2.GaussianBlur(p, (0, 0), 0.03 * e))
+    worse("brightness", "darkened by 3 stops", lambda p, e: exposed(p, -3))
+    worse("brightness", "darkened by 4 stops", lambda p, e: exposed(p, -4))
+    worse("blown", "brightened by 3 stops", lambda p, e: exposed(p, 3))
+    worse("contrast", "contrast to a quarter", lambda p, e: (p * 0.25 + 90).astype(np.uint8))
+    worse("colour", "grey", lambda p, e: cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+    worse(
+        "colour",
+        "sepia",
+        lambda p, e: (p.mean(2, keepdims=True) * [1, 0.85, 0.65]).astype(np.uint8),
+    )
+    soft = [numbers_of((exposed(p, -1), f, [])) for p, f, _ in plain]
+    report("brightness", "-", [], "darkened by 1 stop", soft)
+    softer = [numbers_of(((p * 0.5 + 50).astype(np.uint8), f, [])) for p, f, _ in plain]
+    report("sharpness", "-", [], "in soft light: half the contrast", softer)
+    masked = [
+        numbers_of((mask_over(p, f, shade), f, [])) for p, f, _ in plain for shade in ((235, 240, 245), (110, 160, 205))
+    ]
+    report("covered", "a white or blue mask drawn over nose and mouth", masked, "the same as they are", good)
+
+    measured = {name: numbers_of(photo) for name, photo in portraits.items()}
+
+    def labelled(gate: str, column: str, bad: set[str], says: str, others: str) -> None:
+        wrong = [measured[name] for name, row in labels.items() if row[column] in bad]
+        report(gate, says, wrong, others, [measured[name] for name, row in labels.items() if row[column] not in bad])
+
+    labelled("yaw", "turned", {"far"}, "portraits turned far, by eye", "the other portraits, slightly turned ones too")
+    labelled("covered", "hand", {"at the face"}, "portraits with a hand at the face, by eye", "the other portraits")
+    labelled("glasses", "glasses", {"yes"}, "portraits with glasses, by eye", "the other portraits")
+    test = {name for name in labels if int(Path(name).stem) % 5 == 0}
+    untaught = [measured[name] for name in labels if labels[name]["glasses"] == "no" and name in test]
+    people = [numbers_of(first_face(path)) for path in sorted((folder / "detector").glob("glasses_*"))]
+    bare = [numbers_of(first_face(path)) for path in sorted((folder / "detector").glob("bare_*"))]
+    report("glasses", "pairs: with", people, "pairs: without", bare)
+    report("glasses", "-", [], "bare portraits of people it was not taught on", untaught)
+
+
+def report(gate: str, bad_are: str, bad: list[dict], good_are: str, good: list[dict]) -> None:
+    one = next(one for one in GATES if one.name == gate)
+    limit = limits({gate: one.limit})[gate]
+    rejected = sum(not one.passes(numbers[gate], limit) for numbers in bad)
+    kept = sum(one.passes(numbers[gate], limit) for numbers in good)
+    sign = "≥" if one.least is not None else "≤"
+    shares = [found / len(of) for found, of in ((rejected, bad), (kept, good)) if of]
+    print(
+        f"| {gate} | {sign} {limit:g} | {bad_are} | {rejected} of {len(bad)} | {good_are} | "
+        f"{kept} of {len(good)} | {np.mean(shares):.0%} | {'' if one.rejects else 'only ranks'} |",
+        flush=True,
+    )
+
+
+def heads(*names: str) -> None:
+    print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
+
+
+def first_face(path: Path) -> Photo:
+    photo = open_photo(path)
+    found = find_faces(photo)
+    return photo, found[0], found[1:]
+
+
+def numbers_of(seen: Photo) -> dict[str, float]:
+    photo, face, others = seen
+    matrix = similarity(face.points)
+    return measure(photo, face, crop_face(photo, matrix), matrix, others)
+
+
+def scaled(photo: np.ndarray, scale: float) -> np.ndarray:
+    return cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def coarse(photo: np.ndarray, scale: float) -> np.ndarray:
+    return cv2.resize(scaled(photo, scale), photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def exposed(photo: np.ndarray, stops: float) -> np.ndarray:
+    """As a camera would have exposed it, with a gamma of 2.2."""
+    return (photo * 2.0 ** (stops / 2.2)).clip(0, 255).astype(np.uint8)
+
+
+def mask_over(photo: np.ndarray, face: FoundFace, colour: tuple[int, int, int]) -> np.ndarray:
+    """The part of the face below the bridge of the nose in one colour, with the shading that was there."""
+    low = face.points[[111, *range(125, 134), 114, 55]]
+    shape = cv2.fillConvexPoly(np.zeros(photo.shape[:2], np.uint8), cv2.convexHull(low.round().astype(np.int32)), 1)
+    shade = (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None] / 160.0).clip(0.6, 1.1)
+    return np.where(shape[..., None] > 0, (np.array(colour) * shade).clip(0, 255), photo).astype(np.uint8)
+
+
+def detection(folder: Path) -> None:
+    """Faces whose nose a found face's landmarks surround, and faces found where there is none."""
+    truth = json.loads((folder / "detector" / "truth.json").read_text())
+    heads(
+        "detector",
+        "of the annotated faces",
+        "elsewhere in those photos",
+        "in photos without a face",
+        "portraits with one face",
+    )
+    for name in ("yunet", "haar"):
+        detector, hits, extra, false, total = open_detector(name), 0, 0, 0, 0
+        for file, what in truth.items():
+            if not file.startswith(("people", "noface")):
+                continue
+            found = find_faces(open_photo(folder / "detector" / file), detector)
+            noses = np.array(what["noses"], float).reshape(-1, 2)
+            centres = np.array([face.points.mean(0) for face in found]).reshape(-1, 2)
+            sizes = [np.linalg.norm(face.points[1] - face.points[0]) for face in found]
+            near = np.linalg.norm(noses[:, None] - centres[None], axis=-1) < np.array(sizes)[None]
+            hits, total = hits + int(near.any(axis=1).sum()), total + len(noses)
+            stray = int((~near.any(axis=0)).sum()) if len(noses) else len(found)
+            extra, false = (extra + stray, false) if len(noses) else (extra, false + stray)
+        portraits = sorted((folder / "portraits").rglob("*.jpg"))
+        seen = sum(len(find_faces(open_photo(path), detector)) == 1 for path in portraits)
+        print(f"| {name} | {hits} of {total} | {extra} | {false} | {seen} of {len(portraits)} |", flush=True)
+    print()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,177 @@
+"""Each gate's number moves with what it is named after and with little else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dragface_lib.crop import align, balance, card, crop_photos, cutting, pack, read_crops, write_card
+from dragface_lib.crop.detect import open_detector
+from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.pose import HEAD, pose_of
+from dragface_lib.crop.quality import GATES, fault, limits, measure, quality
+from dragface_lib.crop.rows import CropRow
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import open_photo, save_photo
+
+
+@pytest.fixture(scope="module")
+def seen(portraits):
+    photos = {name: open_photo(path) for name, path in portraits.items()}
+    return {name: (photo, find_faces(photo, open_detector("haar"))[0]) for name, photo in photos.items()}
+
+
+def numbers(photo, face, others=()):
+    matrix = align.similarity(face.points)
+    return measure(photo, face, align.crop_face(photo, matrix), matrix, others)
+
+
+def test_both_portraits_pass_all_gates(seen):
+    for photo, face in seen.values():
+        assert fault(numbers(photo, face)) == ""
+
+
+@pytest.mark.parametrize(
+    ("gate", "change"),
+    [
+        ("sharpness", lambda photo: cv2.GaussianBlur(photo, (0, 0), 3)),
+        ("brightness", lambda photo: (photo * 0.28).astype(np.uint8)),
+        ("blown", lambda photo: (photo.astype(float) * 2.6).clip(0, 255).astype(np.uint8)),
+        ("contrast", lambda photo: (photo * 0.25 + 90).astype(np.uint8)),
+        ("colour", lambda photo: cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)),
+        ("colour", lambda photo: (photo.mean(2, keepdims=True) * [1, 0.85, 0.65]).astype(np.uint8)),
+    ],
+)
+def test_a_photo_made_worse_falls_at_the_gate_of_that_name(seen, gate, change):
+    photo, face = seen["grace_hopper"]
+    one = next(one for one in GATES if one.name == gate)
+    assert one.passes(numbers(photo, face)[gate], one.limit)
+    assert not one.passes(numbers(change(photo), face)[gate], one.limit)
+    assert quality(numbers(change(photo), face)) < 1
+
+
+def test_soft_light_is_not_blur_and_half_a_stop_less_not_darkness(seen):
+    photo, face = seen["grace_hopper"]
+    soft = numbers((photo * 0.5 + 50).astype(np.uint8), face)
+    assert soft["sharpness"] == pytest.approx(numbers(photo, face)["sharpness"], abs=0.05)
+    assert fault(numbers((photo * 0.85).astype(np.uint8), face)) == ""
+
+
+def test_a_face_that_was_enlarged_has_less_detail_than_its_pixels_promise(seen):
+    photo, face = seen["grace_hopper"]
+    scale = 12 / np.linalg.norm(face.points[1] - face.points[0])
+    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    enlarged = cv2.resize(small, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    assert numbers(enlarged, face)["resolution"] < limits()["resolution"] < numbers(photo, face)["resolution"]
+
+
+@pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0, 0, 0), (25, 0, 0), (-40, 0, 0), (0, 15, 0), (0, -15, 10)])
+def test_a_head_turned_by_known_angles_is_measured(yaw, pitch, roll):
+    y, p, r = np.radians([yaw, -pitch, roll])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    points = (HEAD @ (about_z @ about_x @ about_y).T)[:, :2] * 80 + 200
+    np.testing.assert_allclose(pose_of(points), (yaw, pitch, roll), atol=2.5)
+
+
+def test_glasses_are_told_from_none(seen):
+    """Grace Hopper wears rimless ones, which come close to the threshold; she was not trained on."""
+    assert numbers(*seen["grace_hopper"])["glasses"] > numbers(*seen["astronaut"])["glasses"] + 0.5
+
+
+def test_a_gate_that_only_ranks_rejects_when_a_threshold_is_given(seen):
+    found = numbers(*seen["grace_hopper"])
+    assert fault(found) == ""
+    assert fault(found, limits({"glasses": -0.5})) == "glasses"
+
+
+def test_another_face_in_the_crop_is_counted(seen):
+    photo, face = seen["grace_hopper"]
+    apart = np.linalg.norm(face.points[1] - face.points[0])
+    near, far = face._replace(points=face.points + [apart, 0]), face._replace(points=face.points + [9 * apart, 0])
+    assert fault(numbers(photo, face, [near])) == "2 faces in one crop"
+    assert fault(numbers(photo, face, [far])) == ""
+
+
+def test_a_face_goes_back_to_its_place_within_half_a_pixel(seen):
+    for photo, face in seen.values():
+        matrix = align.similarity(face.points)
+        marked = np.zeros_like(photo)
+        x, y = face.points[55].round().astype(int)
+        cv2.circle(marked, (int(x), int(y)), 5, (255, 255, 255), -1)
+        back = cv2.warpAffine(
+            align.crop_face(marked, matrix), matrix, photo.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+        weights = back[..., 0].astype(float)
+        rows, columns = np.indices(weights.shape)
+        centre = (weights * columns).sum() / weights.sum(), (weights * rows).sum() / weights.sum()
+        np.testing.assert_allclose(centre, (x, y), atol=0.5)
+
+
+def kept(number, domain="selfie", **found):
+    return CropRow(f"{number}.jpg", domain, "train", "", "kept", "", f"{domain}/train/{number}.jpg", "", numbers=found)
+
+
+def test_the_report_names_what_the_domains_differ_in():
+    rng = np.random.default_rng(0)
+    rows = [kept(n, light=rng.normal(150, 20), background=rng.normal(120, 40)) for n in range(30)]
+    rows += [kept(n, "drag", light=rng.normal(70, 20), background=rng.normal(120, 40)) for n in range(30)]
+    lines = balance(rows)
+    assert [line for line in lines if "the drag faces are darker, as on a stage (light" in line]
+    assert not [line for line in lines if "backgrounds" in line]
+    assert "wigs" in lines[-1]
+    assert "nothing can" in balance(rows[:40])[0]
+
+
+def test_the_card_travels_with_the_faces_and_is_the_same_twice(tmp_path, portraits):
+    faces = tmp_path / "faces"
+    crop_photos(portraits["astronaut"].parent, faces, detector="haar", progress=False)
+    text = write_card(faces, gates={"yaw": 20}).read_text()
+    assert "| selfie | 2 | 0 | 0 | 0 | 0 |" in text
+    assert "| yaw | at most 20 |" in text
+    assert "only ranks" in text
+    first = pack(faces, tmp_path / "faces.zip").read_bytes()
+    write_card(faces, gates={"yaw": 20})
+    assert pack(faces, tmp_path / "again.zip").read_bytes() == first
+    assert b"card.png" in first
+    mean = card.mean_face(faces, read_crops(faces))
+    both = [open_photo(faces / row.face).astype(int) for row in read_crops(faces)]
+    np.testing.assert_array_equal(mean, sum(both) // 2)
+
+
+def fall_at_some(path: Path, row: CropRow) -> list[CropRow]:
+    if "bad" in path.name:
+        os.kill(os.getpid(), signal.SIGKILL)  # as a decoder does that a hostile picture breaks
+    return cutting.cut_photo(path, row, *cutting._settings)
+
+
+def test_several_processes_give_what_one_gives_and_a_photo_that_kills_one_costs_itself(
+    tmp_path, portraits, monkeypatch
+):
+    monkeypatch.setattr(cutting, "WORTH_PROCESSES", 1)
+    for number in range(3):
+        save_photo(tmp_path / "photos" / f"{number} ü.jpg", np.roll(open_photo(portraits["astronaut"]), number * 9, 1))
+    options = {"detector": "haar", "progress": False, "gates": {"copy": 1}}
+    one = crop_photos(tmp_path / "photos", tmp_path / "one", processes=1, **options)
+    assert crop_photos(tmp_path / "photos", tmp_path / "two", processes=2, **options) == one
+    assert [row.status for row in one] == ["kept"] * 3
+    save_photo(tmp_path / "photos" / "bad.jpg", open_photo(portraits["astronaut"]))
+    monkeypatch.setattr(cutting, "_work", fall_at_some)
+    rows = crop_photos(tmp_path / "photos", tmp_path / "three", processes=2, **options)
+    assert {row.photo: row.status for row in rows}["bad.jpg"] == "unreadable"
+    assert [row for row in rows if row.photo != "bad.jpg"] == one
+
+
+def test_a_face_without_numbers_can_be_put_in_order():
+    assert quality({}) == 2.0
+
+
+def test_an_unknown_gate_is_one_sentence():
+    with pytest.raises(DragFaceError, match="no gate 'size': use one of eyes"):
+        limits({"size": 1})
