@@ -50,9 +50,11 @@ class Mirror:
         self._wanted.set()
 
     def _work(self) -> None:
-        while not self._ending:
+        ending = False
+        while not ending:
             self._wanted.wait()
             self._wanted.clear()
+            ending = self._ending  # asked before copying: what was saved during an earlier copy still needs a last one
             if self._abandoned:
                 return
             started, before = time.monotonic(), self.problem

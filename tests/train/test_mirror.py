@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 
 import pytest
 
@@ -107,6 +108,28 @@ def test_the_folder_may_vanish_and_come_back(here, whole, tmp_path, monkeypatch,
     assert not away.exists()
     assert files_of(run) == files_of(tmp_path / "scratch")
     assert sha256_of(run / "generator.safetensors") == whole
+
+
+def test_what_is_saved_while_an_earlier_copy_is_under_way_is_copied_before_the_run_ends(tmp_path, monkeypatch):
+    work, run = tmp_path / "work", tmp_path / "run"
+    ours = Checkpoints(work / "checkpoints")
+    ours.save(1, {"step": 1})
+    run.mkdir()
+    copied, release, original = threading.Event(), threading.Event(), Mirror._copy_run
+
+    def slow(self):
+        original(self)
+        copied.set()
+        assert release.wait(30)
+
+    monkeypatch.setattr(Mirror, "_copy_run", slow)
+    with Mirror(work, run, 2, print) as copying:
+        copying.push()
+        assert copied.wait(30)
+        ours.save(2, {"step": 2})
+        copying.push()
+        threading.Timer(0.2, release.set).start()  # the run ends while the first copy is still under way
+    assert Checkpoints(run / "checkpoints").newest() == ({"step": 2}, [])
 
 
 def test_a_folder_that_stays_away_is_not_made_anew_and_is_caught_up_with_later(here, tmp_path, monkeypatch, said):
