@@ -89,7 +89,7 @@ class Checkpoints:
 
 def recorded_hash(path: Path) -> str:
     """The SHA-256 that a checkpoint had when it was written. Raises OSError where none is recorded."""
-    return hash_file(path).read_text()
+    return hash_file(path).read_text(errors="replace")
 
 
 def hash_file(path: Path) -> Path:

@@ -205,9 +205,11 @@ def damage(path, way):
         path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
     elif way == "no hash":
         path.with_name(path.name + ".sha256").unlink()
+    elif way == "torn hash":
+        path.with_name(path.name + ".sha256").write_bytes(b"\xff\xfe\x00")
 
 
-@pytest.mark.parametrize("way", ["cut", "empty", "one bit", "no hash"])
+@pytest.mark.parametrize("way", ["cut", "empty", "one bit", "no hash", "torn hash"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_older_one(settings, whole, stopped, way):
     older, newest = checkpoints_of(stopped)
     assert (older.name, newest.name) == ("step_00000006.pt", "step_00000008.pt")
