@@ -50,7 +50,11 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
     else:
         for path in sorted((faces / domain / split).glob("*")):
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                yield path.name, path.read_bytes()
+                try:
+                    content = path.read_bytes()
+                except OSError:  # a folder or a broken link of that name: left out as what is no picture is
+                    content = b""
+                yield path.name, content
 
 
 class FaceSet:

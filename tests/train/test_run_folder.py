@@ -226,10 +226,13 @@ def test_a_score_on_test_faces_is_kept_in_the_journal_and_the_best_generator_bes
 def test_unreadable_faces_are_counted_and_named_and_the_others_train(settings, faces, tmp_path, capsys):
     shutil.copytree(faces, tmp_path / "faces")
     (tmp_path / "faces/drag/train/torn.jpg").write_bytes(b"half a picture")
+    (tmp_path / "faces/drag/train/folder.jpg").mkdir()
+    (tmp_path / "faces/drag/train/gone.jpg").symlink_to("nowhere.jpg")
     assert train(settings(faces=str(tmp_path / "faces"), steps=1))
     printed = capsys.readouterr().err
-    assert "drag/train: 3 faces, 1 left out:" in printed
-    assert "left out: torn.jpg (" in printed
+    assert "drag/train: 3 faces, 3 left out:" in printed
+    for name in ("torn", "folder", "gone"):
+        assert f"left out: {name}.jpg (" in printed
 
 
 def test_a_run_without_test_faces_to_measure_on_says_so_and_goes_on(settings, faces, tmp_path, capsys):
