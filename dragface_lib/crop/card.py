@@ -118,11 +118,14 @@ def write_card(faces: str | Path, manifest: str | Path | None = None, gates: Map
 
 
 def _sources(rows: Sequence[CropRow], manifest: str | Path | None) -> list[tuple[tuple[str, str], int]]:
-    known = {domain: Listed(read_manifest(manifest) if manifest else [], Path("photos"), domain) for domain in DOMAINS}
+    entries = read_manifest(manifest) if manifest else []
+    known = {domain: Listed(entries, Path("photos"), domain) for domain in DOMAINS}
+    # Of photos that were cropped from a folder further down only the group is left of the manifest's names.
+    groups = {entry.split_group: entry for entry in entries if entry.split_group}
     found = Counter()
     for row in rows:
         if row.status == "kept" and row.domain in DOMAINS:
-            entry = known[row.domain].find(row.photo)
+            entry = known[row.domain].find(row.photo) or groups.get(row.split_group)
             found[(entry.licence, entry.author) if entry is not None else ("not in the manifest", "")] += 1
     return sorted(found.items())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +16,10 @@ from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.finding import find_faces
 from dragface_lib.crop.pose import HEAD, pose_of
 from dragface_lib.crop.quality import GATES, fault, limits, measure, quality
-from dragface_lib.crop.rows import CropRow
+from dragface_lib.crop.rows import CropRow, write_crops
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
+from dragface_lib.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +177,14 @@ def test_a_face_without_numbers_can_be_put_in_order():
 def test_an_unknown_gate_is_one_sentence():
     with pytest.raises(DragFaceError, match="no gate 'size': use one of eyes"):
         limits({"size": 1})
+
+
+def test_the_card_knows_the_sources_of_photos_cropped_from_a_folder_further_down(tmp_path):
+    manifest = Path(__file__).parents[2] / "data_manifest.csv"
+    entry = read_manifest(manifest)[1]
+    row = CropRow(Path(entry.file).name, "selfie", "train", entry.split_group, "kept", "", "selfie/train/1.jpg", "")
+    stranger = replace(row, photo="nobody.jpg", split_group="nobody.jpg")
+    write_crops(tmp_path, [row, stranger], {})
+    text = write_card(tmp_path, manifest).read_text()
+    assert f"| {entry.licence} | {entry.author} | 1 |" in text
+    assert "| not in the manifest |  | 1 |" in text
