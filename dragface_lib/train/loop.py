@@ -259,11 +259,13 @@ def _require_numbers(row: dict[str, float], step: int, config: TrainConfig) -> N
     for name, value in row.items():
         sane = math.isfinite(value) and (value < EXPLODED or name in ("generator", "memory_mb", "sum of the weights"))
         if not sane:
+            folder = config.run_folder / "checkpoints"
+            saved = any(folder.glob("step_*.pt"))
             raise DragFaceError(
                 f"The {name if ' ' in name else f'{name} loss'} "
-                f"{'has exploded' if math.isfinite(value) else 'is no longer a number'} at step {step:,}: the last "
-                f"checkpoint in {config.run_folder / 'checkpoints'} is whole; go on with --precision fp32 or a smaller "
-                "--lr."
+                f"{'has exploded' if math.isfinite(value) else 'is no longer a number'} at step {step:,}: "
+                f"{f'the last checkpoint in {folder} is whole; go on' if saved else 'nothing was saved yet; begin'} "
+                "with --precision fp32 or a smaller --lr."
             )
 
 
