@@ -120,6 +120,7 @@ def _is_current(faces: Path, photo: Path, rows: Sequence[CropRow]) -> bool:
     """True when the rows say all about this photo and their faces are there, kept or rejected."""
     return (
         bool(rows)
+        and len({row.face for row in rows}) == len(rows)  # a line that is there twice would be its own copy
         and all(
             row.status in STATUSES
             and (row.status in ("unreadable", "no_face") or (_has_numbers(row) and _file(faces, row) is not None))

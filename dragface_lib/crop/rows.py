@@ -58,7 +58,7 @@ def read_crops(faces: str | Path) -> list[CropRow]:
             if missing:
                 raise DragFaceError(f"{path} has no column {min(missing)}: move it away and crop again.")
             return [_row(line) for line in lines]
-    except csv.Error as error:
+    except (OSError, csv.Error) as error:
         raise DragFaceError(f"{path} cannot be read ({error}): move it away and crop again.") from error
 
 

@@ -137,6 +137,21 @@ def test_a_crops_file_of_an_older_version_or_edited_by_hand_is_mended(photos, fa
     assert read_crops(faces)[-2].photo == "lonely.jpg"  # its photo may be elsewhere
 
 
+def test_a_line_that_is_in_the_crops_file_twice_costs_no_face(photos, faces):
+    rows = crop(photos, faces)
+    table = faces / "crops.csv"
+    table.write_text(table.read_text() + table.read_text().split("\n", 1)[1])
+    assert crop(photos, faces) == rows
+    assert all((faces / row.face).is_file() for row in rows.values() if row.status == "kept")
+    assert len(read_crops(faces)) == len(rows)
+
+
+def test_a_crops_file_that_cannot_be_opened_is_one_sentence(photos, faces):
+    (faces / "crops.csv").mkdir(parents=True)
+    with pytest.raises(DragFaceError, match="cannot be read"):
+        crop(photos, faces)
+
+
 def test_all_faces_of_a_photo_are_kept_in_files_of_their_own(tmp_path, photos, faces):
     hopper = open_photo(photos / "hopper.jpg")
     save_photo(tmp_path / "two" / "two.jpg", np.hstack([hopper, hopper[:, ::-1]]))
