@@ -13,16 +13,22 @@ from .finding import FoundFace
 # z towards the camera. x and y are the means of faces seen from the front, z those of anthropometry.
 HEAD = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.62, 0.42], [-0.4, 1.06, 0.12], [0.4, 1.06, 0.12]])
 FIVE = (0, 1, 55, 87, 93)  # the same among the 189 landmarks
+DISAGREE = 30.0  # degrees between the two eye lines
 
 
 def head_pose(found: FoundFace) -> tuple[float, float, float]:
     """Yaw, pitch and roll in degrees: positive where the head turns, and leans, to the right of the picture, and up.
 
     From the detector's five points where it gives them, as those follow a turned head further than the 189, which
-    are always those of a face from the front.
+    are always those of a face from the front; but not where the two disagree on how the head leans, as in a photo
+    that lies on its side, whose eyes the detector mistakes.
     """
-    points = found.box.points
-    return pose_of(np.asarray(points if points is not None else found.points[list(FIVE)], np.float64))
+    own = pose_of(np.asarray(found.points[list(FIVE)], np.float64))
+    if found.box.points is None:
+        return own
+    told = pose_of(np.asarray(found.box.points, np.float64))
+    apart = abs((told[2] - own[2] + 180) % 360 - 180)
+    return told if apart < DISAGREE else own
 
 
 def pose_of(points: np.ndarray) -> tuple[float, float, float]:

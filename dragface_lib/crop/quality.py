@@ -163,6 +163,8 @@ def limits(changed: Mapping[str, float] | None = None) -> dict[str, float]:
     for name in changed:
         if name not in {gate.name for gate in GATES}:
             raise DragFaceError(f"There is no gate {name!r}: use one of {', '.join(gate.name for gate in GATES)}.")
+        if math.isnan(changed[name]):
+            raise DragFaceError(f"The gate {name!r} needs a number, as in {name}=20.")
     return {gate.name: changed.get(gate.name, gate.limit) for gate in GATES if gate.rejects or gate.name in changed}
 
 

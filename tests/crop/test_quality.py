@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from dragface_lib.crop import align, balance, card, crop_photos, cutting, pack, read_crops, write_card
-from dragface_lib.crop.detect import open_detector
-from dragface_lib.crop.finding import find_faces
-from dragface_lib.crop.pose import HEAD, pose_of
+from dragface_lib.crop.detect import Face, open_detector
+from dragface_lib.crop.finding import FoundFace, find_faces
+from dragface_lib.crop.pose import FIVE, HEAD, head_pose, pose_of
 from dragface_lib.crop.quality import GATES, fault, limits, measure, quality
 from dragface_lib.crop.rows import CropRow, write_crops
 from dragface_lib.errors import DragFaceError
@@ -188,3 +188,21 @@ def test_the_card_knows_the_sources_of_photos_cropped_from_a_folder_further_down
     text = write_card(tmp_path, manifest).read_text()
     assert f"| {entry.licence} | {entry.author} | 1 |" in text
     assert "| not in the manifest |  | 1 |" in text
+
+
+def test_the_detectors_points_are_not_believed_where_the_eyes_lie_otherwise():
+    """A photo on its side: YuNet sorts its eyes as if the head were upright, and a frontal face looked turned by 70."""
+    points = np.zeros((189, 2))
+    points[list(FIVE)] = HEAD[:, :2] @ np.array([[0.0, 100.0], [-100.0, 0.0]])  # leaning by 90 degrees
+    mistaken = points[list(FIVE)][[0, 2, 1, 3, 4]]
+    box = Face(0, 0, 1, 1, 1.0, points=mistaken)
+    yaw, pitch, roll = head_pose(FoundFace(box, points, 1.0))
+    assert (yaw, pitch) == pytest.approx((0, 0), abs=1)
+    assert roll == pytest.approx(90)
+    agreed = points[list(FIVE)] + [[0, 0], [0, 0], [0, 20], [0, 0], [0, 0]]  # its nose further to the side
+    assert head_pose(FoundFace(box._replace(points=agreed), points, 1.0)) == pose_of(agreed)
+
+
+def test_a_threshold_that_is_no_number_is_refused():
+    with pytest.raises(DragFaceError, match="needs a number"):
+        limits({"yaw": float("nan")})
