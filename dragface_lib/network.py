@@ -194,7 +194,7 @@ class Client:
         """The JSON object at `url`; `sent` as for `get`. Raises NetworkError for any other answer."""
         try:
             answer = json.loads(self.get(url, MAX_JSON, **sent))
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter: nested without end
             answer = None
         if not isinstance(answer, dict):
             raise NetworkError(f"{url} answered with something else than JSON: run it again later.")

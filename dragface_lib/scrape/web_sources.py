@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import PurePosixPath
 
 from .. import network
@@ -27,6 +28,19 @@ MIMES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 BUSY = ("maxlag", "ratelimited", "readonly")  # errors of MediaWiki that pass
 
 
+def _in_known_form(each: Callable[..., Iterator[Row]]) -> Callable[..., Iterator[Row]]:
+    """An answer whose parts are of other kinds than documented ends the search with NetworkError."""
+
+    @wraps(each)
+    def checked(self: Source, query: str = "") -> Iterator[Row]:
+        try:
+            yield from each(self, query)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise NetworkError(f"{self.API} answered in a form that is not known here: run it again later.") from error
+
+    return checked
+
+
 class Commons(Source):
     """Wikimedia Commons, without a key. depth: how many levels of subcategories belong to a category."""
 
@@ -36,6 +50,7 @@ class Commons(Source):
         self.domain, self.depth = domain, depth
         self._client = Client()
 
+    @_in_known_form
     def each(self, query: str = "") -> Iterator[Row]:
         """Files of "Category:NAME", with its subcategories, or else of a search for the words of `query`."""
         query = required(query, "commons", "words or Category:NAME")
@@ -130,6 +145,7 @@ class Openverse(Source):
         self.domain = domain
         self._client = Client()
 
+    @_in_known_form
     def each(self, query: str = "") -> Iterator[Row]:
         """Photos that may be altered, as painting a face into them does (no ND licences)."""
         query = required(query, "openverse", "words")
@@ -202,6 +218,7 @@ class Google(Source):
         self.domain = domain
         self._client = Client()
 
+    @_in_known_form
     def each(self, query: str = "") -> Iterator[Row]:
         """Photos of each kind of free licence in turn, at most 100 a kind; a page of ten costs one of 100 a day."""
         query = required(query, "google", "words")

@@ -427,3 +427,27 @@ def test_gallery_dl_stays_off_without_cookies_and_goes_to_no_private_address(gal
         with pytest.raises(NetworkError):
             GalleryDL("drag", gallery).search(url)
     assert not mirror.requests
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        (Commons, {"query": []}),
+        (Commons, {"query": {"pages": [{"imageinfo": [{"mime": "image/jpeg", "url": "https://a.org/b"}]}]}}),
+        (Openverse, {"results": [3]}),
+        (Openverse, {"results": [{"id": "a", "url": 5}]}),
+        (Google, {"items": [{"link": "https://a.org/b", "image": None}]}),
+    ],
+)
+def test_an_answer_of_other_kinds_than_documented_is_one_sentence(source, answer, monkeypatch):
+    monkeypatch.setenv("GOOGLE_API_KEY", "key")
+    monkeypatch.setenv("GOOGLE_SEARCH_ENGINE", "engine")
+    monkeypatch.setattr(network.Client, "get_json", lambda self, url, **sent: answer)
+    with pytest.raises(NetworkError, match="in a form that is not known"):
+        source().search("drag")
+
+
+def test_json_nested_without_end_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(network.Client, "get", lambda self, url, most, **sent: b'{"a":' + b"[" * 200_000)
+    with pytest.raises(NetworkError, match="something else than JSON"):
+        network.Client().get_json("https://a.org/")
