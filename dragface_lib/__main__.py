@@ -241,7 +241,10 @@ def _credits(options: argparse.Namespace) -> None:
     from .scrape import credits, credits_page
     from .workspace import Workspace
 
-    rows = read_manifest(options.manifest or manifest_of(Workspace.open().photos))
+    faults: list[str] = []
+    rows = read_manifest(options.manifest or manifest_of(Workspace.open().photos), faults)
+    for fault in faults:
+        print(fault, file=sys.stderr)
     if options.run:
         from .train import TrainConfig
 

@@ -19,7 +19,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
@@ -30,6 +30,7 @@ from urllib.robotparser import RobotFileParser
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import connection, connectionpool
+from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError
 
 from .errors import DragFaceError
 from .files import sha256_of, write_atomically
@@ -59,12 +60,23 @@ class NetworkError(DragFaceError):
         self.status = status
 
 
+class _NotFound(NetworkError):
+    """No address is known for a host's name."""
+
+
 class _TryAgain(Exception):
     """A failure that may pass. wait: seconds the server asked for. connected: whether a server answered to the end."""
 
     def __init__(self, reason: str, wait: float | None = None, connected: bool = True, status: int | None = None):
         super().__init__(reason)
         self.wait, self.connected, self.status = wait, connected, status
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def mirror() -> str:
@@ -105,7 +117,7 @@ def check_address(url: str) -> None:
     try:
         found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise NetworkError(f"{host} could not be found: check the network connection and the address.") from None
+        raise _NotFound(f"{host} could not be found: check the network connection and the address.") from None
     for *_, address in found:
         _refuse_private(url, str(address[0]))
 
@@ -166,9 +178,16 @@ class Client:
         query, headers, form: what goes with the request (a form is posted). A redirect leaves them behind, and no
         message repeats them: they may hold keys. Raises NetworkError, one sentence that names the URL.
         """
-        check_address(url)
+        host = self._host(_hostname(url))
+        if host.closed:
+            raise NetworkError(host.closed)
+        try:
+            check_address(url)
+        except _NotFound as failure:  # where no name is known, each look-up may take ten seconds
+            host.unreachable += 1
+            host.closed = str(failure) if host.unreachable >= UNREACHABLE_AFTER else ""
+            raise
         sent = {"params": query, "headers": headers, "data": form}
-        host = self._host(urlsplit(url).hostname or "")
         for attempt in range(1, ATTEMPTS + 1):
             with host.slots:
                 self._wait(host.not_before - time.monotonic(), url)
@@ -266,7 +285,7 @@ class Client:
             raise too_large
         end = time.monotonic() + LONGEST_TRANSFER
         pieces, size = [], 0
-        for piece in response.iter_content(1 << 16):
+        for piece in _pieces(response):
             pieces.append(piece)
             size += len(piece)
             if size > max_bytes:
@@ -286,6 +305,19 @@ class Client:
     def _host(self, name: str) -> _Host:
         with self._lock:
             return self._hosts.setdefault(name, _Host(name, self._per_host))
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body as it arrives: whoever counts bytes and seconds is asked after each packet, however small."""
+    try:
+        while piece := response.raw.read1(1 << 16, decode_content=True):
+            yield piece
+    except ReadTimeoutError as error:
+        raise requests.exceptions.ReadTimeout(error) from error
+    except ProtocolError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from error
+    except DecodeError as error:
+        raise requests.exceptions.ContentDecodingError(error) from error
 
 
 class _Host:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import socket
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 import requests
@@ -101,6 +103,48 @@ def test_a_name_that_nobody_knows_is_one_sentence(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(NetworkError, match=r"files\.example\.org could not be found: check the network"):
         fetch(URL, 100)
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_name_that_nobody_knows_is_not_looked_up_for_every_file(monkeypatch):
+    asked = []
+
+    def unknown(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    client = Client()
+    for _ in range(10):
+        with pytest.raises(NetworkError, match=r"files\.example\.org could not be found: check the network"):
+            client.get(URL, 100)
+    assert len(asked) == network.UNREACHABLE_AFTER
+
+
+def test_a_body_that_drips_is_not_waited_for_beyond_the_limit(monkeypatch):
+    monkeypatch.setattr(network, "LONGEST_TRANSFER", 0.3)
+    over = threading.Event()
+
+    def drip(listener):
+        connection = listener.accept()[0]
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(200):
+                connection.sendall(b"x")
+                if over.wait(0.05):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("DRAGFACE_MIRROR", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        dripping = threading.Thread(target=drip, args=[listener])
+        dripping.start()
+        started = time.monotonic()
+        with pytest.raises(NetworkError, match="took more than"):
+            fetch(URL, 10_000)
+        assert time.monotonic() - started < 5  # the whole body would take ten seconds
+        over.set()
+        dripping.join()
 
 
 def test_a_fetched_file_is_what_the_server_has_and_the_tool_says_who_it_is(mirror):

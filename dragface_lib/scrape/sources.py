@@ -10,6 +10,7 @@ Those on the web are in `web_sources`. `download(rows, photos)` takes the rows o
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
 import shutil
 import stat
@@ -40,6 +41,10 @@ class LocalRow(Row):
 
     source: Path = Path()
     place: str = ""
+
+
+# What zipfile raises for damaged archives; UnicodeDecodeError is a member's name, RuntimeError a password.
+DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, UnicodeDecodeError)
 
 
 class Source:
@@ -120,8 +125,8 @@ class Zip(Source):
                         shutil.copyfileobj(packed, file)
         except FileNotFoundError:
             raise DragFaceError(f"{self.path} does not exist: check the name of the archive.") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__  # RuntimeError: a password
+        except DAMAGES as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise DragFaceError(f"{self.path} cannot be unpacked ({reason}): make a zip of it again.") from error
         return folder
 

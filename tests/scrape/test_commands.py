@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from skimage import data
 
 from dragface_lib.__main__ import SOURCES, main
 from dragface_lib.images import encode_photo, resize
-from dragface_lib.manifest import NAME, Row, read_manifest, update_manifest
+from dragface_lib.manifest import NAME, Row, read_manifest, update_manifest, write_manifest
 from dragface_lib.scrape import NEEDS, Commons, credits_page, download
 
 
@@ -71,6 +72,17 @@ def test_photos_of_commons_are_listed_fetched_noted_credited_and_withdrawn(capsy
     code, out, _ = run(capsys, "credits", "--manifest", photos / NAME)
     assert out.splitlines()[0].startswith("1 photo: Jo 2, CC BY 4.0, https://commons.wikimedia.org/wiki/File:2.jpg")
     assert "Jo 1" not in out
+
+
+def test_credits_go_on_after_a_broken_row_and_name_it(capsys, mirror, tmp_path):
+    path = tmp_path / NAME
+    write_manifest(path, [replace(row, status="stored") for row in mirror.rows[:2]])
+    with open(path, "a") as file:
+        file.write("only,three,cells\n")
+    code, out, err = run(capsys, "credits", "--manifest", path)
+    assert code == 0
+    assert mirror.rows[0].author in out
+    assert f"{path}, line 4" in err
 
 
 def test_the_workspace_is_where_photos_and_their_manifest_lie_if_nothing_else_is_said(capsys, mirror):

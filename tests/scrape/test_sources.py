@@ -184,7 +184,10 @@ def test_an_archive_with_too_many_or_too_large_members_is_refused(tmp_path, monk
         Zip(path).search()
 
 
-@pytest.mark.parametrize("kind", ["text", "cut", "empty", "missing", "without pictures", "with a password"])
+@pytest.mark.parametrize(
+    "kind",
+    ["text", "cut", "empty", "missing", "without pictures", "with a password", "damaged inside", "with an odd name"],
+)
 def test_what_is_no_archive_of_pictures_is_one_sentence(kind, portraits, tmp_path):
     path = zip_of(tmp_path / "photos.zip", {"a.jpg": portraits["astronaut"].read_bytes()})
     data = path.read_bytes()
@@ -193,6 +196,14 @@ def test_what_is_no_archive_of_pictures_is_one_sentence(kind, portraits, tmp_pat
         locked[6] |= 1
         locked[data.rindex(b"PK\x01\x02") + 8] |= 1
         data = bytes(locked)
+    if kind == "damaged inside":
+        zip_of(path, {"a.jpg": portraits["astronaut"].read_bytes()}, compression=zipfile.ZIP_LZMA)
+        packed = bytearray(path.read_bytes())
+        packed[60:900] = bytes(255 - value for value in packed[60:900])
+        data = bytes(packed)
+    if kind == "with an odd name":  # the flag says UTF-8, the name is none
+        zip_of(path, {"\u00e9.jpg": b"x"})
+        data = path.read_bytes().replace("\u00e9".encode(), b"\xe9\xe9")
     path.write_bytes({"text": b"hello" * 99, "cut": data[:9000], "empty": b""}.get(kind, data))
     if kind == "missing":
         path.unlink()
