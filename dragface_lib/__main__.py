@@ -27,7 +27,7 @@ REASONS = 5  # printed of photos that came to nothing
 def _transform(options: argparse.Namespace) -> None:
     from .images import save_photo
     from .model import load_generator
-    from .showcase.transforming import crop_only, transform
+    from .showcase import crop_only, make_drag, provenance
 
     outputs = _outputs(options.photos, options.output)
     originals = {Path(photo).resolve() for photo in options.photos}
@@ -43,7 +43,8 @@ def _transform(options: argparse.Namespace) -> None:
                 for number, face in enumerate(faces):
                     save_photo(output.with_stem(f"{output.stem}_{number + 1}") if number else output, face)
             else:
-                save_photo(output, transform(photo, generator, strength=options.strength))
+                drag = make_drag(photo, generator)
+                provenance.save(output, drag.at(options.strength), drag.look)
             print(output, file=sys.stderr)
         except DragFaceError as error:
             failures.append(str(error))
@@ -76,8 +77,8 @@ def _outputs(photos: Sequence[str], output: str) -> list[Path]:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from .images import open_photo, save_photo
-    from .showcase.transforming import before_after, transform
+    from .images import open_photo
+    from .showcase import before_after, make_drag, provenance
 
     if options.photo:
         photo = open_photo(options.photo)
@@ -85,7 +86,8 @@ def _demo(options: argparse.Namespace) -> None:
         from skimage import data
 
         photo = data.astronaut()
-    save_photo(options.output, before_after(photo, transform(photo)))
+    drag = make_drag(photo)
+    provenance.save(options.output, before_after(photo, drag.at()), drag.look)
     print(f"Before and after: {Path(options.output).resolve()}")
 
 

@@ -9,17 +9,17 @@ import io
 import math
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from .errors import DragFaceError
-from .files import SUFFIXES, replace_atomically
+from .files import SUFFIXES, write_atomically
 
 MAX_PIXELS = 100_000_000  # phone photos reach 50 megapixels; a decompression bomb starts far above
 # Pillow knows many more, some of which start other programs (EPS); HEIF only where a plug-in brings it.
@@ -115,15 +115,18 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def encode_photo(rgb: np.ndarray, format: str = "JPEG", quality: int = 92) -> bytes:
-    """Encode (height, width, 3) uint8 RGB as JPEG, PNG or WebP bytes, without any metadata.
+def encode_photo(
+    rgb: np.ndarray, format: str = "JPEG", quality: int = 92, metadata: Mapping[str, Any] | None = None
+) -> bytes:
+    """Encode (height, width, 3) uint8 RGB as JPEG, PNG or WebP bytes, without any metadata but that given.
 
-    Raises DragFaceError for a size that the format cannot hold.
+    metadata: what Pillow's `save` takes for it (exif, xmp, pnginfo). Raises DragFaceError for a size that the format
+    cannot hold.
     """
     buffer = io.BytesIO()
     options = {"JPEG": {"quality": quality, "subsampling": 0}, "PNG": {}, "WEBP": {"quality": quality}}[format]
     try:
-        Image.fromarray(rgb).save(buffer, format=format, **options)
+        Image.fromarray(rgb).save(buffer, format=format, **options, **(metadata or {}))
     except (OSError, ValueError) as error:  # JPEG ends at 65,535 pixels a side, WebP at 16,383
         raise DragFaceError(
             f"A picture of {rgb.shape[1]} x {rgb.shape[0]} pixels cannot be saved as {format} ({error}): "
@@ -134,12 +137,16 @@ def encode_photo(rgb: np.ndarray, format: str = "JPEG", quality: int = 92) -> by
 
 def save_photo(path: str | Path, rgb: np.ndarray, quality: int = 92) -> None:
     """Save (height, width, 3) uint8 RGB atomically; the suffix (.jpg, .png, .webp) chooses the format."""
+    write_atomically(path, encode_photo(rgb, format_of(path), quality))
+
+
+def format_of(path: str | Path) -> str:
+    """The format that a file's suffix names, as `encode_photo` takes it; raises DragFaceError for any other suffix."""
     formats = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
     suffix = Path(path).suffix.lower()
     if suffix not in formats:
         raise DragFaceError(f"{path} has no picture suffix: end the name in .jpg, .png or .webp.")
-    with replace_atomically(path) as temporary:
-        temporary.write_bytes(encode_photo(rgb, formats[suffix], quality))
+    return formats[suffix]
 
 
 def find_photos(folder: str | Path) -> list[Path]:

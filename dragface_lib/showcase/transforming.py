@@ -54,11 +54,12 @@ class DragFace(NamedTuple):
 class DragPhoto:
     """A photo and the changes that make it drag: one translation serves every strength and every size.
 
-    photo: (H, W, 3) uint8 RGB as it was; faces: largest first.
+    photo: (H, W, 3) uint8 RGB as it was; faces: largest first; look: what the generator calls its style.
     """
 
     photo: np.ndarray
     faces: tuple[DragFace, ...]
+    look: str = "drag"
 
     def at(self, strength: float = 1.0, longest_side: int | None = None) -> np.ndarray:
         """The whole photo with the drag at `strength` (0 the photo itself, 1 as learned, at most 1.5).
@@ -113,7 +114,7 @@ def make_drag(
     faces: list[DragFace] = []
     for start in range(0, len(found), FACES_AT_ONCE):
         faces += _translate(rgb, found[start : start + FACES_AT_ONCE], generator)
-    return DragPhoto(rgb, tuple(faces))
+    return DragPhoto(rgb, tuple(faces), generator.metadata.get("look", "drag"))
 
 
 def crop_only(photo: Photo) -> list[np.ndarray]:

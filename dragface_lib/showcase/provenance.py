@@ -1,0 +1,71 @@
+"""Pictures that leave the showcase say in their metadata how they were made, and nothing about the photo before.
+
+    data = encode(picture, "JPEG", look="classic")      the bytes of a JPEG, PNG or WebP file
+    save("drag.png", picture, look="classic")           the same, written atomically
+
+The sentence stands where programs and people look for it: as description and software in EXIF (JPEG, WebP) or text
+chunks (PNG), and in XMP together with IPTC's DigitalSourceType for a photo that was partly made by a trained model
+(https://cv.iptc.org/newscodes/digitalsourcetype/). EXIF, GPS and thumbnails of the photo cannot come along, as pictures
+are plain arrays on the way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from PIL import ExifTags, Image, PngImagePlugin
+
+from ..files import write_atomically
+from ..images import encode_photo, format_of
+
+SOFTWARE = "DragFace"
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+QUALITY = 95  # of JPEG and WebP
+XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmp:CreatorTool="{software}"
+ Iptc4xmpExt:DigitalSourceType="{source_type}">
+<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{sentence}</rdf:li></rdf:Alt></dc:description>
+</rdf:Description></rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>"""
+
+
+def sentence(look: str) -> str:
+    """What a picture says of itself; look: the generator's, any text (of one line, at most 100 characters of it)."""
+    printable = "".join(character if character.isprintable() else " " for character in look)
+    return f"Made with DragFace, look {' '.join(printable.split())[:100] or 'drag'}: not a photograph."
+
+
+def encode(image: np.ndarray, format: str, look: str, quality: int = QUALITY) -> bytes:
+    """Encode (height, width, 3) uint8 RGB as "JPEG", "PNG" or "WEBP" bytes that say how the picture was made.
+
+    Raises DragFaceError for a size that the format cannot hold.
+    """
+    return encode_photo(image, format, quality, metadata(format, look))
+
+
+def save(path: str | Path, image: np.ndarray, look: str, quality: int = QUALITY) -> None:
+    """Write a picture that says how it was made; the suffix (.jpg, .png, .webp) chooses the format.
+
+    Raises DragFaceError for another suffix, a size that the format cannot hold, or a folder that cannot be written.
+    """
+    write_atomically(path, encode(image, format_of(path), look, quality))
+
+
+def metadata(format: str, look: str) -> dict[str, Any]:
+    """The arguments of Pillow's `save` that write the note into a picture of this format."""
+    text = sentence(look)
+    xmp = XMP.format(software=SOFTWARE, source_type=SOURCE_TYPE, sentence=escape(text))
+    if format == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("Description", text)
+        chunks.add_itxt("Software", SOFTWARE)
+        chunks.add_itxt("XML:com.adobe.xmp", xmp)
+        return {"pnginfo": chunks}
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription], exif[ExifTags.Base.Software] = text, SOFTWARE
+    return {"exif": exif, "xmp": xmp.encode()}
