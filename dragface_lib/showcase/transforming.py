@@ -42,12 +42,15 @@ class DragFace(NamedTuple):
     """One translated face: where it is, and what to add to the photo there.
 
     matrix: (2, 3), from pixels of the photo to those of the change; change: (S, S, 3) float32, -255..255,
-    already faded out by the mask of the face.
+    already faded out by the mask of the face. attention: (S/4, S/4) float32, 0 or more, where the generator looked.
+    cam_logit: how sure it is (below 0: not at all) that this is a bare face; a made-up one it leaves nearly alone.
     """
 
     found: FoundFace
     matrix: np.ndarray
     change: np.ndarray
+    attention: np.ndarray
+    cam_logit: float
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,20 @@ def make_drag(
     """
     tell("Reading the photo")
     rgb = _opened(photo)
+    tell("Looking for faces")
+    return _paint(rgb, _faces_in(rgb, photo), generator, tell)
+
+
+def repaint(
+    drag: DragPhoto, generator: Generator | None = None, tell: Callable[[str], None] = lambda sentence: None
+) -> DragPhoto:
+    """The same photo by another generator; its faces are not looked for again. See `make_drag`."""
+    return _paint(drag.photo, [face.found for face in drag.faces], generator, tell)
+
+
+def _paint(
+    rgb: np.ndarray, found: list[FoundFace], generator: Generator | None, tell: Callable[[str], None]
+) -> DragPhoto:
     generator = generator or _starter(starter_path())
     alignment = generator.metadata.get("alignment", ALIGNMENT)
     if alignment != ALIGNMENT:
@@ -108,11 +125,9 @@ def make_drag(
             f"This generator was trained on faces aligned as {alignment}, and this version aligns them as "
             f"{ALIGNMENT}: use the version that trained it, or train it again."
         )
-    tell("Looking for faces")
-    found = _faces_in(rgb, photo)
-    tell("Painting" if len(found) == 1 else f"Painting {len(found)} faces")
     faces: list[DragFace] = []
     for start in range(0, len(found), FACES_AT_ONCE):
+        tell("Painting" if len(found) == 1 else f"Painting {len(found)} faces ({start} done)")
         faces += _translate(rgb, found[start : start + FACES_AT_ONCE], generator)
     return DragPhoto(rgb, tuple(faces), generator.metadata.get("look", "drag"))
 
@@ -148,15 +163,17 @@ def _translate(rgb: np.ndarray, found: list[FoundFace], generator: Generator) ->
         # From 256 px by the very function that training resizes with.
         faces = TF.resize(torch.from_numpy(crops).permute(0, 3, 1, 2), [size, size], antialias=True).to(device)
         faces = faces.float() / 127.5 - 1  # (B, 3, S, S)
-        images = generator(faces).image.float()
+        images, logits, attention = (part.float() for part in generator(faces))
     if not torch.isfinite(images).all():
         raise DragFaceError("This generator returns no picture (its training broke down): choose an earlier one.")
     before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).cpu().numpy() for x in (faces, images))
+    attention, logits = attention[:, 0].cpu().numpy(), logits[:, 1].tolist()
     drags = []
-    for face, one, other in zip(found, before, after, strict=True):
+    for face, one, other, looked, logit in zip(found, before, after, attention, logits, strict=True):
         matrix = similarity(face.points, size)
         change = change_between(one, other, redrawn=generator.form == "published")
-        drags.append(DragFace(face, matrix, change * face_mask(face.points, matrix, size)[:, :, None]))
+        change *= face_mask(face.points, matrix, size)[:, :, None]
+        drags.append(DragFace(face, matrix, change, looked, logit))
     return drags
 
 

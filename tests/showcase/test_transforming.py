@@ -11,8 +11,8 @@ from dragface_lib.crop.finding import find_faces, interocular
 from dragface_lib.crop.masks import face_mask
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import UnreadablePhoto, encode_photo, save_photo
-from dragface_lib.model import Generator
-from dragface_lib.showcase import NoFace, before_after, crop_only, make_drag, transform, transforming
+from dragface_lib.model import Generator, Translation
+from dragface_lib.showcase import NoFace, before_after, crop_only, make_drag, repaint, transform, transforming
 
 
 @pytest.fixture
@@ -24,6 +24,12 @@ def astronaut_faces(astronaut):
 def found(monkeypatch):
     """Function that makes the showcase find exactly these faces."""
     return lambda faces: monkeypatch.setattr(transforming, "find_faces", lambda rgb: list(faces))
+
+
+def drawn(images):
+    """What a generator returns that draws these images."""
+    size = images.shape[-1] // 4
+    return Translation(images, torch.zeros(len(images), 2), torch.ones(len(images), 1, size, size))
 
 
 def difference(one, other):
@@ -49,7 +55,7 @@ def test_the_change_fades_out_without_a_seam(astronaut, generator, found, astron
     found(astronaut_faces)
     torch.manual_seed(0)
     brighter = Generator(64, 4, 1)
-    brighter.forward = lambda faces: type("Lighter", (), {"image": faces + 0.4})
+    brighter.forward = lambda faces: drawn(faces + 0.4)
     change = transform(flat, brighter).astype(int)[:, :, 0] - 128
     assert change.max() >= 50
     assert max(np.abs(np.diff(change, axis=axis)).max() for axis in (0, 1)) <= change.max() / 4
@@ -59,7 +65,7 @@ def test_paint_lies_exactly_where_the_face_was_taken_from(astronaut, found, astr
     """A generator that subtracts the face from itself leaves an even grey where it was, if nothing has moved."""
     found(astronaut_faces)
     subtracting = Generator(64, 4, 1)
-    subtracting.forward = lambda faces: type("Grey", (), {"image": torch.zeros_like(faces)})
+    subtracting.forward = lambda faces: drawn(torch.zeros_like(faces))
     soft = cv2.GaussianBlur(astronaut, (0, 0), 4)  # no finer than the crop shows it
     grey = transform(soft, subtracting)
     (x, y), reach = astronaut_faces[0].points[:2].mean(axis=0).astype(int), 30
@@ -94,6 +100,25 @@ def test_both_of_two_people_are_painted(astronaut, hopper, generator):
     changed = difference(drag.at(1), both) > 0
     for side in (changed[:, :512], changed[:, 512:]):
         assert 0.01 < side.mean() < 0.2
+
+
+def test_another_generator_paints_the_same_faces_without_looking_for_them_again(astronaut, generator, published, found):
+    drag = make_drag(astronaut, generator)
+    found([])
+    again = repaint(drag, published)
+    assert difference(again.at(1), drag.at(1)).max() > 10
+    assert np.array_equal(repaint(again, generator).at(1), drag.at(1))
+
+
+def test_each_face_says_where_the_generator_looked_and_whether_it_is_bare(astronaut, generator, found, astronaut_faces):
+    found(astronaut_faces)
+    (face,) = make_drag(astronaut, generator).faces
+    crop = torch.from_numpy(crop_only(astronaut)[0]).permute(2, 0, 1)[None]
+    crop = torch.nn.functional.interpolate(crop.float(), (64, 64), mode="bilinear", antialias=True) / 127.5 - 1
+    expected = generator(crop)
+    assert face.attention.shape == (16, 16)
+    assert face.attention == pytest.approx(expected.attention[0, 0].numpy(), abs=0.05)
+    assert face.cam_logit == pytest.approx(float(expected.cam_logits[0, 1]), abs=0.05)
 
 
 def test_a_tilted_head_gets_the_same_paint(astronaut, generator, found, astronaut_faces):
@@ -147,7 +172,7 @@ def test_a_large_photo_keeps_its_fine_detail(astronaut, generator, found, astron
 def test_a_redrawing_generator_blurs_no_more_than_it_paints(astronaut, published, found, astronaut_faces):
     found(astronaut_faces)
     published = Generator(64, 4, 1, form="published")
-    published.forward = lambda faces: type("Blurred", (), {"image": torch.nn.functional.avg_pool2d(faces, 5, 1, 2)})
+    published.forward = lambda faces: drawn(torch.nn.functional.avg_pool2d(faces, 5, 1, 2))
     picture = transform(astronaut, published)
     left, top = (astronaut_faces[0].points.min(axis=0) + 20).astype(int)
     right, bottom = (astronaut_faces[0].points.max(axis=0) - 20).astype(int)
