@@ -220,6 +220,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
 
 
+def _export(options: argparse.Namespace) -> None:
+    from .model import load_generator, starter_path
+    from .showcase.export import export
+
+    size = export(load_generator(options.weights or starter_path()), options.output, options.half)
+    print(f"{options.output}: {size / 1e6:.1f} MB")
+
+
 def _bench(options: argparse.Namespace) -> None:
     from .train import TrainConfig
     from .train.bench import bench
@@ -378,6 +386,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--weights", metavar="FILE", help="generator to measure (default: the starter that comes along)")
     sub.add_argument("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation")
     sub.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+    sub = command("export", _export, "write a generator as ONNX, for other programs, or as .safetensors")
+    sub.add_argument("weights", nargs="?", metavar="WEIGHTS", help="default: the starter that comes along")
+    sub.add_argument("-o", "--output", required=True, metavar="FILE", help="ends in .onnx or .safetensors")
+    sub.add_argument("--half", action="store_true", help="weights in half precision: half the bytes")
 
     sub = command("bench", _bench, "time the training step on this machine")
     sub.add_argument("--steps", type=int, default=keep, metavar="N", help="default 10")

@@ -43,7 +43,7 @@ def test_a_picture_says_that_it_is_no_photograph_and_keeps_its_pixels(astronaut,
 
 
 def test_a_look_of_any_text_is_told_in_one_line(astronaut):
-    look = 'Ünïcode <&"\' 東京\n\0' + "x" * 300
+    look = "Ünïcode <&\"' 東京\n\0" + "x" * 300
     for format in ("JPEG", "PNG", "WEBP"):
         *_, said, source = told(provenance.encode(astronaut[:9, :9], format, look))
         assert source == COMPOSITE

@@ -1,0 +1,144 @@
+"""Take a generator away: as ONNX, for other programs, phones and browsers, or as .safetensors, for this project.
+
+    python -m dragface_lib export runs/mine/generator.safetensors -o drag.onnx --half
+
+The ONNX file has one input and three outputs, float32 also where the weights are halves:
+
+    faces       (batch, 3, size, size)        RGB in -1..1, cut out and aligned as in crop/align.py
+    image       (batch, 3, size, size)        the drag, in -1..1
+    cam_logits  (batch, 2)                    how surely the generator takes the face for a bare one, by two poolings
+    attention   (batch, 1, size/4, size/4)    where it looks, 0 or more
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..crop.align import ALIGNMENT
+from ..errors import DragFaceError
+from ..files import write_atomically
+from ..model import Generator, save_generator
+from ..model.weights import ARCHITECTURE
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET, FORMAT_OF_2022 = 18, 8  # read by onnxruntime from 1.14 on, its builds for browsers and phones, TensorRT from 8.6
+OUTPUTS = ("image", "cam_logits", "attention")
+FACES = f"RGB in -1..1; {ALIGNMENT} means pupils level, 0.25 of the width apart and at 0.46 of the height"
+INTENDED_USE = (
+    "Paints drag make-up onto the face of someone who said yes to it. Not for passing a picture off as a photograph, "
+    "for recognising people, or for giving anybody another person's face."
+)
+
+
+def export(generator: Generator, path: str | Path, half: bool = False) -> int:
+    """Write a generator as .onnx or .safetensors, whichever the suffix says. Returns the bytes of the file.
+
+    half: weights as fp16 in half the bytes; what is computed with them stays fp32, so that every runtime gives the
+    same picture. Both kinds carry what the generator's file said of itself (look, licence, alignment …) and what it
+    is meant for. Raises DragFaceError for another suffix, a file that cannot be written, a generator too large for
+    ONNX, or where the packages onnx and onnxscript are missing.
+    """
+    path = Path(path)
+    told = {name: value for name, value in generator.metadata.items() if name not in {*ARCHITECTURE, "format"}}
+    told["intended_use"] = INTENDED_USE
+    if path.suffix == ".safetensors":
+        save_generator(generator, path, told, half)
+    elif path.suffix == ".onnx":
+        write_atomically(path, onnx_bytes(generator, told, half))
+    else:
+        raise DragFaceError(f"{path} ends neither in .onnx nor in .safetensors: end its name in one of them.")
+    return path.stat().st_size
+
+
+def onnx_bytes(generator: Generator, told: dict[str, str], half: bool = False) -> bytes:
+    """A generator as the bytes of an ONNX file; told: what its metadata_props say besides the architecture."""
+    try:
+        import onnxscript  # noqa: F401 (torch.onnx needs it)
+    except ImportError:
+        raise DragFaceError("ONNX needs two more packages: pip install onnx onnxscript, and export again.") from None
+    device = next(generator.parameters()).device
+    faces = torch.zeros(2, 3, generator.size, generator.size, device=device)
+    with _in_silence():
+        program = torch.onnx.export(
+            _Plain(generator).eval(),
+            (faces,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["faces"],
+            output_names=OUTPUTS,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    try:
+        model = program.model_proto
+        _forget_origin(model)
+        if half:
+            _halve(model)
+        described = {name: str(getattr(generator, name)) for name in ARCHITECTURE} | told | {"faces": FACES}
+        for name, value in sorted(described.items()):
+            model.metadata_props.add(key=name, value=value)
+        content = model.SerializeToString(deterministic=True)
+    except ValueError as error:  # protobuf's way to say it is too large
+        raise DragFaceError(
+            f"This generator is too large for one ONNX file ({error}): use --half, or export it as .safetensors."
+        ) from error
+    return content
+
+
+class _Plain(nn.Module):
+    """The generator with a plain tuple as its result."""
+
+    def __init__(self, generator: Generator):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.generator(faces))
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Take out what the exporter notes down for debugging, such as paths of this machine."""
+    graph = model.graph
+    model.ir_version = FORMAT_OF_2022  # newer ones add nothing but these notes
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Store the model's weights as fp16, each with a cast back to fp32 before its first use."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) > 1:  # no epsilon and the like
+            name = tensor.name
+            halves = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+@contextlib.contextmanager
+def _in_silence():
+    """The exporter tells its own developers many things."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
