@@ -71,7 +71,7 @@ class YuNet:
 
     def find(self, rgb: np.ndarray) -> list[Face]:
         """Faces in (H, W, 3) uint8 RGB, largest first."""
-        small, scale = _at_detection_size(rgb)
+        small, scale = at_detection_size(rgb)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, found = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = [] if found is None else found
@@ -106,7 +106,7 @@ class Haar:
 
     def find(self, rgb: np.ndarray) -> list[Face]:
         """Faces in (H, W, 3) uint8 RGB, largest first."""
-        small, scale = _at_detection_size(rgb)
+        small, scale = at_detection_size(rgb)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
         smallest = max(20, round(min(grey.shape) * 0.04))
         boxes, _, weights = self._faces.detectMultiScale3(
@@ -167,7 +167,8 @@ def _is_yunet(path: Path) -> bool:
     return path.is_file() and sha256_of(path) == YUNET_SHA256
 
 
-def _at_detection_size(rgb: np.ndarray) -> tuple[np.ndarray, float]:
+def at_detection_size(rgb: np.ndarray) -> tuple[np.ndarray, float]:
+    """The (H, W, 3) photo as detectors look at it, and by how much it was scaled; twice is the same as once."""
     longest = max(rgb.shape[:2])
     scale = min(max(longest, SHORTEST_LONGEST_SIDE), LONGEST_SIDE) / longest
     if scale == 1.0:

@@ -20,15 +20,19 @@ def head_pose(found: FoundFace) -> tuple[float, float, float]:
     """Yaw, pitch and roll in degrees: positive where the head turns, and leans, to the right of the picture, and up.
 
     From the detector's five points where it gives them, as those follow a turned head further than the 189, which
-    are always those of a face from the front; but not where the two disagree on how the head leans, as in a photo
-    that lies on its side, whose eyes the detector mistakes.
+    are always those of a face from the front; but not where the two disagree on how the head leans, as on a head that
+    lies on its side, whose eyes the detector mistakes. Roll is beside a photo that was turned upright.
     """
-    own = pose_of(np.asarray(found.points[list(FIVE)], np.float64))
-    if found.box.points is None:
-        return own
-    told = pose_of(np.asarray(found.box.points, np.float64))
-    apart = abs((told[2] - own[2] + 180) % 360 - 180)
-    return told if apart < DISAGREE else own
+    pose = pose_of(np.asarray(found.points[list(FIVE)], np.float64))
+    if found.box.points is not None:
+        told = pose_of(np.asarray(found.box.points, np.float64))
+        if abs(_half_circle(told[2] - pose[2])) < DISAGREE:
+            pose = told
+    return *pose[:2], _half_circle(pose[2] - 90 * found.quarters)
+
+
+def _half_circle(degrees: float) -> float:
+    return (degrees + 180) % 360 - 180
 
 
 def pose_of(points: np.ndarray) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from dragface_lib import network
 from dragface_lib.crop import align, detect
 from dragface_lib.crop.detect import Face, _turned, open_detector
 from dragface_lib.crop.finding import FoundFace, _share_an_eye, find_faces, interocular
-from dragface_lib.crop.pose import head_pose
+from dragface_lib.crop.pose import FIVE, head_pose
 from dragface_lib.crop.quality import limits
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo
@@ -170,3 +170,33 @@ def test_without_haar_and_without_yunet_a_sentence_says_what_to_do(monkeypatch, 
 def test_a_detector_that_is_not_known_is_refused():
     with pytest.raises(DragFaceError, match="auto, yunet or haar"):
         open_detector("dlib")
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_on_its_side_gives_the_face_that_it_gives_upright(quarters, haar):
+    photo = PORTRAITS["astronaut"]
+    upright = find_faces(photo, haar)[0]
+    turned = np.ascontiguousarray(np.rot90(photo, -quarters))
+    (found,) = find_faces(turned, haar)
+    assert found.quarters == quarters
+    assert head_pose(found) == pytest.approx(head_pose(upright), abs=2)
+    faces = [align.crop_face(p, align.similarity(f.points)) for p, f in ((photo, upright), (turned, found))]
+    assert np.abs(faces[0].astype(int) - faces[1]).mean() < 6
+    middle = found.box.x + found.box.width / 2, found.box.y + found.box.height / 2
+    assert np.linalg.norm(found.points[55] - middle) < interocular(found.points)
+
+
+@pytest.mark.yunet
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_yunets_points_are_those_of_a_photo_on_its_side(quarters):
+    for photo in PORTRAITS.values():
+        turned = np.ascontiguousarray(np.rot90(photo, -quarters))
+        (found,) = find_faces(turned, open_detector("yunet"))
+        apart = np.linalg.norm(found.box.points - found.points[list(FIVE)], axis=1).max()
+        assert apart < 0.25 * interocular(found.points)
+
+
+def test_nothing_is_found_in_photos_without_a_face_whichever_way_up(haar, photos_folder):
+    nothing = [np.ascontiguousarray(PORTRAITS["astronaut"][250:, 300:])]  # a model of the shuttle
+    for photo in [*nothing, *map(open_photo, photos_folder.glob("detector/noface_[a-d]*.jpg"))]:
+        assert find_faces(photo, haar) == []

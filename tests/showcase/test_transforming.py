@@ -132,6 +132,16 @@ def test_a_tilted_head_gets_the_same_paint(astronaut, generator, found, astronau
     assert np.corrcoef(tilted.ravel(), expected.ravel())[0, 1] > 0.97
 
 
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_a_photo_on_its_side_stays_so_and_gets_the_same_paint(quarters, astronaut, generator):
+    turned = np.ascontiguousarray(np.rot90(astronaut, quarters))
+    upright = np.rot90(transform(astronaut, generator), quarters).astype(np.float32) - turned
+    lying = transform(turned, generator).astype(np.float32) - turned
+    assert np.corrcoef(lying.ravel(), upright.ravel())[0, 1] > 0.97
+    (across, down), _ = cv2.phaseCorrelate(*(change.mean(axis=2) for change in (upright, lying)))
+    assert max(abs(across), abs(down)) < 0.5
+
+
 def test_a_face_partly_out_of_the_picture_is_painted_where_it_is(astronaut, generator, found, astronaut_faces):
     face = astronaut_faces[0]
     cut = round(float(face.points[0, 0]))  # through the left pupil
