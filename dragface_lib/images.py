@@ -63,6 +63,8 @@ def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXE
     except DragFaceError:
         raise
     except FileNotFoundError:
+        if isinstance(source, (str, Path)) and Path(source).is_symlink():
+            raise UnreadablePhoto(f"{name} is a link to a file that is gone: remove it, or link it anew.") from None
         raise UnreadablePhoto(f"{name} does not exist: check the name.") from None
     except PermissionError:
         raise UnreadablePhoto(f"{name} cannot be read: check its permissions.") from None
@@ -149,9 +151,10 @@ def format_of(path: str | Path) -> str:
     return formats[suffix]
 
 
-def find_photos(folder: str | Path) -> list[Path]:
+def find_photos(folder: str | Path, strays: bool = False) -> list[Path]:
     """Every file below `folder` whose suffix is a picture's, sorted; hidden files and folders are left out.
 
+    strays: also folders and broken links of such names, for those who say of each why it is no photo.
     Raises DragFaceError when the folder does not exist.
     """
     folder = Path(folder)
@@ -161,7 +164,7 @@ def find_photos(folder: str | Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
-        and path.is_file()
+        and (strays or path.is_file())
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 

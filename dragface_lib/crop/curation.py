@@ -230,6 +230,12 @@ def _key(row: CropRow) -> str:
     return face_key(row.face) or f"{row.domain}: {row.photo}"
 
 
+def _named(face: str) -> str:
+    """What a face of a table is called here: pairs/selfie/anna.png is that of anna.jpg, in either domain."""
+    path = PurePosixPath(face)
+    return f"{path.stem}.jpg" if path.parts[:1] == ("pairs",) else face_key(face)
+
+
 def read_scores(path: str | Path) -> dict[str, str]:
     """A note on each face of a table with the columns face and score, in its order, by `face_key`.
 
@@ -237,7 +243,7 @@ def read_scores(path: str | Path) -> dict[str, str]:
     """
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            return {face_key(line["face"]): f"score {line['score']}" for line in csv.DictReader(file)}
+            return {_named(line["face"]): f"score {line['score']}" for line in csv.DictReader(file)}
     except KeyError as error:
         raise DragFaceError(f"{path} has no column {error}: name the faces.csv that evaluate wrote.") from None
     except (OSError, csv.Error, UnicodeDecodeError) as error:

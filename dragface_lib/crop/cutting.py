@@ -75,7 +75,7 @@ def judged(row: CropRow, thresholds: Mapping[str, float]) -> CropRow:
 
 def photo_sha256(photo: Path) -> str:
     try:
-        return sha256_of(photo)
+        return sha256_of(photo) if photo.is_file() else ""  # a pipe named like a picture would never end
     except OSError:
         return ""  # opening it will say why it cannot be read
 

@@ -64,12 +64,14 @@ def crop_photos(
     found = dict(list(photos_below(photos, faces).items())[:limit])
     listed = Listed(read_manifest(manifest) if manifest else [], photos, domain)
     finder = open_detector(detector).name
-    rows = read_crops(faces)
     before: dict[str, list[CropRow]] = {}
-    for row in rows:
-        if row.domain == domain:
+    others = []
+    for row in read_crops(faces):
+        # A table that somebody cut down may not say whose domain a photo is.
+        if row.domain == domain or (row.domain not in DOMAINS and row.photo in found):
             before.setdefault(row.photo, []).append(row)
-    others = [row for row in rows if row.domain != domain]
+        else:
+            others.append(row)
     done = dict(before)
     training = {row.split_group for rows in before.values() for row in rows if row.split == "train"}
     empty = not found
@@ -93,7 +95,7 @@ def crop_photos(
     bar = tqdm(total=len(jobs), desc=f"faces of {domain}", unit="photo", disable=not progress or not jobs)
     with bar:
         for number, (name, cut) in enumerate(cut_all(jobs, faces, finder, thresholds, processes), 1):
-            done[name] = cut
+            done[name] = [replace(row, more=_added(row, before.get(name, []))) for row in cut]
             bar.update()
             if number % SAVE_EVERY == 0:
                 write_crops(faces, others, done)
@@ -107,12 +109,14 @@ def crop_photos(
 
 
 def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
-    """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none."""
+    """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none. Folders
+    and broken links that are named like a picture are among them: opening them says what they are.
+    """
     top = photos.resolve()
     made = [(faces / folder).resolve() for domain in DOMAINS for folder in folders(domain)]
     if any(top.is_relative_to(folder) for domain in DOMAINS for folder in [(faces / domain).resolve(), *made]):
         raise DragFaceError(f"{photos} is where the faces are written: name another folder for the faces.")
-    found = {path.relative_to(photos).as_posix(): path for path in find_photos(photos)}
+    found = {path.relative_to(photos).as_posix(): path for path in find_photos(photos, strays=True)}
     return {n: path for n, path in found.items() if not any((top / n).is_relative_to(folder) for folder in made)}
 
 
@@ -123,11 +127,18 @@ def _is_current(faces: Path, photo: Path, rows: Sequence[CropRow]) -> bool:
         and len({row.face for row in rows}) == len(rows)  # a line that is there twice would be its own copy
         and all(
             row.status in STATUSES
+            and row.domain in DOMAINS
             and (row.status in ("unreadable", "no_face") or (_has_numbers(row) and _file(faces, row) is not None))
             for row in rows
         )
         and {row.sha256 for row in rows} == {photo_sha256(photo)}
     )
+
+
+def _added(row: CropRow, before: Sequence[CropRow]) -> Mapping[str, str]:
+    """What somebody wrote beside this face, or, where its file had no row, beside its photo."""
+    name = Path(row.face).name
+    return next((one.more for one in before if Path(one.face).name == name), before[0].more if before else {})
 
 
 def _has_numbers(row: CropRow) -> bool:

@@ -20,7 +20,7 @@ from .decisions import REJECTED
 from .quality import NAMES
 
 STATUSES = ("kept", "rejected", "no_face", "unreadable")
-REQUIRED = ("photo", "domain", "status")
+REQUIRED = ("photo", "status")
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,17 @@ class CropRow:
     copy_of: str = ""  # the photo of which this one is a copy
     signature: str = ""  # of the face, by which copies are found
     numbers: Mapping[str, float] = field(default_factory=dict, hash=False)  # by gate, see quality.py
+    more: Mapping[str, str] = field(default_factory=dict, hash=False)  # columns that somebody added
 
 
-TEXTS = [part.name for part in fields(CropRow) if part.name != "numbers"]
+TEXTS = [part.name for part in fields(CropRow) if part.name not in ("numbers", "more")]
 
 
 def read_crops(faces: str | Path) -> list[CropRow]:
     """The rows of FACES/crops.csv; none when it does not exist. Raises DragFaceError when it is not one of ours.
 
-    Columns that an older version did not have are empty, and so is a number that is none.
+    Columns that are missing, as an older version did not have them, are empty, and so is a number that is none; the
+    columns that somebody added stay.
     """
     path = Path(faces) / "crops.csv"
     if not path.exists():
@@ -67,17 +69,20 @@ def _row(line: Mapping[str, str | None]) -> CropRow:
     for name in NAMES:
         with suppress(ValueError):
             numbers[name] = float(line.get(name) or "")
-    return CropRow(**{name: line.get(name) or "" for name in TEXTS}, numbers=numbers)
+    more = {name: text for name, text in line.items() if name not in (None, *TEXTS, *NAMES)}
+    return CropRow(**{name: line.get(name) or "" for name in TEXTS}, numbers=numbers, more=more)
 
 
 def write_crops(faces: Path, others: Iterable[CropRow], done: Mapping[str, Sequence[CropRow]]) -> None:
     """Write the rows of the other domain, then this one's by photo."""
-    text = io.StringIO()
+    text, rows = io.StringIO(), [*others, *(row for name in sorted(done) for row in done[name])]
+    added = list(dict.fromkeys(name for row in rows for name in row.more))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*TEXTS, *NAMES])
-    for row in [*others, *(row for name in sorted(done) for row in done[name])]:
+    writer.writerow([*TEXTS, *NAMES, *added])
+    for row in rows:
         texts = [getattr(row, name) for name in TEXTS]
-        writer.writerow([*texts, *(f"{row.numbers[name]:.5g}" if name in row.numbers else "" for name in NAMES)])
+        numbers = [f"{row.numbers[name]:.5g}" if name in row.numbers else "" for name in NAMES]
+        writer.writerow([*texts, *numbers, *(row.more.get(name) or "" for name in added)])
     write_atomically(faces / "crops.csv", text.getvalue().encode("utf-8", "surrogateescape"))
 
 

@@ -143,6 +143,12 @@ def test_faces_that_evaluate_picked_come_first_in_its_order(faces, tmp_path):
     told = Page(curate(faces, first=table)).faces()
     assert [face["key"] for face in told[:2]] == ["selfie/face_008.jpg", "drag/face_005.jpg"]
     assert [face["note"] for face in told[:3]] == ["score 0.12", "score 0.34", ""]
+    table.write_text("face,score\npairs/selfie/face_005.png,0.1\nselfie/train/face_008.jpg,0.2\n")  # of practice faces
+    told = Page(curate(faces, first=table)).faces()
+    assert [(face["key"], face["note"]) for face in told[:2]] == [
+        ("drag/face_005.jpg", "score 0.1"),
+        ("selfie/face_008.jpg", "score 0.2"),
+    ]
 
 
 def test_what_cannot_be_curated_is_answered_with_a_sentence(faces, tmp_path):

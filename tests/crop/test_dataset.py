@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -135,6 +136,29 @@ def test_a_crops_file_of_an_older_version_or_edited_by_hand_is_mended(photos, fa
     (faces / "crops.csv").write_text(edited + "lonely.jpg,selfie,,,kept\n")
     assert crop(photos, faces) == rows
     assert read_crops(faces)[-2].photo == "lonely.jpg"  # its photo may be elsewhere
+
+
+def test_a_crops_file_of_three_columns_is_filled_and_columns_of_ones_own_stay(photos, faces):
+    rows = crop(photos, faces)
+    whole = (faces / "crops.csv").read_text()
+    short = "photo,status,reason\nhopper.jpg,kept,\nspace/astronaut.jpg,rejected,I say so\nelsewhere.jpg,no_face,\n"
+    (faces / "crops.csv").write_text(short)
+    assert crop(photos, faces) == rows
+    assert [(row.photo, row.domain) for row in read_crops(faces)][0] == ("elsewhere.jpg", "")
+    first, *lines = whole.splitlines()
+    (faces / "crops.csv").write_text(
+        "\n".join([f"mine,{first}", *(f'"a, {n}",{line}' for n, line in enumerate(lines))])
+    )
+    changed = {name: replace(row, more={"mine": f"a, {n}"}) for n, (name, row) in enumerate(rows.items())}
+    assert crop(photos, faces) == changed
+    save_photo(photos / "hopper.jpg", open_photo(photos / "hopper.jpg")[8:])  # cut anew
+    save_photo(photos / "new.png", np.full((300, 300, 3), 90, np.uint8))
+    crop(photos, faces)
+    assert {row.photo: row.more["mine"] for row in read_crops(faces)} == {
+        "hopper.jpg": "a, 0",
+        "space/astronaut.jpg": "a, 1",
+        "new.png": "",
+    }
 
 
 def test_a_line_that_is_in_the_crops_file_twice_costs_no_face(photos, faces):

@@ -10,10 +10,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
 from dragface_lib.crop.align import crop_face, similarity
-from dragface_lib.crop.detect import Face
+from dragface_lib.crop.detect import Face, open_detector
 from dragface_lib.crop.finding import find_faces
 from dragface_lib.crop.quality import fault, measure
 from dragface_lib.crop.splits import TEST_SHARE
@@ -119,6 +120,54 @@ def test_faces_written_among_the_photos_are_not_cropped_again(photos):
     with pytest.raises(DragFaceError, match="where the faces are written"):
         crop(face.parent, photos / "faces")
     assert face.read_bytes() == content
+
+
+def test_folders_links_and_pipes_named_like_pictures_are_named_and_skipped(photos, faces):
+    (photos / "folder.jpg").mkdir()
+    shutil.copy(photos / "portraits" / "female" / "0.jpg", photos / "folder.jpg" / "within.jpg")
+    (photos / "link.jpg").symlink_to(photos / "gone.jpg")
+    (photos / "round.jpg").symlink_to(photos / "round.jpg")
+    os.mkfifo(photos / "pipe.jpg")
+    rows = {row.photo: row for row in crop(photos, faces, gates={"copy": 1})}
+    odd = {name: row for name, row in rows.items() if row.status != "kept"}
+    assert {name: row.status for name, row in odd.items()} == dict.fromkeys(
+        ["folder.jpg", "link.jpg", "pipe.jpg", "round.jpg"], "unreadable"
+    )
+    assert "is a folder" in rows["folder.jpg"].reason
+    assert "is a link to a file that is gone" in rows["link.jpg"].reason
+    assert sorted(rows.keys() - odd.keys()) == ["folder.jpg/within.jpg", "portraits/female/0.jpg"]
+    assert {row.photo: row for row in crop(photos, faces, gates={"copy": 1})} == rows
+    shutil.copy(photos / "portraits" / "female" / "0.jpg", photos / "gone.jpg")
+    assert {row.photo: row.status for row in crop(photos, faces, gates={"copy": 1})}["link.jpg"] == "kept"
+
+
+def test_tiny_huge_grey_and_turned_pictures_each_get_what_they_deserve(photos, faces):
+    photo = open_photo(photos / "portraits" / "female" / "0.jpg")
+    shutil.rmtree(photos / "portraits")
+    Image.fromarray(photo).crop((130, 20, 310, 200)).resize((24, 24)).save(photos / "tiny.png")
+    huge = Image.new("RGB", (8000, 6000), "grey")
+    huge.paste(Image.fromarray(photo).resize((4500, 4500)), (1500, 0))
+    huge.save(photos / "huge.jpg", quality=85)
+    Image.fromarray(photo).convert("L").save(photos / "grey.png")
+    Image.fromarray(photo).convert("I;16").point(lambda value: value * 257).save(photos / "grey16.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter clockwise
+    Image.fromarray(np.rot90(photo)).save(photos / "phone.jpg", exif=exif, quality=95)
+    Image.fromarray(np.rot90(photo)).save(photos / "lying.png")
+    rows = {row.photo: row for row in crop(photos, faces, gates={"copy": 1})}
+    assert rows.keys() == {"tiny.png", "huge.jpg", "grey.png", "grey16.png", "phone.jpg", "lying.png"}
+    assert "too small" in rows["tiny.png"].reason
+    for name in ("grey.png", "grey16.png"):
+        assert (rows[name].status, rows[name].reason) == ("rejected", "greyscale")
+    eyes = rows["grey.png"].numbers["eyes"]
+    for name, scale in (("huge.jpg", 4500 / 512), ("phone.jpg", 1), ("lying.png", 1)):
+        assert rows[name].status == "kept", rows[name].reason
+        assert rows[name].numbers["eyes"] == pytest.approx(eyes * scale, rel=0.03)
+        face = open_photo(faces / rows[name].face)
+        apart = np.abs(
+            face.astype(int) - crop_face(photo, similarity(find_faces(photo, open_detector("haar"))[0].points))
+        )
+        assert apart.mean() < 8
 
 
 def test_names_that_are_not_utf8_are_names(photos, faces):
