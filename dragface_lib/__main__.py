@@ -29,6 +29,9 @@ def _transform(options: argparse.Namespace) -> None:
     from .model import load_generator
     from .showcase import crop_only, make_drag, provenance
 
+    if len(options.photos) == 1 and (Path(options.photos[0]).is_dir() or options.photos[0].lower().endswith(".zip")):
+        _transform_all(options)
+        return
     outputs = _outputs(options.photos, options.output)
     originals = {Path(photo).resolve() for photo in options.photos}
     for output in outputs:
@@ -50,6 +53,16 @@ def _transform(options: argparse.Namespace) -> None:
             failures.append(str(error))
     if failures:
         raise DragFaceError(" ".join(failures))
+
+
+def _transform_all(options: argparse.Namespace) -> None:
+    from .model import load_generator
+    from .showcase.folders import transform_all
+
+    generator = load_generator(options.weights) if options.weights and not options.crop_only else None
+    outcome = transform_all(options.photos[0], options.output, generator, options.strength, options.crop_only)
+    left_out = f", {len(outcome.left_out)} photos left out" if outcome.left_out else ""
+    print(f"{len(outcome.made)} pictures in {options.output}{left_out}.")
 
 
 def _outputs(photos: Sequence[str], output: str) -> list[Path]:
@@ -307,8 +320,10 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("transform", _transform, "put the faces of photos into drag")
-    sub.add_argument("photos", nargs="+", metavar="PHOTO")
-    sub.add_argument("-o", "--output", required=True, metavar="OUT", help="a file for one photo, a folder for several")
+    sub.add_argument("photos", nargs="+", metavar="PHOTO", help="photos, or one folder or zip of them")
+    sub.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="a file for one photo, a folder or zip for several"
+    )
     sub.add_argument("--weights", metavar="FILE", help="generator to use (default: the starter that comes along)")
     sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
     sub.add_argument("--crop-only", action="store_true", help="write the aligned 256 px face instead")
@@ -373,7 +388,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--scratch", default=keep, metavar="DIR", help="local folder to work in; --run gets copies")
     sub.add_argument("--validate-every", type=int, default=keep, metavar="STEPS", help="default 2500")
     sub.add_argument("--sample-every", type=int, default=keep, metavar="STEPS", help="default 500")
-    sub.add_argument("--milestone-every", type=int, default=keep, metavar="STEPS", help="default 5000")
+    sub.add_argument(
+        "--milestone-every", type=int, default=keep, metavar="STEPS", help="first generator to keep, default 1000"
+    )
     sub.add_argument("--soften", type=float, default=keep, metavar="SHARE", help="of faces to blur, default 0")
     sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")
     sub.add_argument("--licence", default=keep, metavar="TEXT", help="what the generator file says about its use")

@@ -180,7 +180,7 @@ def _translate(rgb: np.ndarray, found: list[FoundFace], generator: Generator) ->
 def _faces_in(rgb: np.ndarray, photo: Photo) -> list[FoundFace]:
     found = find_faces(rgb)
     if not found:
-        name = photo if isinstance(photo, (str, Path)) else "this photo"
+        name = photo if isinstance(photo, (str, Path)) else getattr(photo, "name", "this photo")
         raise NoFace(f"No face was found in {name}: choose one in which a face looks towards the camera.")
     return found
 

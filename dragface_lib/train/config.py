@@ -57,7 +57,7 @@ class TrainConfig:
     sample_every: int = 500  # steps between pictures
     log_every: int = 20  # steps between lines of the journal; reading losses waits for the GPU
     validate_every: int = 2500  # steps between measurements on test faces, by which the best generator is kept
-    milestone_every: int = 5000  # steps between generators kept for good, for the progression
+    milestone_every: int = 1000  # steps of the first generator kept for the progression, see `is_milestone`
     look: str = "drag"  # what the generator file calls the style it learned
     licence: str = "that of the training photos"  # what the generator file says about its use
 

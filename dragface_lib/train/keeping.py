@@ -1,7 +1,8 @@
 """What a run keeps on disk: checkpoints, the journal, pictures, generators. Only the process that leads keeps.
 
-config.json, journal.jsonl, losses.png, samples/, progression.jpg, milestones/, checkpoints/, generator.safetensors
-(the averaged selfie_to_drag generator) and best.safetensors (the one with the highest score on test faces).
+config.json, journal.jsonl, losses.png, samples/, progression.jpg, checkpoints/, milestones/ (generators in half
+precision, for the progression of any face), generator.safetensors (the averaged selfie_to_drag generator) and
+best.safetensors (the one with the highest score on test faces).
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Keeper:
         if self.mirror is not None:
             self.mirror.push()
 
-    def save_generator(self, step: int, name: str) -> None:
+    def save_generator(self, step: int, name: str, half: bool = False) -> None:
         """Write the averaged generator below the run's folder, with all that is needed to use it; no times or paths."""
         metadata = {
             "direction": "selfie_to_drag",
@@ -149,7 +150,7 @@ class Keeper:
             "steps": str(step),
             "licence": self.config.licence,
         }
-        save_generator(self.trainer.ema, self.folder / name, metadata)
+        save_generator(self.trainer.ema, self.folder / name, metadata, half)
 
 
 def _amount(size: float) -> str:

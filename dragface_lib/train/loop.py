@@ -31,7 +31,7 @@ from .data import DOMAINS, FaceSet, Sampler, load_domains, prefetched
 from .journal import duration
 from .keeping import Keeper
 from .mirror import restore
-from .pictures import sample_faces
+from .pictures import is_milestone, sample_faces
 from .step import Trainer, memory_explained
 from .team import Team, gathered
 
@@ -126,7 +126,7 @@ def _train(
             last = last or step >= config.steps
             # By the clock only at a tick, so that a run's journal does not depend on how fast it was.
             saving = step % config.save_every == 0 or last or (ticking and keeper and keeper.clock.until_save() <= 0)
-            milestone = step % config.milestone_every == 0
+            milestone = is_milestone(step, config.milestone_every)
 
             # Journal.
             if ticking or step % config.save_every == 0 or last:
@@ -146,7 +146,7 @@ def _train(
             if step % config.validate_every == 0:
                 keeper.validate(step)
             if milestone:
-                keeper.save_generator(step, f"milestones/step_{step:08d}.safetensors")
+                keeper.save_generator(step, f"milestones/step_{step:08d}.safetensors", half=True)
 
             # Save.
             if saving:

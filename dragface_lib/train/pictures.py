@@ -71,6 +71,16 @@ def samples(run: Path) -> list[tuple[Path, int]]:
     return [(path, int(path.stem.removeprefix("step_"))) for path in sorted((run / "samples").glob("step_*.jpg"))]
 
 
+def is_milestone(step: int, every: int) -> bool:
+    """Whether a generator is kept for good at a step: at 1, 2, 3, 4, 6, 8, 12, 16, 24 … times `every`.
+
+    Closer together at the start, where more happens; 16 of them in 300,000 steps. One takes two bytes a weight: 21 MB
+    at 256 px and 64 channels.
+    """
+    times, left = divmod(step, every)
+    return not left and times > 0 and times // (times & -times) in (1, 3)
+
+
 def chosen_steps(steps: Sequence[int], count: int = PROGRESS) -> list[int]:
     """At most `count` of the sampled steps, closer together at the start, where more happens; the last is in."""
     steps = [step for step in steps if step > 0]

@@ -3,7 +3,7 @@
 PYTHONPATH=. python tests/benchmarks/showcase.py PHOTOS [N] [GENERATOR]     N photos (default 8), the starter
 
 Each photo is made 1,024 px and 12 megapixels (4,000 x 3,000, the face as large in the frame) first, and a group of six
-of them side by side. Wall and processor seconds, as medians; the goals on two cores are 1.5 and 3 s a photo of one face.
+of them side by side. Wall and processor seconds, as medians; the goals on two cores are 1.5 and 3 s for one face.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.images import save_photo
 from dragface_lib.train import LiveView, TrainConfig, plot_losses, progression, read_journal
 from dragface_lib.train.journal import Journal, best_score, smoothed, status
-from dragface_lib.train.pictures import chosen_steps, forget_samples_after, heat_map, samples
+from dragface_lib.train.pictures import chosen_steps, forget_samples_after, heat_map, is_milestone, samples
 
 
 def losses(value):
@@ -180,3 +180,10 @@ def test_the_live_view_shows_a_run_from_its_folder_alone(tmp_path, monkeypatch):
     view._next = 0
     view()
     assert shown[0][-1].data.startswith("step 20 of 100")
+
+
+def test_few_generators_are_kept_and_more_of_them_early():
+    kept = [step for step in range(300_001) if is_milestone(step, 1000)]
+    assert kept[:8] == [1000, 2000, 3000, 4000, 6000, 8000, 12000, 16000]
+    assert (len(kept), kept[-1]) == (16, 256_000)
+    assert [step for step in range(9) if is_milestone(step, 4)] == [4, 8]

@@ -1,0 +1,172 @@
+"""A folder or zip of photos in, a folder or zip of pictures out."""
+
+import shutil
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import cv2
+import pytest
+from skimage import data
+
+from dragface_lib.__main__ import main
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import encode_photo, open_photo
+from dragface_lib.showcase import folders
+from dragface_lib.showcase.folders import photos_in, transform_all
+
+GOOD = ["Zoë & 東京.png", "deep/er/me.jpg"]
+BAD = {
+    "coffee.jpg": "No face was found in coffee.jpg",
+    "empty.jpg": "empty.jpg is empty (0 bytes)",
+    "letter.jpg": "letter.jpg is not a picture",
+    "torn.png": "torn.png is damaged",
+}
+
+
+@pytest.fixture(scope="module")
+def selfie():
+    """The bytes of a small photo with a face, as PNG."""
+    return encode_photo(cv2.resize(data.astronaut()[:300, 80:380], (240, 240)), "PNG")
+
+
+@pytest.fixture(scope="module")
+def photos(selfie, tmp_path_factory):
+    """A folder of two photos with a face, each kind of bad one, and files that are no photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "deep/er").mkdir(parents=True)
+    (folder / GOOD[0]).write_bytes(selfie)
+    (folder / GOOD[1]).write_bytes(encode_photo(open_photo(selfie)))
+    (folder / "coffee.jpg").write_bytes(encode_photo(data.coffee()))
+    (folder / "empty.jpg").touch()
+    (folder / "letter.jpg").write_text("Dear Sir or Madam")
+    (folder / "torn.png").write_bytes(selfie[: len(selfie) // 2])
+    for other in ("notes.txt", ".hidden.jpg", "Thumbs.db"):
+        (folder / other).write_text("not a photo")
+    return folder
+
+
+@pytest.fixture(scope="module", params=["folder", "zip"])
+def source(request, photos, tmp_path_factory):
+    """The same as a folder and as a zip."""
+    if request.param == "folder":
+        return photos
+    return Path(shutil.make_archive(str(tmp_path_factory.mktemp("zip") / "photos"), "zip", photos))
+
+
+def pictures(output):
+    """{name: picture} of a folder or zip."""
+    with photos_in(output) as entries:
+        return {entry.name: open_photo(entry.read()) for entry in entries}
+
+
+@pytest.mark.parametrize("target", ["out", "out.zip"])
+def test_good_photos_are_put_into_drag_under_their_names_and_bad_ones_named(
+    source, target, generator, tmp_path, capsys
+):
+    outcome = transform_all(source, tmp_path / target, generator)
+    assert sorted(outcome.made) == sorted(GOOD)
+    told = dict(outcome.left_out)
+    assert told.keys() == BAD.keys()
+    assert all(told[name].startswith(BAD[name]) for name in BAD)
+    found = pictures(tmp_path / target)
+    assert found.keys() == set(GOOD)
+    for name in GOOD:
+        assert found[name].shape == (240, 240, 3)
+    printed = capsys.readouterr().err
+    assert all(f"left out: {reason}" in printed for reason in BAD.values())
+    assert "6/6" in printed
+    assert [path.name for path in tmp_path.iterdir()] == [target]
+
+
+def test_the_command_counts_and_a_single_bad_photo_does_not_fail_it(photos, tmp_path, capsys):
+    assert main(["transform", str(photos), "-o", str(tmp_path / "faces.zip"), "--crop-only"]) == 0
+    assert "2 pictures in" in (printed := capsys.readouterr().out)
+    assert "4 photos left out" in printed
+    assert {face.shape for face in pictures(tmp_path / "faces.zip").values()} == {(256, 256, 3)}
+
+
+def test_names_that_point_elsewhere_stay_inside_and_none_replaces_another(selfie, tmp_path):
+    names = ["../../up.png", "/root.png", "c:\\win\\down.png", "a.png", "A.PNG", "a.jpg", "__MACOSX/a.png", ".x/b.png"]
+    with zipfile.ZipFile(tmp_path / "slip.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, selfie)
+    out = tmp_path / "deep" / "out"
+    transform_all(tmp_path / "slip.zip", out, crops=True, progress=False)
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == {"slip.zip"} | {
+        f"deep/out/{name}" for name in ("up.png", "root.png", "c_/win/down.png", "A.png", "a_2.png", "a.jpg")
+    }
+
+
+def test_names_in_utf_8_that_do_not_say_so_are_read_right(selfie, tmp_path):
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        archive.writestr("ZoXX.png", selfie)
+    (tmp_path / "mac.zip").write_bytes((tmp_path / "mac.zip").read_bytes().replace(b"ZoXX", "Zoë".encode()))
+    with photos_in(tmp_path / "mac.zip") as entries:
+        assert [entry.name for entry in entries] == ["Zoë.png"]
+
+
+def test_a_member_that_unpacks_to_too_much_or_has_a_password_is_left_out(selfie, tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "LARGEST", len(selfie))
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", bytes(10_000_000))
+        archive.writestr("me.png", selfie)
+        archive.writestr("secret.png", selfie)
+    packed = bytearray((tmp_path / "bomb.zip").read_bytes())
+    for sign, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):  # says that the third has a password
+        packed[packed.rindex(sign) + flags] |= 1
+    (tmp_path / "bomb.zip").write_bytes(packed)
+    outcome = transform_all(tmp_path / "bomb.zip", tmp_path / "out", crops=True, progress=False)
+    assert outcome.made == ["me.png"]
+    assert [name for name, _ in outcome.left_out] == ["bomb.png", "secret.png"]
+    assert "more than" in outcome.left_out[0][1]
+    assert "encrypted" in outcome.left_out[1][1]
+
+
+def test_many_photos_take_no_more_memory_than_few(selfie, generator, tmp_path):
+    peaks = []
+    for count in (2, 12):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number}.png").write_bytes(selfie)
+        tracemalloc.start()
+        transform_all(folder, tmp_path / f"{count}.zip", generator, progress=False)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 500_000  # a single decoded photo has 170 kB, its PNG 100 kB
+
+
+@pytest.mark.parametrize("output", ["photos", "photos/out", "out.jpg", "file"])
+def test_an_output_that_makes_no_sense_is_refused_before_anything_is_done(photos, output, tmp_path, generator):
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DragFaceError, match=output):
+        transform_all(tmp_path / "photos", tmp_path / output, generator)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_sources_that_hold_nothing_end_with_one_sentence(tmp_path, generator, selfie):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "no.zip").write_bytes(selfie)
+    with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
+        archive.writestr("read.txt", "me")
+    shutil.copytree(tmp_path / "empty", tmp_path / "bad")
+    (tmp_path / "bad/a.jpg").write_text("no photo")
+    for name, said in {
+        "empty": "holds no photos",
+        "text.zip": "holds no photos",
+        "no.zip": "is not a whole zip",
+        "nowhere.zip": "does not exist",
+        "bad": "None of the 1 photos",
+    }.items():
+        with pytest.raises(DragFaceError, match=said):
+            transform_all(tmp_path / name, tmp_path / "out.zip", generator, progress=False)
+        assert not (tmp_path / "out.zip").exists()
+
+
+def test_a_strength_out_of_range_is_refused(photos, tmp_path):
+    with pytest.raises(DragFaceError, match="strength"):
+        transform_all(photos, tmp_path / "out", strength=2)
