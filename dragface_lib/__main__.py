@@ -104,6 +104,26 @@ def _demo(options: argparse.Namespace) -> None:
     print(f"Before and after: {Path(options.output).resolve()}")
 
 
+def _progression(options: argparse.Namespace) -> None:
+    from .showcase.progression import face_progression, save_progression
+
+    found = face_progression(options.photo, options.run, options.strength)
+    save_progression(found, options.output)
+    print(f"{options.output}: steps {', '.join(f'{step:,}' for step in found.steps[1:])}")
+
+
+def _gallery(options: argparse.Namespace) -> None:
+    from .files import write_atomically
+    from .model import load_generator
+    from .showcase.gallery import guess_who
+
+    if Path(options.output).suffix.lower() not in (".html", ".htm"):
+        raise DragFaceError(f"{options.output} is no page: end its name in .html.")
+    generator = load_generator(options.weights) if options.weights else None
+    write_atomically(options.output, guess_who(options.photos, generator, options.strength).encode())
+    print(options.output)
+
+
 def _scrape(options: argparse.Namespace) -> None:
     from .scrape import collect, dry_run, open_source
     from .workspace import Workspace
@@ -327,6 +347,20 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--weights", metavar="FILE", help="generator to use (default: the starter that comes along)")
     sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
     sub.add_argument("--crop-only", action="store_true", help="write the aligned 256 px face instead")
+
+    sub = command("progression", _progression, "show a face through the generators that a run has kept")
+    sub.add_argument("photo", metavar="PHOTO")
+    sub.add_argument("--run", required=True, metavar="DIR")
+    sub.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help=".jpg, .png: a strip; .gif, .webp: moving; .html: a slider"
+    )
+    sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
+
+    sub = command("gallery", _gallery, "guess who: a page of everybody in drag, shuffled, names on click")
+    sub.add_argument("photos", metavar="PHOTOS", help="folder or zip")
+    sub.add_argument("-o", "--output", required=True, metavar="PAGE", help="ends in .html")
+    sub.add_argument("--weights", metavar="FILE", help="generator to use (default: the starter that comes along)")
+    sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
 
     sub = command("demo", _demo, "write a before/after picture of one photo")
     sub.add_argument("photo", nargs="?", help="default: the public-domain astronaut portrait of scikit-image")

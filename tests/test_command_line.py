@@ -19,7 +19,7 @@ from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model import Generator, save_generator
 
 COMMANDS = ("transform", "demo", "scrape", "withdraw", "credits", "crop", "practice", "landmarks", "train")
-COMMANDS += ("bench", "evaluate", "export")
+COMMANDS += ("bench", "evaluate", "export", "progression", "gallery")
 
 
 def run(*arguments):

@@ -1,0 +1,158 @@
+"""A face through the generators of a run, and a page of everybody to guess."""
+
+import base64
+import html
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence
+from skimage import data
+
+from dragface_lib.__main__ import main
+from dragface_lib.errors import DragFaceError
+from dragface_lib.images import encode_photo, open_photo
+from dragface_lib.model import Generator, save_generator
+from dragface_lib.showcase import NoFace, provenance
+from dragface_lib.showcase.gallery import guess_who
+from dragface_lib.showcase.page import PART, PageView
+from dragface_lib.showcase.progression import CELL, MOST, face_progression
+
+STRENGTHS = {10: 20, 20: 40, 40: 80}  # step of a milestone: how much its generator changes
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder: three milestones that paint more and more, a damaged one, the newest generator, losses."""
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    for step, amount in {**STRENGTHS, 55: 120}.items():
+        torch.manual_seed(0)
+        generator = Generator(64, 2, 1)
+        generator.to_rgb[1].weight.data.mul_(amount)
+        name = "generator.safetensors" if step == 55 else f"milestones/step_{step:08d}.safetensors"
+        save_generator(generator, folder / name, {"look": "neon", "steps": step})
+    (folder / "milestones/step_00000030.safetensors").write_bytes(b"cut short")
+    (folder / "losses.png").write_bytes(encode_photo(np.full((20, 30, 3), 200, np.uint8), "PNG"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def progress(run):
+    return face_progression(np.ascontiguousarray(data.astronaut()), run)
+
+
+def test_one_face_goes_through_all_generators_that_can_be_read(progress):
+    assert progress.steps == (0, 10, 20, 40, 55)
+    assert progress.look == "neon"
+    assert {face.shape for face in progress.faces} == {(CELL, CELL, 3)}
+    changes = [np.abs(face.astype(int) - progress.faces[0]).mean() for face in progress.faces]
+    assert changes[0] == 0
+    assert changes == sorted(changes)
+    assert np.diff(changes).min() > 0.5
+    corners = np.stack([face[:20, :20] for face in progress.faces])
+    assert (corners == corners[0]).all()  # the same cut of the same photo
+
+
+def test_a_long_run_is_shown_by_a_few_of_its_generators_up_to_the_newest(run, tmp_path):
+    content = (run / "generator.safetensors").read_bytes()
+    (tmp_path / "milestones").mkdir()
+    for step in range(1, 31):
+        torch.manual_seed(0)
+        save_generator(Generator(64, 1, 1), tmp_path / f"milestones/step_{step:08d}.safetensors", {"steps": step})
+    (tmp_path / "generator.safetensors").write_bytes(content)
+    steps = face_progression(data.astronaut().copy(), tmp_path).steps
+    assert len(steps) == 1 + MOST
+    assert (steps[1], steps[-1]) == (1, 55)
+    assert steps == tuple(sorted(steps))
+
+
+def test_the_command_writes_a_strip_a_moving_picture_and_a_page(run, portraits, tmp_path, capsys):
+    for name in ("strip.jpg", "strip.png", "move.gif", "move.webp", "slider.html"):
+        assert main(["progression", str(portraits["astronaut"]), "--run", str(run), "-o", str(tmp_path / name)]) == 0
+    assert "steps 10, 20, 40, 55" in capsys.readouterr().out
+    assert open_photo(tmp_path / "strip.png").shape == (200 + 14, 5 * 200, 3)
+    said = provenance.sentence("neon")
+    for name in ("move.gif", "move.webp"):
+        picture = Image.open(tmp_path / name)
+        assert (picture.n_frames, picture.info["loop"]) == (5, 0)
+        frames = [np.array(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(picture)]
+        assert all(np.abs(one - other).mean() > 0.2 for one, other in zip(frames, frames[1:], strict=False))
+        assert said in (picture.info.get("comment", b"").decode() or picture.getexif()[0x010E])
+    page = (tmp_path / "slider.html").read_text()
+    assert page.count("data:image/jpeg") == 5
+    assert page.count("data:image/png") == 1
+    assert 'max="4"' in page
+
+
+@pytest.mark.parametrize("name", ["progress.tiff", "progress"])
+def test_a_progression_of_another_kind_is_refused(run, portraits, tmp_path, capsys, name):
+    assert main(["progression", str(portraits["astronaut"]), "--run", str(run), "-o", str(tmp_path / name)]) == 2
+    assert "cannot hold a progression" in capsys.readouterr().err
+
+
+def test_a_run_without_generators_and_a_photo_without_a_face_are_one_sentence(run, tmp_path):
+    with pytest.raises(DragFaceError, match="keeps no generators: name"):
+        face_progression(data.astronaut().copy(), tmp_path)
+    (tmp_path / "generator.safetensors").write_bytes(b"cut short")
+    with pytest.raises(DragFaceError, match="not a whole generator file"):
+        face_progression(data.astronaut().copy(), tmp_path)
+    with pytest.raises(NoFace):
+        face_progression(data.coffee(), run)
+
+
+@pytest.fixture(scope="module")
+def everybody(tmp_path_factory, portraits):
+    """Six photos of two people, of which one's name is mischief, and one without a face."""
+    folder = tmp_path_factory.mktemp("everybody")
+    names = ["Ada", "Zoë", "Bo", "Cy", '<img src=x onerror=alert(1)> " &']
+    for name in names:
+        (folder / f"{name}.jpg").write_bytes(portraits["astronaut"].read_bytes())
+    (folder / "Grace.jpg").write_bytes(portraits["grace_hopper"].read_bytes())
+    (folder / "cup.jpg").write_bytes(encode_photo(data.coffee()))
+    return folder
+
+
+def test_guess_who_is_one_shuffled_page_with_both_pictures_of_everybody(everybody, generator, tmp_path, capsys):
+    page = guess_who(everybody, generator)
+    assert "cup.jpg" in capsys.readouterr().err
+    names = [html.unescape(name) for name in re.findall(r'data-name="([^"]*)"', page)]
+    assert sorted(names) == sorted(path.stem for path in everybody.iterdir() if path.stem != "cup")
+    assert names != sorted(names)
+    assert "<img src=x" not in page
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert "default-src 'none'" in page
+    pictures = [base64.b64decode(data) for data in re.findall(r"data:image/jpeg;base64,([^\"]*)", page)]
+    assert len(pictures) == 2 * len(names)
+    for drag, photo in zip(pictures[::2], pictures[1::2], strict=True):
+        assert np.abs(open_photo(drag).astype(int) - open_photo(photo)).mean() > 1
+        assert Image.open(io.BytesIO(drag)).getexif()[0x010E] == provenance.sentence("drag")
+        assert not Image.open(io.BytesIO(photo)).getexif()
+    assert len(re.findall("data-name", guess_who(everybody, generator, limit=2, progress=False))) == 2
+
+
+def test_the_gallery_command_refuses_what_is_no_page_and_a_folder_without_faces(everybody, tmp_path, capsys):
+    assert main(["gallery", str(everybody), "-o", str(tmp_path / "guess.pdf")]) == 2
+    assert "guess.pdf is no page" in capsys.readouterr().err
+    (tmp_path / "cups").mkdir()
+    (tmp_path / "cups/cup.jpg").write_bytes(encode_photo(data.coffee()))
+    assert main(["gallery", str(tmp_path / "cups"), "-o", str(tmp_path / "guess.html")]) == 2
+    assert "gave a face; No face was found in cup.jpg" in capsys.readouterr().err
+    assert not (tmp_path / "guess.html").exists()
+
+
+def test_a_page_in_a_notebook_travels_in_parts_and_leaves_nothing_in_its_state(monkeypatch):
+    text = "<p>" + "Zoë " * PART
+    view, sent = PageView(text), []
+    monkeypatch.setattr(view, "send", lambda content, buffers: sent.append((content, buffers[0])))
+    assert "Zoë" not in str(view.get_state())
+    for part in (*range(6), 6, -1, None, "1"):
+        view._handle_custom_msg({"part": part}, [])
+    view._handle_custom_msg("nonsense", [])
+    assert [content for content, _ in sent] == [{"part": part, "of": 6} for part in range(6)]
+    assert max(len(data) for _, data in sent) <= PART
+    assert b"".join(data for _, data in sent).decode() == text
+    view.close()
+    view._handle_custom_msg({"part": 0}, [])
+    assert len(sent) == 6
