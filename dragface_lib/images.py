@@ -10,7 +10,7 @@ import math
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,7 +47,8 @@ def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXE
                 raise UnreadablePhoto(f"{name} is a folder: name a photo.")
             size = Path(source).stat().st_size
         else:
-            size = None
+            size = source.seek(0, io.SEEK_END)
+            source.seek(0)
         if size == 0:
             raise UnreadablePhoto(f"{name} is empty (0 bytes): copy or download it again.")
         with _recognise(source) as picture:
@@ -69,7 +70,7 @@ def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXE
     except PermissionError:
         raise UnreadablePhoto(f"{name} cannot be read: check its permissions.") from None
     except UnidentifiedImageError:
-        raise UnreadablePhoto(f"{name} is not a picture that can be opened: use a JPEG, PNG or WebP file.") from None
+        raise UnreadablePhoto(f"{name} is {_what_it_is(source)}.") from None
     except Image.DecompressionBombError:
         raise UnreadablePhoto(
             f"{name} has more than the {max_pixels / 1e6:.0f} megapixels allowed: make it smaller first."
@@ -87,6 +88,18 @@ def _recognise(source: str | Path | BinaryIO) -> Image.Image:
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about sizes that the caller's cap decides
         return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _what_it_is(source: str | Path | BinaryIO) -> str:
+    """Of a file that is no picture that can be opened: what it is instead, and what to do."""
+    with suppress(OSError, ValueError), nullcontext(source) if hasattr(source, "read") else open(source, "rb") as file:
+        file.seek(0)
+        start = file.read(16)
+        if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
+            return "a HEIC photo, which cannot be opened here: save or share it as JPEG"
+        if start.startswith(b"%PDF"):
+            return "a PDF, not a photo: save the picture in it as JPEG or PNG"
+    return "not a picture that can be opened: use a JPEG, PNG or WebP file"
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -44,8 +44,6 @@ class Entry(NamedTuple):
         except DAMAGES as error:
             raise UnreadablePhoto(f"{self.name} cannot be read ({error}): copy it again.") from error
         file.name = self.name
-        if not file.getbuffer().nbytes:
-            raise UnreadablePhoto(f"{self.name} is empty (0 bytes): copy or download it again.")
         return file
 
 
