@@ -38,7 +38,13 @@ def _no_yunet() -> str:
     return "" if os.environ.get("DRAGFACE_MODELS") else "no folder with YuNet's file is named by DRAGFACE_MODELS"
 
 
-NEEDS = {"browser": _no_browser, "gpu": _no_gpu, "yunet": _no_yunet}
+def _no_haar() -> str:
+    import cv2
+
+    return "" if hasattr(cv2, "CascadeClassifier") else f"OpenCV {cv2.__version__} has no Haar cascade"
+
+
+NEEDS = {"browser": _no_browser, "gpu": _no_gpu, "yunet": _no_yunet, "haar": _no_haar}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

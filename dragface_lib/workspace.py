@@ -17,6 +17,9 @@ from .errors import DragFaceError
 
 Value = TypeVar("Value")
 COLAB_DISK = Path("/content")  # Colab's own disk, which ends with the session; Drive is mounted below it
+KAGGLE_DISK = Path("/kaggle/working")  # what Kaggle keeps of a session; it has no Drive
+
+_refused = False  # whether Drive has been asked for and refused in this session: nobody is asked twice
 
 
 def is_smoke() -> bool:
@@ -64,14 +67,16 @@ class Workspace:
 
     @classmethod
     def open(cls, root: str | Path | None = None) -> Workspace:
-        """Mount Google Drive on Colab and use its folder DragFace; elsewhere DRAGFACE_HOME or ./workspace.
+        """Mount Google Drive on Colab and use its folder DragFace; elsewhere DRAGFACE_HOME or ./workspace (on Kaggle
+        its working folder's).
 
         Raises DragFaceError when the folder cannot be made. When Drive is refused on Colab, the
         workspace lies on the machine's own disk and a line on stderr says that it ends with the session.
         """
         drive = None if root or os.environ.get("DRAGFACE_HOME") else _mount_drive()
         on_colab = drive is not None
-        folder = Path(root or os.environ.get("DRAGFACE_HOME") or drive or "workspace").expanduser().resolve()
+        usual = KAGGLE_DISK / "DragFace" if host() == "Kaggle" else "workspace"
+        folder = Path(root or os.environ.get("DRAGFACE_HOME") or drive or usual).expanduser().resolve()
         scratch = COLAB_DISK / "dragface-scratch" if on_colab else folder
         space = cls(folder, scratch, on_colab)
         try:
@@ -87,21 +92,47 @@ class Workspace:
         return space
 
 
+def host() -> str:
+    """Whose machine this notebook runs on: "Colab", "Kaggle", or "" for any other."""
+    if KAGGLE_DISK.is_dir():  # whose machines know google.colab as well
+        return "Kaggle"
+    try:
+        import google.colab  # noqa: F401
+    except ImportError:
+        return ""
+    return "Colab" if COLAB_DISK.is_dir() else ""
+
+
+def remember_refusal(refused: bool) -> None:
+    """Whether Drive was refused just now: everything is then kept on this machine, and nobody is asked again."""
+    global _refused
+    _refused = refused
+
+
 def _mount_drive() -> Path | None:
     """Mount Drive and return its DragFace folder; None outside Colab."""
-    try:
-        from google.colab import drive
-    except ImportError:
+    if host() != "Colab":
         return None
+    mine, local = COLAB_DISK / "drive" / "MyDrive", COLAB_DISK / "DragFace"
+    try:
+        if mine.is_dir():  # asking again would show the visitor Google's window again
+            return mine / "DragFace"
+    except OSError:  # Drive has dropped out: "Transport endpoint is not connected"
+        pass
+    if _refused:
+        return local
+    from google.colab import drive
+
     try:
         drive.mount(str(COLAB_DISK / "drive"))
-        return COLAB_DISK / "drive" / "MyDrive" / "DragFace"
+        return mine / "DragFace"
     except NotImplementedError:  # what google.colab raises when it is installed outside Colab
         return None
     except Exception as error:  # Colab raises ValueError, MessageError and others when Drive is refused
+        remember_refusal(True)
         print(
             f"Google Drive was not mounted ({error}): everything is kept on this machine and ends with the "
-            "session. Run the cell again to mount it.",
+            "session. Run the set-up cell again to mount it.",
             file=sys.stderr,
         )
-        return COLAB_DISK / "DragFace"
+        return local

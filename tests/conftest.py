@@ -6,9 +6,11 @@ Every test has a workspace of its own, none of this shell's DRAGFACE_ settings, 
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,38 @@ def photos_folder(portraits: dict[str, Path]) -> Path:
     """The folder DRAGFACE_PHOTOS, or one that holds the two portraits."""
     named = os.environ.get("DRAGFACE_PHOTOS")
     return Path(named) if named else portraits["astronaut"].parent
+
+
+@pytest.fixture
+def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Function that makes this machine look like Colab, with what `tests/colab` stands in for; keyword arguments are
+    its settings (see `google/colab/_front_end.py` there). Returns the folder that is `/content` then.
+    """
+    from dragface_lib import workspace
+
+    content, state = tmp_path / "content", tmp_path / "colab"
+    content.mkdir()
+    state.mkdir()
+    for name in [name for name in sys.modules if name == "google" or name.startswith("google.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(Path(__file__).parent / "colab")
+    monkeypatch.setenv("COLAB_STAND_IN", str(state))
+    monkeypatch.setattr(workspace, "COLAB_DISK", content)
+    monkeypatch.setattr(workspace, "_refused", False)
+    monkeypatch.delenv("DRAGFACE_HOME")
+
+    def make(**settings: object) -> Path:
+        (state / "settings.json").write_text(json.dumps(settings))
+        return content
+
+    return make
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Callable[[], list[str]]:
+    """Function that returns what Colab's stand-in was asked for so far."""
+    calls = tmp_path / "colab" / "calls.txt"
+    return lambda: calls.read_text().splitlines() if calls.exists() else []
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from detecting import DETECTOR
 from PIL import Image
 from skimage import data
 
@@ -209,7 +210,7 @@ def test_scraping_without_a_network_and_cropping_without_a_face_end_with_the_fir
     assert "1 failed" in (line := capsys.readouterr().err.splitlines()[-1])  # below the progress bar
     assert "could not be reached" in line
     save_photo(tmp_path / "coffee" / "coffee.jpg", data.coffee())
-    assert run("crop", tmp_path / "coffee", "-o", tmp_path / "faces", "--detector", "haar") == 2
+    assert run("crop", tmp_path / "coffee", "-o", tmp_path / "faces", "--detector", DETECTOR) == 2
     assert "coffee.jpg: no face was found" in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import shutil
 
 import pytest
 
 from dragface_lib import workspace
 from dragface_lib.errors import DragFaceError
 from dragface_lib.workspace import Workspace, is_smoke, sized
-
-MOUNTS = """
-from pathlib import Path
-def mount(place):
-    (Path(place) / "MyDrive").mkdir(parents=True, exist_ok=True)
-"""
-REFUSES = "def mount(place): raise ValueError('mount failed')"
-OUTSIDE = "def mount(place): raise NotImplementedError('google.colab.drive is only on Colab')"
-
-
-@pytest.fixture
-def colab(tmp_path, monkeypatch):
-    """Makes this machine look like Colab: google.colab as a namespace package, /content in a temporary folder."""
-
-    def stand_in(drive: str) -> Path:
-        package = tmp_path / "stand_in" / "google" / "colab"
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text("")
-        (package / "drive.py").write_text(drive)
-        monkeypatch.syspath_prepend(tmp_path / "stand_in")
-        for name in ("google", "google.colab", "google.colab.drive"):
-            monkeypatch.delitem(sys.modules, name, raising=False)
-        monkeypatch.setattr(workspace, "COLAB_DISK", tmp_path / "content")
-        monkeypatch.delenv("DRAGFACE_HOME")
-        return tmp_path / "content"
-
-    return stand_in
 
 
 def test_elsewhere_everything_lies_in_the_folder_that_dragface_home_names(tmp_path, monkeypatch):
@@ -60,7 +32,7 @@ def test_a_folder_given_in_code_wins_over_dragface_home(tmp_path):
 
 
 def test_on_colab_photos_and_runs_are_on_drive_and_faces_on_the_fast_disk(colab):
-    content = colab(MOUNTS)
+    content = colab()
     space = Workspace.open()
     assert space.on_colab
     assert space.root == content / "drive" / "MyDrive" / "DragFace"
@@ -70,17 +42,44 @@ def test_on_colab_photos_and_runs_are_on_drive_and_faces_on_the_fast_disk(colab)
     assert space.faces.is_dir()
 
 
-def test_when_drive_is_refused_the_workspace_is_local_and_says_that_it_will_not_last(colab, capsys):
-    content = colab(REFUSES)
-    assert Workspace.open().root == content / "DragFace"
-    assert "ends with the session" in capsys.readouterr().err
+def test_drive_is_asked_for_once(colab, asked):
+    colab()
+    assert Workspace.open() == Workspace.open()
+    assert asked() == ["request_auth"]
+
+
+@pytest.mark.parametrize(("drive", "reason"), [("refused", "credential propagation"), ("timeout", "timeout during")])
+def test_when_drive_is_refused_the_workspace_is_local_and_nobody_is_asked_again(colab, asked, capsys, drive, reason):
+    content = colab(drive=drive)
+    assert Workspace.open().root == Workspace.open().root == content / "DragFace"
+    printed = capsys.readouterr().err
+    assert printed.count("ends with the session") == 1
+    assert reason in printed
+    assert asked() == ["request_auth"]
+
+
+def test_a_drive_that_dropped_out_is_mounted_again_and_nothing_is_written_in_its_place(colab, asked):
+    content = colab()
+    Workspace.open()
+    shutil.rmtree(content / "drive")
+    assert Workspace.open().root == content / "drive" / "MyDrive" / "DragFace"
+    assert asked() == ["request_auth", "request_auth"]
 
 
 def test_google_colab_installed_outside_colab_changes_nothing(colab, tmp_path, monkeypatch):
-    colab(OUTSIDE)
+    colab(drive="outside")
     monkeypatch.chdir(tmp_path)
     space = Workspace.open()
     assert space.root == tmp_path / "workspace"
+    assert not space.on_colab
+
+
+def test_on_kaggle_everything_lies_in_its_working_folder(colab, tmp_path, monkeypatch):
+    colab(drive="outside")  # Kaggle's machines know google.colab too
+    monkeypatch.setattr(workspace, "KAGGLE_DISK", tmp_path / "working")
+    workspace.KAGGLE_DISK.mkdir()
+    space = Workspace.open()
+    assert space.root == tmp_path / "working" / "DragFace"
     assert not space.on_colab
 
 

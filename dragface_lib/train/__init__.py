@@ -1,6 +1,6 @@
 """Training: configuration, faces, the step, the loop, checkpoints, the journal and its pictures."""
 
-from .config import TrainConfig
+from .config import TrainConfig, within_reach
 from .data import missing_domains
 from .journal import plot_losses, read_journal
 from .keeping import draw_run
@@ -18,5 +18,6 @@ __all__ = [
     "progression",
     "read_journal",
     "train",
+    "within_reach",
     "worst_faces",
 ]

@@ -133,6 +133,17 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def within_reach(run: str, size: int, steps: int) -> tuple[str, int, int, int]:
+    """What a notebook trains on this machine: (run, size, channels, steps), on a GPU as asked for.
+
+    On a CPU a small run with a name of its own, half an hour on two cores, in which eyes and lips get their paint; the
+    large one waits for a GPU.
+    """
+    if choose_device("auto").type != "cpu":
+        return run, size, 64, steps
+    return f"{run}-cpu", min(size, 128), 32, min(steps, 1000)
+
+
 @contextmanager
 def prepare(config: TrainConfig) -> Iterator[None]:
     """Kernels are chosen by trying which is fastest, or, where the run is to be repeatable, deterministic ones."""

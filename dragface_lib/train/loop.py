@@ -154,11 +154,11 @@ def _train(
                 keeper.save(step, seconds, facts)
         if keeper and not (config.run_folder / "generator.safetensors").exists():
             keeper.save_generator(step, "generator.safetensors")
-        if step >= config.steps:
-            say(f"Done: {step:,} steps in {duration(seconds)}.")
-        else:
-            why = "Stopped" if in_time else "The session's time is up: stopped"
-            say(f"{why} and saved at step {step:,} of {config.steps:,}: run it again to go on.")
+    if step >= config.steps:
+        say(f"Done: {step:,} steps in {duration(seconds)}.")
+    else:
+        why = "Stopped" if in_time else "The session's time is up: stopped"
+        say(f"{why} and saved at step {step:,} of {config.steps:,}: run it again to go on.")
     return step >= config.steps or not in_time
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..errors import DragFaceError
 from ..files import replace_atomically, sha256_of
 from .checkpoints import Checkpoints, hash_file, recorded_hash
+from .config import TrainConfig
 
 BLOCK = 1 << 20
 
@@ -160,6 +161,12 @@ def restore(run: Path, work: Path) -> list[str]:
             f"No checkpoint in {run} can be read: delete the folder to start anew, or name another run."
         )
     return notes
+
+
+def has_arrived(config: TrainConfig) -> bool:
+    """Whether the newest checkpoint of a run lies whole in its folder, read back and compared by its hash."""
+    newest = Checkpoints(config.run_folder / "checkpoints").newest_first()[:1]
+    return any(_is_whole(Path(config.run) / "checkpoints" / path.name) for path in newest)
 
 
 def _is_whole(path: Path) -> bool:

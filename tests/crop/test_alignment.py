@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from detecting import DETECTOR
 from matplotlib.cbook import get_sample_data
 from skimage import data
 
@@ -28,34 +29,34 @@ EYES = {"astronaut": [(201.5, 101.2), (246.2, 103.7)], "grace_hopper": [(221.5, 
 
 
 @pytest.fixture(scope="module")
-def haar():
-    return open_detector("haar")
+def detector():
+    return open_detector(DETECTOR)
 
 
 @pytest.mark.parametrize("name", PORTRAITS)
-def test_the_pupils_are_found_where_they_are(name, haar):
-    points = find_faces(PORTRAITS[name], haar)[0].points
+def test_the_pupils_are_found_where_they_are(name, detector):
+    points = find_faces(PORTRAITS[name], detector)[0].points
     apart = interocular(np.array(EYES[name]))
     np.testing.assert_allclose(points[:2], EYES[name], atol=0.08 * apart)
 
 
 @pytest.mark.parametrize("degrees", [0, 15, -15])
-def test_eyes_are_level_and_in_place_on_the_crop(degrees, haar):
+def test_eyes_are_level_and_in_place_on_the_crop(degrees, detector):
     photo = PORTRAITS["astronaut"]
     turn = cv2.getRotationMatrix2D((227, 106), degrees, 1.0)
     photo = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
-    points = find_faces(photo, haar)[0].points
+    points = find_faces(photo, detector)[0].points
     matrix = align.similarity(points, 256)
     np.testing.assert_allclose((align.apply(matrix, points[:2]) + 0.5) / 256, [[0.375, 0.46], [0.625, 0.46]], atol=1e-6)
     face = align.crop_face(photo, matrix, 256)
-    again = find_faces(face, haar)[0].points  # an independent look at the crop itself
+    again = find_faces(face, detector)[0].points  # an independent look at the crop itself
     np.testing.assert_allclose((again[:2] + 0.5) / 256, [[0.375, 0.46], [0.625, 0.46]], atol=0.02)
 
 
-def test_any_reasonable_box_leads_to_the_same_eyes(haar):
+def test_any_reasonable_box_leads_to_the_same_eyes(detector):
     from dragface_lib.crop.landmarks import Landmarks
 
-    box = haar.find(PORTRAITS["astronaut"])[0]
+    box = detector.find(PORTRAITS["astronaut"])[0]
     here = Landmarks.load().look(PORTRAITS["astronaut"], box).points
     for dx, dy, scale in ((0.1, 0, 1), (-0.1, 0.05, 1), (0, -0.1, 1.1), (0, 0.1, 0.9)):
         x, y = box.x + dx * box.width, box.y + dy * box.height
@@ -64,12 +65,13 @@ def test_any_reasonable_box_leads_to_the_same_eyes(haar):
         assert np.linalg.norm(points[:2] - here[:2], axis=1).max() < 0.03 * interocular(here)
 
 
-def test_both_detectors_align_alike(haar, photos_folder):
+@pytest.mark.haar
+def test_both_detectors_align_alike(photos_folder):
     """Within 3 % of the interocular distance; where YuNet's file is not at hand, against a box like YuNet's."""
     models = os.environ.get("DRAGFACE_MODELS")
     photos = [*PORTRAITS.values(), *map(open_photo, sorted(photos_folder.glob("portraits/male/?.jpg")))]
     for photo in photos:
-        by_haar = find_faces(photo, haar)[0]
+        by_haar = find_faces(photo, open_detector("haar"))[0]
         if models:
             by_yunet = find_faces(photo, open_detector("yunet", Path(models)))[0]
         else:
@@ -113,9 +115,9 @@ class _Fixed:
         return self.boxes
 
 
-def test_a_box_without_a_face_is_left_out_and_a_face_proposed_twice_counts_once(haar):
+def test_a_box_without_a_face_is_left_out_and_a_face_proposed_twice_counts_once(detector):
     photo = PORTRAITS["astronaut"]
-    box = haar.find(photo)[0]
+    box = detector.find(photo)[0]
     nothing = Face(20.0, 20.0, 120.0, 120.0, 1.0)  # the flag
     found = find_faces(photo, _Fixed(box, box._replace(x=box.x + 5), nothing))
     assert len(found) == 1
@@ -131,13 +133,13 @@ def test_two_faces_that_share_an_eye_are_one():
     assert not _share_an_eye(one, third)
 
 
-def test_the_largest_face_comes_first(haar):
+def test_the_largest_face_comes_first(detector):
     large = PORTRAITS["grace_hopper"]
     small = cv2.resize(large, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     photo = np.full((600, 800, 3), 128, np.uint8)
     photo[: small.shape[0], :256] = small
     photo[:, 280:792] = large[:, :512]
-    found = find_faces(photo, haar)
+    found = find_faces(photo, detector)
     assert len(found) == 2
     assert interocular(found[0].points) > 1.6 * interocular(found[1].points)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from detecting import DETECTOR
 from PIL import Image
 
 from dragface_lib.crop import crop_photos, dataset, kept_and_rejected, pack, read_crops, unpack
@@ -33,7 +34,7 @@ def faces(tmp_path):
 
 
 def crop(photos, faces, **options):
-    rows = crop_photos(photos, faces, detector="haar", progress=False, **options)
+    rows = crop_photos(photos, faces, detector=DETECTOR, progress=False, **options)
     return {row.photo: row for row in rows}
 
 
@@ -179,7 +180,7 @@ def test_a_crops_file_that_cannot_be_opened_is_one_sentence(photos, faces):
 def test_all_faces_of_a_photo_are_kept_in_files_of_their_own(tmp_path, photos, faces):
     hopper = open_photo(photos / "hopper.jpg")
     save_photo(tmp_path / "two" / "two.jpg", np.hstack([hopper, hopper[:, ::-1]]))
-    rows = crop_photos(tmp_path / "two", faces, detector="haar", progress=False, gates={"copy": 1})
+    rows = crop_photos(tmp_path / "two", faces, detector=DETECTOR, progress=False, gates={"copy": 1})
     assert [row.status for row in rows] == ["kept", "kept"]
     assert len({row.face for row in rows}) == 2
 
@@ -223,7 +224,7 @@ def test_running_again_does_nothing_but_mend_what_is_missing(photos, faces):
 
 def test_the_other_domain_keeps_its_rows(photos, faces):
     crop(photos, faces)
-    crop_photos(photos, faces, "drag", detector="haar", progress=False)
+    crop_photos(photos, faces, "drag", detector=DETECTOR, progress=False)
     assert [row.domain for row in read_crops(faces)].count("selfie") == 2
     assert [row.domain for row in read_crops(faces)].count("drag") == 2
 
@@ -285,7 +286,7 @@ def test_a_photo_named_after_a_group_of_the_manifest_shares_its_split(tmp_path, 
     listed = manifest(tmp_path, portrait_7=("portraits/7.jpg", "test", ""), portrait_8=("portraits/8.jpg", "train", ""))
     for name in ("portrait_7.jpg", "portrait_7_1.jpg", "portrait_8_0.jpg"):
         shutil.copy(photos / "hopper.jpg", photos / name)
-    rows = {row.photo: row for row in crop_photos(photos, faces, "drag", listed, "haar", False, gates={"copy": 1})}
+    rows = {row.photo: row for row in crop_photos(photos, faces, "drag", listed, DETECTOR, False, gates={"copy": 1})}
     assert {rows[name].split_group for name in ("portrait_7.jpg", "portrait_7_1.jpg")} == {"portrait_7"}
     assert {rows[name].split for name in ("portrait_7.jpg", "portrait_7_1.jpg")} == {"test"}
     assert (rows["portrait_8_0.jpg"].split, rows["portrait_8_0.jpg"].split_group) == ("train", "portrait_8")

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from detecting import DETECTOR
 
 from dragface_lib.crop import crop_photos, cutting, read_crops
 from dragface_lib.crop.rows import face_name
@@ -21,7 +22,7 @@ PROGRAM = """
 import sys
 from dragface_lib.crop import dataset
 dataset.SAVE_EVERY = 2
-dataset.crop_photos(sys.argv[1], sys.argv[2], detector="haar", progress=False, gates={"copy": 1})
+dataset.crop_photos(sys.argv[1], sys.argv[2], detector=sys.argv[3], progress=False, gates={"copy": 1})
 """
 
 
@@ -35,7 +36,7 @@ def photos(tmp_path, portraits):
 
 
 def crop(photos, faces):
-    return crop_photos(photos, faces, detector="haar", progress=False, gates={"copy": 1})  # copies are kept
+    return crop_photos(photos, faces, detector=DETECTOR, progress=False, gates={"copy": 1})  # copies are kept
 
 
 def files(faces):
@@ -45,7 +46,7 @@ def files(faces):
 def test_killed_in_the_middle_and_run_again_gives_what_one_run_gives(tmp_path, photos):
     crop(photos, tmp_path / "whole")
     faces = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, photos, faces])
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, photos, faces, DETECTOR])
     limit = time.monotonic() + 60
     while len(list(faces.glob("*/*/*.jpg"))) < 3 and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)

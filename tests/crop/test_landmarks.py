@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from detecting import DETECTOR
 from skimage import data
 
 from dragface_lib.crop import landmark_training as training
@@ -19,7 +20,7 @@ from dragface_lib.images import open_photo, save_photo
 @pytest.fixture(scope="module")
 def astronaut():
     photo = np.ascontiguousarray(data.astronaut())
-    return photo, find_faces(photo, open_detector("haar"))[0]
+    return photo, find_faces(photo, open_detector(DETECTOR))[0]
 
 
 def write_tem(path, points):
@@ -146,7 +147,7 @@ def test_a_head_held_at_a_slant_is_found(astronaut, degrees):
 
 
 def test_pictures_of_any_shape_can_be_searched():
-    detector = open_detector("haar")
+    detector = open_detector(DETECTOR)
     for shape in ((1, 1, 3), (1, 3000, 3), (3000, 2, 3), (20, 20, 3)):
         assert find_faces(np.full(shape, 128, np.uint8), detector) == []
     dots = np.zeros((40, 40, 3), np.uint8)

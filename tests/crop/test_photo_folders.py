@@ -10,6 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from detecting import DETECTOR
 from PIL import Image
 
 from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
@@ -36,7 +37,7 @@ def faces(tmp_path):
 
 
 def crop(photos, faces, domain="selfie", **options):
-    return crop_photos(photos, faces, domain, detector="haar", progress=False, **options)
+    return crop_photos(photos, faces, domain, detector=DETECTOR, progress=False, **options)
 
 
 def manifest(tmp_path, *rows):

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from detecting import DETECTOR
 
 from dragface_lib.crop import align, balance, card, crop_photos, cutting, pack, read_crops, write_card
 from dragface_lib.crop.detect import Face, open_detector
@@ -25,7 +26,7 @@ from dragface_lib.manifest import read_manifest
 @pytest.fixture(scope="module")
 def seen(portraits):
     photos = {name: open_photo(path) for name, path in portraits.items()}
-    return {name: (photo, find_faces(photo, open_detector("haar"))[0]) for name, photo in photos.items()}
+    return {name: (photo, find_faces(photo, open_detector(DETECTOR))[0]) for name, photo in photos.items()}
 
 
 def numbers(photo, face, others=()):
@@ -133,7 +134,7 @@ def test_the_report_names_what_the_domains_differ_in():
 
 def test_the_card_travels_with_the_faces_and_is_the_same_twice(tmp_path, portraits):
     faces = tmp_path / "faces"
-    crop_photos(portraits["astronaut"].parent, faces, detector="haar", progress=False)
+    crop_photos(portraits["astronaut"].parent, faces, detector=DETECTOR, progress=False)
     text = write_card(faces, gates={"yaw": 20}).read_text()
     assert "| selfie | 2 | 0 | 0 | 0 | 0 |" in text
     assert "| yaw | at most 20 |" in text
@@ -159,7 +160,7 @@ def test_several_processes_give_what_one_gives_and_a_photo_that_kills_one_costs_
     monkeypatch.setattr(cutting, "WORTH_PROCESSES", 1)
     for number in range(3):
         save_photo(tmp_path / "photos" / f"{number} ü.jpg", np.roll(open_photo(portraits["astronaut"]), number * 9, 1))
-    options = {"detector": "haar", "progress": False, "gates": {"copy": 1}}
+    options = {"detector": DETECTOR, "progress": False, "gates": {"copy": 1}}
     one = crop_photos(tmp_path / "photos", tmp_path / "one", processes=1, **options)
     assert crop_photos(tmp_path / "photos", tmp_path / "two", processes=2, **options) == one
     assert [row.status for row in one] == ["kept"] * 3

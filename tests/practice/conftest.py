@@ -7,6 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
+from detecting import DETECTOR
 
 from dragface_lib.crop import find_faces
 from dragface_lib.crop.detect import open_detector
@@ -22,14 +23,14 @@ class Sitter(NamedTuple):
 def astronaut(portraits) -> Sitter:
     """Light skin, an open smile."""
     photo = open_photo(portraits["astronaut"])
-    return Sitter(photo, find_faces(photo, open_detector("haar"))[0].points)
+    return Sitter(photo, find_faces(photo, open_detector(DETECTOR))[0].points)
 
 
 @pytest.fixture(scope="session")
 def hopper(portraits) -> Sitter:
     """Light skin, glasses."""
     photo = open_photo(portraits["grace_hopper"])
-    return Sitter(photo, find_faces(photo, open_detector("haar"))[0].points)
+    return Sitter(photo, find_faces(photo, open_detector(DETECTOR))[0].points)
 
 
 @pytest.fixture(scope="session")

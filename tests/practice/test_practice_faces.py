@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detecting import DETECTOR
 
 from dragface_lib.__main__ import main
 from dragface_lib.crop import crop_photos, pack, read_crops, unpack
@@ -58,7 +59,7 @@ def faces(tmp_path, whole):
 
 
 def build(photos, faces, manifest=None, **options):
-    rows = practice_faces(photos, faces, manifest, detector="haar", progress=False, **options)
+    rows = practice_faces(photos, faces, manifest, detector=DETECTOR, progress=False, **options)
     return {row.photo: row for row in rows}
 
 
@@ -158,7 +159,7 @@ def test_what_cannot_be_built_is_said_in_one_sentence(photos, tmp_path, portrait
         build(tmp_path / "one", tmp_path / "faces")
     with pytest.raises(DragFaceError, match="no look called 'disco'"):
         build(photos, tmp_path / "faces", look="disco")
-    crop_photos(tmp_path / "one", tmp_path / "cropped", detector="haar", progress=False)
+    crop_photos(tmp_path / "one", tmp_path / "cropped", detector=DETECTOR, progress=False)
     with pytest.raises(DragFaceError, match="name another folder"):
         build(photos, tmp_path / "cropped")
 
@@ -166,7 +167,7 @@ def test_what_cannot_be_built_is_said_in_one_sentence(photos, tmp_path, portrait
 def test_cropped_faces_are_not_mixed_into_practice_faces(photos, manifest, faces):
     before = {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
     with pytest.raises(DragFaceError, match="holds practice faces"):
-        crop_photos(photos, faces, manifest=manifest, detector="haar", progress=False)
+        crop_photos(photos, faces, manifest=manifest, detector=DETECTOR, progress=False)
     assert {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()} == before
 
 
@@ -177,7 +178,7 @@ def test_practice_faces_travel_as_an_archive_and_make_room_for_cropped_ones(phot
     (faces / "note.txt").write_text("mine")
     clear_practice(faces)
     assert [path.name for path in faces.rglob("*") if path.is_file()] == ["note.txt"]
-    cropped = crop_photos(photos, faces, manifest=manifest, detector="haar", progress=False)
+    cropped = crop_photos(photos, faces, manifest=manifest, detector=DETECTOR, progress=False)
     clear_practice(faces)  # there are none now
     assert read_crops(faces) == sorted(cropped, key=lambda row: row.photo)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detecting import DETECTOR
 from photo_server import REPOSITORY, Answer
 from skimage import data
 
@@ -260,7 +261,7 @@ def test_withdrawing_takes_photo_face_and_place_in_the_archive_away(mirror, port
 
     def whole_run() -> tuple[list[str], list[str]]:
         collect(Found(woman, man, twin), photos, progress=False)
-        crop_photos(photos / "drag", faces, "drag", photos / NAME, "haar", progress=False)
+        crop_photos(photos / "drag", faces, "drag", photos / NAME, DETECTOR, progress=False)
         with zipfile.ZipFile(pack(faces, archive)) as packed:
             in_archive = [name for name in packed.namelist() if name.endswith(".jpg")]
         return sorted(path.stem for path in (photos / "drag").rglob("*.jpg")), sorted(in_archive)

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from detecting import DETECTOR
 from photo_server import Answer
 from skimage import data
 
@@ -118,7 +119,7 @@ def test_own_photos_come_from_a_folder(capsys, portraits, tmp_path):
 def test_a_withdrawn_person_is_gone_from_photos_and_faces_after_the_usual_commands(capsys, portraits, tmp_path):
     photos, faces = tmp_path / "photos", tmp_path / "faces"
     usual = [("scrape", "--source", "folder", "--query", portraits["astronaut"].parent, "-o", photos)]
-    usual.append(("crop", photos / "selfie", "-o", faces, "--detector", "haar"))
+    usual.append(("crop", photos / "selfie", "-o", faces, "--detector", DETECTOR))
     assert [run(capsys, *command)[0] for command in usual] == [0, 0]
     assert len(list(faces.rglob("*.jpg"))) == 2
     row = next(row for row in read_manifest(photos / NAME) if row.title == "astronaut")
@@ -178,7 +179,7 @@ def test_credits_of_faces_and_of_a_run_name_only_the_photos_they_were_made_of(ca
     manifest = tmp_path / "m.csv"
     update_manifest(manifest, [woman, man])
     download([woman], tmp_path / "photos", progress=False)
-    crop_photos(tmp_path / "photos", tmp_path / "faces", manifest=manifest, detector="haar", progress=False)
+    crop_photos(tmp_path / "photos", tmp_path / "faces", manifest=manifest, detector=DETECTOR, progress=False)
     archive = pack(tmp_path / "faces", tmp_path / "faces.zip")
     (tmp_path / "run").mkdir()
     config = TrainConfig(faces=str(archive), run=str(tmp_path / "run"))

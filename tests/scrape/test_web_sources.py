@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
-import types
 
 import pytest
 from photo_server import Answer
@@ -307,16 +305,22 @@ def test_a_redirect_takes_no_key_along(mirror):
 
 
 @pytest.mark.usefixtures("google_keys")
-def test_keys_come_from_colabs_secrets_first_and_a_refusal_there_is_no_error(monkeypatch, mirror):
-    userdata = types.ModuleType("google.colab.userdata")
-    userdata.get = lambda name: {"GOOGLE_API_KEY": "from-colab"}[name]  # KeyError stands for Colab's own errors
-    colab = types.ModuleType("google.colab")
-    colab.userdata = userdata
-    monkeypatch.setitem(sys.modules, "google.colab", colab)
-    monkeypatch.setitem(sys.modules, "google.colab.userdata", userdata)
+@pytest.mark.parametrize(
+    "engine", [{}, {"GOOGLE_SEARCH_ENGINE": {"value": "x", "access": False}}], ids=["not there", "no access"]
+)
+def test_keys_come_from_colabs_secrets_first_and_a_refusal_there_is_no_error(colab, mirror, engine):
+    colab(secrets={"GOOGLE_API_KEY": {"value": "from-colab", "access": True}} | engine)
     mirror.reply(Google.API, google_answer(1))
     Google().search("x", limit=1)
     assert mirror.requests[0][1]["X-Goog-Api-Key"] == "from-colab"
+    assert "cx=engine%3A1" in mirror.requests[0][0]
+
+
+@pytest.mark.usefixtures("google_keys")
+def test_where_no_browser_answers_colab_the_environment_has_the_keys(colab, mirror):
+    colab(browser=False)
+    mirror.reply(Google.API, google_answer(1))
+    Google().search("x", limit=1)
     assert "cx=engine%3A1" in mirror.requests[0][0]
 
 

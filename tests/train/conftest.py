@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from detecting import DETECTOR
 from matplotlib import cbook
 from PIL import Image
 from skimage import data
@@ -66,7 +67,7 @@ def painted(tmp_path_factory, portraits):
     folder = tmp_path_factory.mktemp("painted")
     for name, path in portraits.items():
         photo = open_photo(path)
-        found = find_faces(photo, open_detector("haar"))[0]
+        found = find_faces(photo, open_detector(DETECTOR))[0]
         matrix = similarity(found.points)
         drag = paint(photo, found.points).photo
         for domain, picture in (("selfie", photo), ("drag", drag)):
