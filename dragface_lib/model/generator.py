@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import DragFaceError
-from .norms import LIN, AdaLIN, as_it_is
-from .padding import ReflectionPad
+from .norms import LIN, AdaLIN, as_it_is, instance_norm
+from .padding import ReflectionPad, padded
 
 Form = Literal["residual", "published"]
 SIZES = range(64, 513, 4)  # pixels a side; two halvings must come out whole
@@ -50,12 +50,16 @@ class Translation(NamedTuple):
 
 
 def weighted_by_cam(features: Tensor, average: Tensor, maximum: Tensor, mix: nn.Conv2d) -> Tensor:
-    """The CAM features: mix(concat(features * average, features * maximum)), computed as one convolution.
+    """The CAM features: mix(concat(features * average, features * maximum)), in one product.
 
     features: (B, C, H, W); average, maximum: (1, C), the weights of the two CAM classifiers; mix: the 1x1
     convolution from 2C to C channels. Scaling a channel and then mixing it is mixing with scaled weights.
     """
-    channels = features.shape[1]
+    batch, channels, height, width = features.shape
+    if batch * height * width < channels:  # fewer features than weights: these are scaled
+        positions = features.flatten(2).transpose(1, 2)  # (B, H W, C)
+        scaled = torch.cat([positions * average, positions * maximum], dim=2)
+        return F.linear(scaled, mix.weight.flatten(1), mix.bias).transpose(1, 2).unflatten(2, (height, width))
     by_average, by_maximum = mix.weight.split(channels, dim=1)
     weight = by_average * average[:, :, None, None] + by_maximum * maximum[:, :, None, None]
     return F.conv2d(features, weight, mix.bias)
@@ -82,8 +86,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W). Returns the same shape."""
-        out = F.relu(F.instance_norm(self.first(x)))
-        return x + F.instance_norm(self.second(out))
+        out = F.relu(instance_norm(self.first(x)))
+        return x + instance_norm(self.second(out))
 
 
 class DecoderBlock(nn.Module):
@@ -101,7 +105,11 @@ class DecoderBlock(nn.Module):
 
 
 class Upsampling(nn.Module):
-    """Nearest-neighbour doubling, convolution, LIN, ReLU."""
+    """Nearest-neighbour doubling, convolution, LIN, ReLU.
+
+    The first two are one transposed convolution of the small map. Of the doubled map a 3x3 kernel sees no more than
+    2x2 different pixels: 4 products a pixel instead of 9, and the doubled map is never made.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
@@ -110,7 +118,20 @@ class Upsampling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W). Returns (B, C/2, 2H, 2W)."""
-        return F.relu(self.norm(self.convolution(F.interpolate(x, scale_factor=2, mode="nearest"))))
+        return F.relu(self.norm(convolved_when_doubled(x, self.convolution[1].weight)))
+
+
+def convolved_when_doubled(x: Tensor, kernel: Tensor) -> Tensor:
+    """What a 3x3 convolution makes of x doubled by nearest neighbour, with reflection padding of 1.
+
+    x: (B, C, H, W); kernel: (outputs, C, 3, 3). Returns (B, outputs, 2H, 2W).
+    """
+    # A pixel gives itself to 2x2 places and each of these to the 3x3 around it: 4x4 places in all, two apart from the
+    # next pixel's. The doubled map's reflection is the small map's border repeated.
+    spread = F.pad(kernel.flip(2, 3).transpose(0, 1), [1, 1, 1, 1])
+    spread = spread[:, :, 1:] + spread[:, :, :-1]
+    spread = spread[..., 1:] + spread[..., :-1]  # (C, outputs, 4, 4)
+    return F.conv_transpose2d(padded(x, 1, "replicate"), spread, stride=2, padding=3)
 
 
 class Generator(nn.Module):
@@ -159,9 +180,9 @@ class Generator(nn.Module):
 
     def forward(self, faces: Float[Tensor, "batch 3 height width"]) -> Translation:
         """Translate faces in -1..1, at this generator's size."""
-        x = F.relu(F.instance_norm(self.stem(faces)))  # (B, C, H, W)
+        x = F.relu(instance_norm(self.stem(faces)))  # (B, C, H, W)
         for down in self.down:
-            x = F.relu(F.instance_norm(down(x)))  # (B, 2C, H/2, W/2), (B, 4C, H/4, W/4)
+            x = F.relu(instance_norm(down(x)))  # (B, 2C, H/2, W/2), (B, 4C, H/4, W/4)
         x = self.encoder(x)
         logits = cam_logits(x, self.cam_average, self.cam_maximum)  # (B, 2)
         x = F.relu(weighted_by_cam(x, self.cam_average.weight, self.cam_maximum.weight, self.cam_mix))

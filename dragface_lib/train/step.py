@@ -73,7 +73,9 @@ class Trainer:
         networks = Networks(config, make_generator)
         # The average used for pictures and for the showcase.
         self.ema = copy.deepcopy(networks.selfie_to_drag).to(device).eval().requires_grad_(False)
-        self.networks = networks.to(device, memory_format=torch.channels_last)
+        # A CPU's convolutions rearrange every kernel anyway, and its fused Adam would copy what is not contiguous.
+        layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
+        self.networks = networks.to(device, memory_format=layout)
         if config.compile != "off":
             for network in self.networks.children():
                 network.compile(**COMPILATION[config.compile])

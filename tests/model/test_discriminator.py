@@ -40,9 +40,8 @@ def test_a_patch_of_the_local_discriminator_is_smaller_than_the_global_ones():
 
 
 def normalised(layer):
-    """The layer's weight over u^T W v, W being the weight as a matrix with the kernel's channels last."""
-    rows = layer.weight.movedim(1, -1).flatten(1)
-    return layer.weight / (layer.sigma.u @ rows @ layer.sigma.v)
+    """The layer's weight over u^T W v, W being the weight as a matrix."""
+    return layer.weight / (layer.sigma.u @ layer.weight.flatten(1) @ layer.sigma.v)
 
 
 def test_forward_follows_the_port_layer_by_layer(faces):

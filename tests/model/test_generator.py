@@ -3,9 +3,11 @@
 import pytest
 import torch
 from reference_generator import trained_reference
+from torch.nn import functional as F
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model import Generator, load_generator
+from dragface_lib.model.generator import convolved_when_doubled
 
 DIRECTIONS = {"selfie_to_drag": "genA2B", "drag_to_selfie": "genB2A"}
 
@@ -134,3 +136,16 @@ def trained_like(generator):
     for parameter in generator.parameters():
         parameter.add_(torch.rand_like(parameter) * 0.05)
     return generator
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_one_transposed_convolution_is_doubling_padding_and_convolving(layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 5, 7).to(memory_format=layout).requires_grad_()
+    kernel = torch.randn(4, 6, 3, 3, requires_grad=True)
+    doubled = F.pad(F.interpolate(x, scale_factor=2, mode="nearest"), [1, 1, 1, 1], mode="reflect")
+    plain, mine = F.conv2d(doubled, kernel), convolved_when_doubled(x, kernel)
+    torch.testing.assert_close(mine, plain, atol=1e-4, rtol=1e-4)
+    weight = torch.randn_like(plain)
+    found, expected = (torch.autograd.grad((out * weight).sum(), (x, kernel)) for out in (mine, plain))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

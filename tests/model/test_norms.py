@@ -5,7 +5,7 @@ import torch
 from reference_generator import adalin
 from torch import nn
 
-from dragface_lib.model.norms import LIN, AdaLIN, SpectralConv2d, SpectralLinear, clip_rho
+from dragface_lib.model.norms import LIN, AdaLIN, SpectralConv2d, SpectralLinear, clip_rho, instance_norm
 
 
 def random_features(seed=0, shape=(2, 6, 5, 7)):
@@ -161,3 +161,13 @@ def test_two_passes_before_backward_do_not_disturb_each_other(layer):
     loss = layer(faces).square().sum() + layer(faces).square().sum()
     loss.backward()  # fails when a later power iteration changes in place what backward needs
     assert layer.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_that_of_torch_and_keeps_layout_and_precision(layout):
+    features = random_features(4).to(memory_format=layout).requires_grad_()
+    mine, plain = instance_norm(features), nn.functional.instance_norm(features)
+    torch.testing.assert_close(mine, plain, atol=1e-5, rtol=1e-5)
+    assert mine.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(*(gradients(out, features) for out in (mine, plain)), atol=1e-4, rtol=1e-4)
+    assert instance_norm(features.bfloat16()).dtype == torch.bfloat16

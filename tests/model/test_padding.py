@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dragface_lib.model.padding import ReflectionPad, folded
+from dragface_lib.model.padding import ReflectionPad, folded, padded
 
 
 def features(layout=torch.contiguous_format, dtype=torch.float32):
@@ -12,17 +12,17 @@ def features(layout=torch.contiguous_format, dtype=torch.float32):
     return torch.randn(2, 3, 9, 7).to(dtype, memory_format=layout).requires_grad_()
 
 
-@pytest.mark.parametrize("padding", [1, 3])
+@pytest.mark.parametrize(("padding", "mode"), [(1, "reflect"), (3, "reflect"), (1, "replicate")])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_values_and_gradients_are_those_of_pytorch(padding, layout):
+def test_values_and_gradients_are_those_of_pytorch(padding, mode, layout):
     ours, theirs = features(layout), features(layout)
-    found, expected = ReflectionPad(padding)(ours), F.pad(theirs, [padding] * 4, mode="reflect")
+    found, expected = padded(ours, padding, mode), F.pad(theirs, [padding] * 4, mode=mode)
     assert torch.equal(found, expected)
     weight = torch.randn_like(found)
     (found * weight).sum().backward()
     (expected * weight).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad)
-    again = folded(folded(weight, padding, 2), padding, 3)  # the deterministic way
+    again = folded(folded(weight, padding, 2, mode), padding, 3, mode)  # the deterministic way
     torch.testing.assert_close(again, theirs.grad)
 
 

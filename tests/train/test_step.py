@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dragface_lib.model import norms
 from dragface_lib.model.norms import LargestSingularValue
 from dragface_lib.train import step as step_module
 from dragface_lib.train.config import choose_precision, learning_rate
@@ -256,12 +257,12 @@ def test_an_overflow_in_half_precision_skips_the_update_and_lowers_the_scale(set
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, precision, monkeypatch):
     seen = []
-    original = torch.var_mean
-    monkeypatch.setattr(torch, "var_mean", lambda x, **options: seen.append(x.dtype) or original(x, **options))
+    original = norms._moments
+    monkeypatch.setattr(norms, "_moments", lambda features: seen.append(features.dtype) or original(features))
     trainer = Trainer(settings(), torch.device("cpu"), precision)
     for module in trainer.networks.modules():
         if isinstance(module, LargestSingularValue):
-            module.register_forward_hook(lambda module, inputs, sigma: seen.append(sigma.dtype))
+            module.register_forward_hook(lambda module, inputs, found: seen.append(found[1].dtype))
     losses = trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
     assert len(seen) > 20
     assert set(seen) | {loss.dtype for loss in losses.values()} == {torch.float32}
