@@ -36,7 +36,10 @@ SOFTEST = 3.0
 
 
 def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of the faces of one domain and split, sorted by name, from a folder or a zip."""
+    """Yield (name, bytes) of the faces of one domain and split, sorted by name, from a folder or a zip.
+
+    A file that cannot be read comes with no bytes. Raises DragFaceError for an archive whose list of files is damaged.
+    """
     faces = Path(faces)
     if faces.is_file():
         try:
@@ -44,8 +47,8 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
                 for name in sorted(archive.namelist()):
                     path = PurePosixPath(name)
                     if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
-                        yield path.name, archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
+                        yield path.name, _read_or_nothing(archive, name)
+        except (zipfile.BadZipFile, OSError, RuntimeError) as error:  # RuntimeError: encrypted
             raise DragFaceError(f"{faces} is not a whole archive of faces ({error}): pack it again.") from error
     else:
         for path in sorted((faces / domain / split).glob("*")):
@@ -55,6 +58,13 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
                 except OSError:  # a folder or a broken link of that name: left out as what is no picture is
                     content = b""
                 yield path.name, content
+
+
+def _read_or_nothing(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, EOFError):  # this one is damaged; the others may be whole
+        return b""
 
 
 class FaceSet:

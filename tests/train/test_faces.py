@@ -130,6 +130,20 @@ def test_unreadable_faces_are_left_out_with_a_reason(faces, tmp_path):
     assert [name for name, _ in found.unreadable] == ["bad.jpg"]
 
 
+def test_a_damaged_face_of_an_archive_is_left_out_and_the_others_are_read(faces, tmp_path):
+    path = tmp_path / "faces.zip"
+    with zipfile.ZipFile(path, "w") as archive:  # stored, not compressed: the bytes of each face can be found
+        for face in sorted((faces / "selfie/train").glob("*.jpg")):
+            archive.write(face, f"selfie/train/{face.name}")
+    content = bytearray(path.read_bytes())
+    whole = (faces / "selfie/train/face_0.jpg").read_bytes()
+    content[content.index(whole) + len(whole) // 2] ^= 255
+    path.write_bytes(content)
+    found = FaceSet(path, "selfie", "train", 64)
+    assert len(found) == 4
+    assert [name for name, _ in found.unreadable] == ["face_0.jpg"]
+
+
 def test_an_archive_with_a_password_is_refused(faces, tmp_path):
     path = tmp_path / "faces.zip"
     with zipfile.ZipFile(path, "w") as archive:
