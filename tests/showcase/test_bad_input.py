@@ -11,10 +11,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 from skimage import data
 
+from dragface_lib.crop.finding import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo
 from dragface_lib.model import Generator, load_generator, save_generator
-from dragface_lib.showcase import crop_only, make_drag, transform
+from dragface_lib.showcase import crop_only, make_drag, transform, transforming
 
 
 def bomb():
@@ -60,26 +61,38 @@ def test_a_file_that_gives_no_picture_is_one_sentence(name, kind, generator, tmp
     assert ONE_SENTENCE.fullmatch(str(caught.value)), str(caught.value)
 
 
-def test_thirty_faces_are_all_painted(astronaut, generator):
-    row = np.hstack([astronaut[:256, 96:352]] * 6)
-    crowd = np.vstack([row] * 5)
+@pytest.fixture
+def faces_at(astronaut, monkeypatch):
+    """Function that makes the showcase find the astronaut's face moved by each of some (x, y), whatever the detector."""
+    face = find_faces(astronaut)[0]
+
+    def find(*moves):
+        faces = [face._replace(points=face.points + np.float32(move)) for move in moves]
+        monkeypatch.setattr(transforming, "find_faces", lambda rgb: faces)
+
+    return find
+
+
+def test_thirty_faces_are_all_painted(astronaut, generator, faces_at):
+    places = [(256 * column, 256 * row) for row in range(5) for column in range(6)]
+    faces_at(*(np.subtract(place, (96, 0)) for place in places))
+    crowd = np.tile(astronaut[:256, 96:352], (5, 6, 1))
     drag = make_drag(crowd, generator)
     assert len(drag.faces) == 30
     changed = (drag.at(1) != crowd).any(axis=2)
-    shares = changed.reshape(5, 256, 6, 256).mean(axis=(1, 3))
-    assert shares.min() > 0.1
+    assert changed.reshape(5, 256, 6, 256).mean(axis=(1, 3)).min() > 0.1
 
 
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
-def test_a_face_at_the_edge_is_painted_up_to_the_edge(astronaut, generator, side):
-    photo = {
-        "left": astronaut[:, 190:],  # the face reaches from 170 to 280
-        "right": astronaut[:, :262],
-        "top": astronaut[75:],
-        "bottom": astronaut[:172],
+def test_a_face_at_the_edge_is_painted_up_to_the_edge(astronaut, generator, faces_at, side):
+    photo, move = {
+        "left": (astronaut[:, 190:], (-190, 0)),  # the face reaches from 170 to 280
+        "right": (astronaut[:, :262], (0, 0)),
+        "top": (astronaut[75:], (0, -75)),
+        "bottom": (astronaut[:172], (0, 0)),
     }[side]
-    drag = make_drag(photo, generator)
-    changed = (drag.at(1.5) != photo).any(axis=2)
+    faces_at(move)
+    changed = (make_drag(photo, generator).at(1.5) != photo).any(axis=2)
     edge = {"left": changed[:, 0], "right": changed[:, -1], "top": changed[0], "bottom": changed[-1]}[side]
     assert edge.sum() > 10
     assert crop_only(photo)[0].shape == (256, 256, 3)
