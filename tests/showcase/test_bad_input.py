@@ -63,7 +63,7 @@ def test_a_file_that_gives_no_picture_is_one_sentence(name, kind, generator, tmp
 
 @pytest.fixture
 def faces_at(astronaut, monkeypatch):
-    """Function that makes the showcase find the astronaut's face moved by each of some (x, y), whatever the detector."""
+    """Function that makes the showcase find the astronaut's face, moved by each of some (x, y)."""
     face = find_faces(astronaut)[0]
 
     def find(*moves):
