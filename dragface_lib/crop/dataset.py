@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..duplicates import near_duplicates
+from ..duplicates import near_duplicates, same_colours
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, contact_sheet, find_photos, open_photo, resize
 from ..manifest import DOMAINS, read_manifest
@@ -157,6 +157,7 @@ def _judge(
 ) -> None:
     """What the gates say of every face that has numbers, then of copies all but the best, then what was decided.
 
+    A photo that was painted in several ways is kept in each, on one side of the split.
     splits: the manifest's, by group; copies of other groups share one.
     """
     measured = {name: rows for name, rows in done.items() if all(_has_numbers(row) for row in rows)}
@@ -171,17 +172,32 @@ def _judge(
     ]
     groups = near_duplicates([path for _, path in passed], False, [row.signature for row, _ in passed])
     for group in groups:
-        members = sorted((passed[number][0] for number in group), key=_best_first)
-        named = [row for row in members if splits.get(row.split_group)]
-        anchor = min(named or members[:1], key=lambda row: row.split)  # "test" before "train"
-        for row in members:
-            copy = replace(row, copy_of=members[0].photo if row is not members[0] else "")
+        members = sorted((passed[number] for number in group), key=lambda member: _best_first(member[0]))
+        named = [row for row, _ in members if splits.get(row.split_group)]
+        anchor = min(named or [members[0][0]], key=lambda row: row.split)  # "test" before "train"
+        for (row, _), copy_of in zip(members, _copies(members), strict=True):
+            copy = replace(row, copy_of=copy_of)
             if row not in named:
                 copy = replace(copy, split=anchor.split, split_group=anchor.split_group)
             done[row.photo] = [judged(copy, thresholds) if one is row else one for one in done[row.photo]]
     decisions = read_decisions(faces)
     for name in measured:
         done[name] = [decided(row, decisions.get(face_key(row.face))) for row in done[name]]
+
+
+def _copies(members: Sequence[tuple[CropRow, Path]]) -> list[str]:
+    """Of faces that are of one picture, best first, with their files: the photo that each is a copy of, or ""."""
+    copies, best = [], []
+    for row, path in members:
+        try:
+            face = open_photo(path)
+        except UnreadablePhoto:  # gone or damaged since
+            copies.append("")
+            continue
+        copies.append(next((photo for photo, other in best if same_colours(face, other)), ""))
+        if not copies[-1]:
+            best.append((row.photo, face))
+    return copies
 
 
 def _best_first(row: CropRow) -> tuple[float, float, str]:

@@ -15,8 +15,11 @@ from PIL import Image
 
 from dragface_lib.crop import crop_photos, dataset, kept_and_rejected, pack, read_crops, unpack
 from dragface_lib.crop.decisions import record_decisions
+from dragface_lib.crop.detect import open_detector
+from dragface_lib.crop.finding import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
+from dragface_lib.practice import paint
 
 
 @pytest.fixture
@@ -99,6 +102,21 @@ def test_of_copies_only_the_best_is_kept_and_all_share_a_split(photos, faces):
     assert (copy.reason, copy.copy_of, copy.split_group) == ("a copy of hopper.jpg", "hopper.jpg", best.split_group)
     assert crop(photos, faces) == rows
     assert crop(photos, faces, gates={"copy": 1})["again.png"].status == "kept"
+
+
+def test_two_make_ups_on_one_photo_are_both_kept_on_one_side_of_the_split(photos, faces):
+    photo = open_photo(photos / "space" / "astronaut.jpg")
+    points = find_faces(photo, open_detector("haar"))[0].points
+    for number, look in enumerate(("classic", "goth")):
+        save_photo(photos / f"painted_{number}.jpg", paint(photo, points, look, seed=number).photo)
+    darker = (open_photo(photos / "painted_0.jpg") * 0.8).astype(np.uint8)
+    save_photo(photos / "darker.jpg", np.ascontiguousarray(darker[:, ::-1]))
+    rows = crop(photos, faces)
+    (copy,) = [row for row in rows.values() if row.status != "kept"]
+    assert {copy.photo, copy.copy_of} == {"darker.jpg", "painted_0.jpg"}
+    same = [rows[name] for name in ("painted_0.jpg", "painted_1.jpg", "darker.jpg")]
+    assert len({(row.split, row.split_group) for row in same}) == 1
+    assert crop(photos, faces) == rows
 
 
 def test_other_thresholds_move_faces_without_opening_a_photo(photos, faces, monkeypatch):
