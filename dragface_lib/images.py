@@ -103,10 +103,9 @@ def _what_it_is(source: str | Path | BinaryIO) -> str:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # EXIF that cannot be read says nothing about the pixels, which were decoded already
-        return picture
+    with suppress(Exception):  # EXIF that cannot be read says nothing about the pixels, which were decoded already
+        ImageOps.exif_transpose(picture, in_place=True)  # mostly there is nothing to turn, and nothing is copied
+    return picture
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -127,7 +126,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA")
         page = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(page, picture).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def encode_photo(
