@@ -175,11 +175,11 @@ def test_a_detector_that_is_not_known_is_refused():
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_photo_on_its_side_gives_the_face_that_it_gives_upright(quarters, haar):
+def test_a_photo_on_its_side_gives_the_face_that_it_gives_upright(quarters, detector):
     photo = PORTRAITS["astronaut"]
-    upright = find_faces(photo, haar)[0]
+    upright = find_faces(photo, detector)[0]
     turned = np.ascontiguousarray(np.rot90(photo, -quarters))
-    (found,) = find_faces(turned, haar)
+    (found,) = find_faces(turned, detector)
     assert found.quarters == quarters
     assert head_pose(found) == pytest.approx(head_pose(upright), abs=2)
     faces = [align.crop_face(p, align.similarity(f.points)) for p, f in ((photo, upright), (turned, found))]
@@ -198,7 +198,7 @@ def test_yunets_points_are_those_of_a_photo_on_its_side(quarters):
         assert apart < 0.25 * interocular(found.points)
 
 
-def test_nothing_is_found_in_photos_without_a_face_whichever_way_up(haar, photos_folder):
+def test_nothing_is_found_in_photos_without_a_face_whichever_way_up(detector, photos_folder):
     nothing = [np.ascontiguousarray(PORTRAITS["astronaut"][250:, 300:])]  # a model of the shuttle
     for photo in [*nothing, *map(open_photo, photos_folder.glob("detector/noface_[a-d]*.jpg"))]:
-        assert find_faces(photo, haar) == []
+        assert find_faces(photo, detector) == []

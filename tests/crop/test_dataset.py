@@ -106,7 +106,7 @@ def test_of_copies_only_the_best_is_kept_and_all_share_a_split(photos, faces):
 
 def test_two_make_ups_on_one_photo_are_both_kept_on_one_side_of_the_split(photos, faces):
     photo = open_photo(photos / "space" / "astronaut.jpg")
-    points = find_faces(photo, open_detector("haar"))[0].points
+    points = find_faces(photo, open_detector(DETECTOR))[0].points
     for number, look in enumerate(("classic", "goth")):
         save_photo(photos / f"painted_{number}.jpg", paint(photo, points, look, seed=number).photo)
     darker = (open_photo(photos / "painted_0.jpg") * 0.8).astype(np.uint8)

@@ -166,7 +166,7 @@ def test_tiny_huge_grey_and_turned_pictures_each_get_what_they_deserve(photos, f
         assert rows[name].numbers["eyes"] == pytest.approx(eyes * scale, rel=0.03)
         face = open_photo(faces / rows[name].face)
         apart = np.abs(
-            face.astype(int) - crop_face(photo, similarity(find_faces(photo, open_detector("haar"))[0].points))
+            face.astype(int) - crop_face(photo, similarity(find_faces(photo, open_detector(DETECTOR))[0].points))
         )
         assert apart.mean() < 8
 
