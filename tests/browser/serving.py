@@ -71,6 +71,9 @@ def served(folder: Path, cell: str, server: str = "voila") -> Iterator[str]:
     (settings / "labconfig").mkdir(parents=True, exist_ok=True)
     off = {"@jupyterlab/apputils-extension:announcements": True}  # asks about news, which would come from elsewhere
     (settings / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": off}))
+    widgets = settings / "settings" / "@jupyter-widgets" / "jupyterlab-manager"
+    widgets.mkdir(parents=True, exist_ok=True)
+    (widgets / "plugin.jupyterlab-settings").write_text(json.dumps({"saveState": True}))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -99,11 +102,11 @@ def served(folder: Path, cell: str, server: str = "voila") -> Iterator[str]:
 
 
 @contextmanager
-def chromium():
+def chromium(*flags: str):
     """A browser of playwright's, without a window."""
     executable = next(filter(None, map(shutil.which, BROWSERS)))
     with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = tools.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
         yield browser
         browser.close()
 

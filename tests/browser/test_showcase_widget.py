@@ -1,9 +1,9 @@
-"""The widget in a real browser: a notebook served by Voila, photos dropped on it as a user drops them.
+"""The showcase widget in a real browser, in Voila and in JupyterLab: photos come as a user brings them.
 
 With DRAGFACE_SCREENSHOTS=folder the pictures of each state are kept there, to be looked at.
 """
 
-import io
+import json
 import os
 
 import cv2
@@ -17,62 +17,93 @@ from dragface_lib.images import encode_photo, open_photo, save_photo
 from dragface_lib.model import Generator, save_generator
 
 pytestmark = pytest.mark.browser
+voila_alone = pytest.mark.parametrize("opened", ["voila"], indirect=True, scope="module")
 
 CELL = """
-from dragface_lib import Showcase, load_generator
+import os
+from pathlib import Path
+from dragface_lib import Showcase
+from dragface_lib.showcase.looks import Look
 
 class Unreliable(Showcase):
-    lost = 0
+    lost = set()
     def send(self, content, buffers=None):
-        if content.get("kind") == "part" and content["part"] == 1 and not self.lost:
-            self.lost = 1  # as a server does that limits its rate
+        what = content.get("kind"), content.get("part")
+        losing = [("part", 1)] + [("shown", None)] * ("voila" in os.environ.get("SERVER_SOFTWARE", ""))
+        if what in losing and what not in self.lost:
+            self.lost.add(what)  # as a server does that limits its rate
         else:
             super().send(content, buffers)
 
-Unreliable(load_generator("painter.safetensors"))
+Unreliable("painter.safetensors", looks=[Look("goth", Path("goth.safetensors")), Look("spoiled", Path("diary.txt"))])
 """
+# What the page has drawn of the faces, so that a test can wait for a new picture.
+ADDRESS = "document.querySelector('.df-after').src"
+FACE, BACKGROUND = (slice(70, 180), slice(170, 280)), (slice(300, 500), slice(350, 500))
+
+
+def _painter(seed):
+    torch.manual_seed(seed)
+    generator = Generator(size=64, channels=4, blocks=1).requires_grad_(False)
+    generator.to_rgb[1].weight.mul_(60)  # untrained it would hardly change anything
+    return generator
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A notebook with the widget, its generator, and files to drop."""
+    """The widget's generators, files to drop, and what the camera sees."""
     folder = tmp_path_factory.mktemp("showcase")
-    torch.manual_seed(0)
-    generator = Generator(size=64, channels=4, blocks=1)
-    generator.to_rgb[1].weight.data.mul_(60)  # untrained it would hardly change anything
-    save_generator(generator, folder / "painter.safetensors", {"direction": "selfie_to_drag", "look": "test"})
+    save_generator(_painter(0), folder / "painter.safetensors", {"look": "test"})
+    save_generator(_painter(1), folder / "goth.safetensors", {"look": "goth"})
     save_photo(folder / "astronaut.jpg", data.astronaut())
+    save_photo(folder / "two.jpg", np.hstack([data.astronaut(), data.astronaut()[:, ::-1]]))
     save_photo(folder / "coffee.jpg", data.coffee())
+    large = cv2.resize(data.astronaut(), (4000, 3000), interpolation=cv2.INTER_CUBIC)
+    noise = np.random.default_rng(0).normal(0, 8, (1, 4000, 3))  # so that it needs many parts
+    save_photo(folder / "large.jpg", np.clip(large + noise, 0, 255).astype(np.uint8))
     (folder / "diary.txt").write_text("Dear diary")
     (folder / "pretender.jpg").write_text("Dear diary")
+    (folder / "letter.pdf").write_bytes(b"%PDF-1.7")
+    (folder / "empty.jpg").write_bytes(b"")
     with open(folder / "huge.jpg", "wb") as file:
         file.truncate(26 << 20)
+    frame = cv2.cvtColor(data.astronaut()[:384], cv2.COLOR_RGB2YUV_I420)
+    film = b"YUV4MPEG2 W512 H384 F10:1 Ip A1:1 C420jpeg\n" + 2 * (b"FRAME\n" + frame.tobytes())
+    (folder / "camera.y4m").write_bytes(film)
     return folder
 
 
 @pytest.fixture(scope="module")
-def opened(folder):
+def browser(folder):
+    with chromium(f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}") as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module", params=["voila", "lab"])
+def opened(request, folder, browser):
     """One page with the widget on it, for all tests of this file."""
-    with served(folder, CELL) as address, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1000, "height": 900})
+    with served(folder, CELL, request.param) as address:
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page.server = request.param
         page.on("filechooser", lambda chooser: None)  # from now on no dialog opens, however soon a test asks for one
         open_notebook(page, address, ".df-zone")
         yield page
+        page.close()
 
 
 @pytest.fixture
 def page(opened):
-    """The page with the empty widget."""
-    if opened.locator(".df-remove").is_visible():
+    """The page with the widget as it is at first: with the portrait to play with, or empty."""
+    if opened.locator(".df-remove").is_visible() and not opened.locator(".df-caption").is_visible():
         opened.locator(".df-remove").click()
-    opened.locator("text=Drop a photo here").or_(opened.locator(".df-error")).first.wait_for(timeout=WAIT)
+        opened.get_by_text("Drop a photo here").wait_for(timeout=WAIT)
     yield opened
     assert opened.failures == []
 
 
-def drop(page, path):
+def drop(page, path, target=".df-zone"):
     """Drop a file as the operating system does; a synthetic DOM event would prove little."""
-    box = page.locator(".df-zone").bounding_box()
+    box = page.locator(target).bounding_box()
     client = page.context.new_cdp_session(page)
     where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
     for kind in ("dragEnter", "dragOver", "drop"):
@@ -82,8 +113,16 @@ def drop(page, path):
 
 
 def wait_for_drag(page):
-    page.locator(".df-download").wait_for(timeout=WAIT)
-    assert page.locator(".df-bar").is_hidden()
+    """Wait until a photo of the test's own is shown."""
+    waiting = ".df-busy, .df-result[hidden], .df-caption:not(:empty)"
+    page.wait_for_function(f"!document.querySelector('{waiting}')", timeout=WAIT)
+
+
+def shown_after(page, action):
+    """Do something, and wait for other pictures."""
+    before = page.evaluate(ADDRESS)
+    action()
+    page.wait_for_function(f"old => {ADDRESS} !== old && !document.querySelector('.df-busy')", arg=before, timeout=WAIT)
 
 
 def picture_in(page, selector):
@@ -98,6 +137,11 @@ def picture_in(page, selector):
     return open_photo(bytes(encoded))
 
 
+def screenshot_of(page, selector):
+    encoded = np.frombuffer(page.locator(selector).screenshot(), np.uint8)
+    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
 def error_in(page):
     error = page.locator(".df-error")
     error.wait_for(timeout=WAIT)
@@ -108,71 +152,35 @@ def difference(one, other):
     return np.abs(one.astype(int) - other.astype(int)).mean()
 
 
-def test_a_dropped_selfie_is_shown_before_and_in_drag(page, folder):
-    keep(page, "empty")
-    drop(page, folder / "astronaut.jpg")
-    wait_for_drag(page)
+def shows_the_astronaut(page):
     before, after = picture_in(page, ".df-before"), picture_in(page, ".df-after")
     assert before.shape == after.shape == (512, 512, 3)
     assert difference(before, data.astronaut()) < 4
-    face, background = (slice(70, 180), slice(170, 280)), (slice(300, 500), slice(350, 500))
-    assert difference(before[face], after[face]) > 5
-    assert difference(before[background], after[background]) < 1
-    keep(page, "result")
+    assert difference(before[FACE], after[FACE]) > 5
+    assert difference(before[BACKGROUND], after[BACKGROUND]) < 1
 
 
-def test_the_strength_slider_moves_from_nothing_to_more(page, folder):
+# In both: how a photo comes in, what cannot come in, and what is left of it.
+
+
+def test_a_portrait_is_there_to_play_with_even_if_a_message_is_lost(page):
+    page.locator(".df-caption").wait_for(timeout=WAIT)
+    assert "public domain" in page.locator(".df-caption").inner_text()
+    assert difference(picture_in(page, ".df-before"), data.astronaut()[:384, 40:424]) < 4
+    keep(page, f"example_{page.server}")
+
+
+def test_a_dropped_selfie_is_shown_before_and_in_drag(page, folder):
     drop(page, folder / "astronaut.jpg")
     wait_for_drag(page)
-    shown = []
-    for percent in ("0", "100", "150"):
-        page.locator(".df-slider").fill(percent)
-        stack = page.locator(".df-stack").screenshot()
-        shown.append(cv2.imdecode(np.frombuffer(stack, np.uint8), cv2.IMREAD_COLOR))
-        assert page.locator(".df-percent").inner_text() == f"{percent} %"
-    nothing, normal, more = shown
-    assert 0 < difference(nothing, normal) < difference(nothing, more)
-    page.locator(".df-slider").press("Home")
-    assert page.locator(".df-percent").inner_text() == "0 %"
-    page.locator(".df-slider").fill("100")
-
-
-def test_the_download_is_the_whole_photo_in_drag_even_if_a_part_of_it_was_lost(page, folder):
-    large = cv2.resize(data.astronaut(), (2400, 2400), interpolation=cv2.INTER_CUBIC)
-    noise = np.random.default_rng(0).normal(0, 12, large.shape)  # so that it needs many parts
-    save_photo(folder / "large.jpg", np.clip(large + noise, 0, 255).astype(np.uint8))
-    drop(page, folder / "large.jpg")
-    wait_for_drag(page)
-    with page.expect_download(timeout=WAIT) as waiting:
-        page.locator(".df-download").click()
-    assert waiting.value.suggested_filename == "large_drag.jpg"
-    assert os.path.getsize(waiting.value.path()) > 2 << 20
-    picture, photo = open_photo(waiting.value.path()), open_photo(folder / "large.jpg")
-    assert picture.shape == photo.shape
-    assert difference(picture[1500:], photo[1500:]) < 4
-    assert difference(picture[350:850, 800:1300], photo[350:850, 800:1300]) > 5
+    shows_the_astronaut(page)
+    keep(page, f"result_{page.server}")
 
 
 def test_the_same_file_twice_is_shown_twice(page, folder):
-    addresses = []
     for _ in range(2):
-        drop(page, folder / "astronaut.jpg")
-        page.wait_for_function(
-            "old => { const s = document.querySelector('.df-before').src; return s && s !== old }",
-            arg=addresses[-1] if addresses else "",
-            timeout=WAIT,
-        )
-        wait_for_drag(page)
-        addresses.append(page.locator(".df-before").get_attribute("src"))
-    assert addresses[0] != addresses[1]
-
-
-def test_a_second_photo_dropped_at_once_is_the_one_that_is_shown(page, folder):
-    save_photo(folder / "mirrored.jpg", data.astronaut()[:, ::-1])
-    drop(page, folder / "astronaut.jpg")
-    drop(page, folder / "mirrored.jpg")
-    wait_for_drag(page)
-    assert difference(picture_in(page, ".df-before"), data.astronaut()[:, ::-1]) < 4
+        shown_after(page, lambda: drop(page, folder / "astronaut.jpg"))
+        shows_the_astronaut(page)
 
 
 def test_a_photo_can_be_chosen_with_the_keyboard_alone(page, folder):
@@ -180,10 +188,10 @@ def test_a_photo_can_be_chosen_with_the_keyboard_alone(page, folder):
         page.locator(".df-zone").press("Enter")
     chooser.value.set_files(folder / "astronaut.jpg")
     wait_for_drag(page)
+    shows_the_astronaut(page)
 
 
 def test_a_photo_can_be_pasted(page):
-    encoded = list(encode_photo(data.astronaut()))
     page.locator(".df-zone").focus()
     page.evaluate(
         """(bytes) => {
@@ -192,41 +200,256 @@ def test_a_photo_can_be_pasted(page):
             const paste = new ClipboardEvent("paste", { clipboardData: clipboard, bubbles: true });
             document.activeElement.dispatchEvent(paste);
         }""",
-        encoded,
+        list(encode_photo(data.astronaut())),
     )
     wait_for_drag(page)
+    shows_the_astronaut(page)
+
+
+def test_a_picture_is_taken_with_the_camera_which_is_off_then(page):
+    page.evaluate(
+        """() => {
+            const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+            devices.getUserMedia = async (wanted) => (window.stream = await ask(wanted));
+        }"""
+    )
+    page.locator(".df-snap").click()
+    page.locator(".df-shoot:enabled").wait_for(timeout=WAIT)
+    page.wait_for_timeout(300)  # the first frames may be black
+    assert page.evaluate("window.stream.active")
+    keep(page, f"camera_{page.server}")
+    page.locator(".df-shoot").click()
+    wait_for_drag(page)
+    assert not page.evaluate("window.stream.active")
+    assert page.locator(".df-camera").is_hidden()
+    taken, seen = cv2.resize(picture_in(page, ".df-before"), (512, 384)), data.astronaut()[:384]
+    assert difference(taken, seen) < difference(taken, seen[:, ::-1]) / 3  # not mirrored
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("diary.txt", "diary.txt is not a picture"),
+        ("letter.pdf", "letter.pdf is not a picture"),
         ("pretender.jpg", "pretender.jpg is not a picture"),
-        ("coffee.jpg", "No face was found"),
+        ("empty.jpg", "empty.jpg is empty (0 bytes)"),
+        ("coffee.jpg", "No face was found in coffee.jpg"),
         ("huge.jpg", "up to 25 MB"),
     ],
 )
 def test_what_cannot_become_drag_is_answered_with_a_sentence(page, folder, name, sentence):
     drop(page, folder / name)
     assert sentence in error_in(page)
-    assert page.locator(".df-result").is_hidden()
     assert page.locator(".df-bar").is_hidden()
-    keep(page, f"error_{name.split('.')[0]}")
+    keep(page, f"error_{name.split('.')[0]}_{page.server}")
     drop(page, folder / "astronaut.jpg")  # and the widget goes on
     wait_for_drag(page)
     assert page.locator(".df-error").is_hidden()
 
 
+def test_a_photo_of_12_megapixels_is_downloaded_whole_even_if_a_part_was_lost(page, folder):
+    drop(page, folder / "large.jpg")
+    wait_for_drag(page)
+    with page.expect_download(timeout=WAIT) as waiting:
+        page.locator(".df-download").click()
+    assert waiting.value.suggested_filename == "large_drag.jpg"
+    assert os.path.getsize(waiting.value.path()) > 2 << 20
+    assert b"Made with DragFace" in waiting.value.path().read_bytes()
+    picture, photo = open_photo(waiting.value.path()), open_photo(folder / "large.jpg")
+    assert picture.shape == photo.shape == (3000, 4000, 3)
+    assert difference(picture[2000:], photo[2000:]) < 4
+    assert difference(picture[450:1000, 1400:2100], photo[450:1000, 1400:2100]) > 5
+
+
+def test_nothing_of_a_photo_is_written_to_disk_or_kept_in_the_notebook(page, folder):
+    files = {path for path in folder.rglob("*") if ".jupyter" not in path.parts}
+    drop(page, folder / "astronaut.jpg")
+    wait_for_drag(page)
+    if page.server == "lab":
+        page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        saved = (folder / "show.ipynb").read_text()
+        assert '"strength"' in json.dumps(json.loads(saved)["metadata"]["widgets"])  # its state is in there
+        assert len(saved) < 200_000
+        assert not any(start in saved for start in ("/9j/", "iVBORw"))
+    now = {path for path in folder.rglob("*") if ".jupyter" not in path.parts and "checkpoint" not in str(path)}
+    assert {path for path in now - files if path.suffix != ".log"} <= {folder / "home"}
+
+
+# In Voila alone: what can be done with a photo.
+
+
+@voila_alone
+def test_the_line_between_before_and_after_follows_mouse_touch_and_keyboard(page, folder):
+    drop(page, folder / "astronaut.jpg")
+    wait_for_drag(page)
+    line, box = page.get_by_role("slider", name="Line between"), page.locator(".df-frame").bounding_box()
+    at = lambda share: (box["x"] + share * box["width"], box["y"] + box["height"] / 2)  # noqa: E731
+    place = lambda: int(line.get_attribute("aria-valuenow"))  # noqa: E731
+    page.mouse.move(*at(0.5))
+    page.mouse.down()
+    page.mouse.move(*at(0.3), steps=4)
+    page.mouse.up()
+    assert place() == pytest.approx(30, abs=1)
+    page.mouse.move(*at(0.9))  # without the button it stays
+    assert place() == pytest.approx(30, abs=1)
+    page.mouse.click(*at(0.7))
+    assert place() == pytest.approx(70, abs=1)
+    touch = page.context.new_cdp_session(page)
+    for kind, share in (("touchStart", 0.7), ("touchMove", 0.5), ("touchMove", 0.2), ("touchEnd", None)):
+        points = [] if share is None else [dict(zip("xy", at(share), strict=True))]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert place() == pytest.approx(20, abs=1)
+    line.focus()
+    for key, expected in [("Home", 0), ("ArrowRight", 2), ("PageUp", 22), ("ArrowLeft", 20), ("End", 100)]:
+        page.keyboard.press(key)
+        assert place() == expected
+    assert "in drag" in line.get_attribute("aria-valuetext")
+    whole_before = screenshot_of(page, ".df-frame")
+    page.keyboard.press("Home")
+    whole_after = screenshot_of(page, ".df-frame")
+    scale = whole_before.shape[0] / 512
+    rows, columns = (slice(int(s.start * scale), int(s.stop * scale)) for s in FACE)
+    assert difference(whole_before[rows, columns], whole_after[rows, columns]) > 5
+    page.mouse.click(*at(0.5))
+
+
+@voila_alone
+def test_the_strength_slider_moves_from_nothing_to_more_without_asking_the_notebook(page, folder):
+    drop(page, folder / "astronaut.jpg")
+    wait_for_drag(page)
+    page.get_by_role("slider", name="Line between").press("Home")
+    address, shown = page.evaluate(ADDRESS), []
+    for percent in ("0", "100", "150"):
+        page.get_by_role("slider", name="Strength").fill(percent)
+        shown.append(screenshot_of(page, ".df-frame"))
+        assert page.locator(".df-percent").inner_text() == f"{percent} %"
+    nothing, normal, more = shown
+    assert 0 < difference(nothing, normal) < difference(nothing, more)
+    assert page.evaluate(ADDRESS) == address
+    page.get_by_role("slider", name="Strength").press("Home")
+    assert page.locator(".df-percent").inner_text() == "0 %"
+    page.get_by_role("slider", name="Strength").fill("100")
+    page.get_by_role("slider", name="Line between").press("Home")
+
+
+@voila_alone
+def test_faces_are_chosen_by_a_click_in_the_photo_or_with_the_keyboard(page, folder):
+    drop(page, folder / "two.jpg")
+    wait_for_drag(page)
+    assert "2 faces" in page.get_by_role("status").inner_text()
+    left = int(np.argmin([page.locator(".df-ring").nth(number).bounding_box()["x"] for number in (0, 1)]))
+    chosen = page.get_by_role("group", name="Faces in drag").get_by_role("button")
+    assert [chosen.nth(n).get_attribute("aria-pressed") for n in (0, 1)] == ["true", "true"]
+    halves = slice(0, 450), slice(550, None)
+
+    def changed():
+        before, after = picture_in(page, ".df-before"), picture_in(page, ".df-after")
+        return [bool(np.abs(before[:, side].astype(int) - after[:, side]).max() > 20) for side in halves]
+
+    assert changed() == [True, True]
+    keep(page, "two_faces")
+    shown_after(page, page.locator(".df-ring").nth(left).click)
+    assert changed() == [False, True]
+    assert chosen.nth(left).get_attribute("aria-pressed") == "false"
+    chosen.nth(1 - left).click()  # the last one stays
+    assert chosen.nth(1 - left).get_attribute("aria-pressed") == "true"
+    chosen.nth(left).focus()
+    shown_after(page, lambda: page.keyboard.press("Space"))
+    assert changed() == [True, True]
+
+
+@voila_alone
+def test_the_face_alone_and_its_heat_map_are_shown_on_demand(page, folder):
+    drop(page, folder / "astronaut.jpg")
+    wait_for_drag(page)
+    shown_after(page, page.get_by_label("Face only").check)
+    assert picture_in(page, ".df-before").shape == (256, 256, 3)
+    assert page.locator(".df-heat").is_hidden()
+    page.get_by_role("button", name="Where it looked").click()
+    page.locator(".df-heat").wait_for(timeout=WAIT)
+    assert difference(picture_in(page, ".df-heat"), picture_in(page, ".df-before")) > 20
+    keep(page, "heat")
+    shown_after(page, page.get_by_label("Whole photo").check)
+    page.locator(".df-heat").wait_for(timeout=WAIT)  # it follows the view
+    assert picture_in(page, ".df-heat").shape == (512, 512, 3)
+    page.get_by_role("button", name="Where it looked").click()
+    assert page.locator(".df-heat").is_hidden()
+
+
+@voila_alone
+def test_another_look_is_chosen_and_a_spoiled_one_is_a_sentence(page, folder):
+    drop(page, folder / "astronaut.jpg")
+    wait_for_drag(page)
+    look, first = page.get_by_label("Look"), picture_in(page, ".df-after")
+    shown_after(page, lambda: look.select_option("goth"))
+    second = picture_in(page, ".df-after")
+    assert difference(first[FACE], second[FACE]) > 3
+    look.select_option("spoiled")
+    assert "can be read safely" in error_in(page)
+    assert look.input_value() == "goth"
+    assert np.array_equal(picture_in(page, ".df-after"), second)
+    shown_after(page, lambda: look.select_option("painter"))
+    assert np.array_equal(picture_in(page, ".df-after"), first)
+
+
+@voila_alone
+def test_a_png_keeps_every_pixel_outside_the_face(page, folder):
+    drop(page, folder / "astronaut.jpg")
+    wait_for_drag(page)
+    page.get_by_label("PNG").check()
+    with page.expect_download(timeout=WAIT) as waiting:
+        page.locator(".df-download").click()
+    page.get_by_label("JPEG").check()
+    assert waiting.value.suggested_filename == "astronaut_drag.png"
+    picture, photo = open_photo(waiting.value.path()), open_photo(folder / "astronaut.jpg")
+    assert np.array_equal(picture[BACKGROUND], photo[BACKGROUND])
+    assert difference(picture[FACE], photo[FACE]) > 5
+
+
+@voila_alone
+def test_a_second_photo_dropped_at_once_is_the_one_that_is_shown(page, folder):
+    save_photo(folder / "mirrored.jpg", data.astronaut()[:, ::-1])
+    drop(page, folder / "astronaut.jpg")
+    drop(page, folder / "mirrored.jpg")
+    wait_for_drag(page)
+    assert difference(picture_in(page, ".df-before"), data.astronaut()[:, ::-1]) < 4
+
+
+@voila_alone
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        ("NotAllowedError", "The camera was refused"),
+        ("NotFoundError", "No camera was found"),
+        ("NotReadableError", "close the program that uses it"),
+        (None, "its address is not a safe one"),
+    ],
+)
+def test_a_camera_that_is_refused_or_not_there_is_a_sentence(page, refusal, sentence):
+    page.evaluate(
+        """(name) => Object.defineProperty(navigator, "mediaDevices", { configurable: true, value:
+            name && { getUserMedia: () => Promise.reject(new DOMException("", name)) } })""",
+        refusal,
+    )
+    page.locator(".df-snap").click()
+    assert sentence in error_in(page)
+    assert page.locator(".df-camera").is_hidden()
+    assert page.locator(".df-snap").is_enabled()
+    page.evaluate("delete navigator.mediaDevices")
+
+
+@voila_alone
 def test_a_file_dropped_beside_the_widget_does_not_leave_the_notebook(page, folder):
     client = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
         dragged = {"items": [], "files": [str(folder / "astronaut.jpg")], "dragOperationsMask": 1}
-        client.send("Input.dispatchDragEvent", {"type": kind, "x": 5, "y": 890, "data": dragged})
+        client.send("Input.dispatchDragEvent", {"type": kind, "x": 5, "y": 990, "data": dragged})
     client.detach()
     page.wait_for_timeout(300)
     assert page.locator(".df-zone").is_visible()
 
 
+@voila_alone
 def test_removing_the_photo_leaves_the_empty_widget(page, folder):
     drop(page, folder / "astronaut.jpg")
     wait_for_drag(page)
@@ -234,28 +457,36 @@ def test_removing_the_photo_leaves_the_empty_widget(page, folder):
     assert page.locator(".df-result").is_hidden()
     assert page.locator(".df-before").get_attribute("src") is None
     assert page.get_by_text("Drop a photo here").is_visible()
+    keep(page, "empty")
 
 
+@voila_alone
 def test_it_fits_a_narrow_window(page, folder):
-    drop(page, folder / "astronaut.jpg")
+    drop(page, folder / "two.jpg")
     wait_for_drag(page)
     page.set_viewport_size({"width": 360, "height": 740})
     page.wait_for_function("document.querySelector('.df-showcase').getBoundingClientRect().right <= 360", timeout=WAIT)
     wide = page.evaluate("[...document.querySelectorAll('.df-showcase *')].map(n => n.getBoundingClientRect().right)")
     keep(page, "narrow")
-    page.set_viewport_size({"width": 1000, "height": 900})
+    page.set_viewport_size({"width": 1200, "height": 1000})
     assert max(wide) <= 360
 
 
-def test_several_faces_are_all_painted(page, folder):
-    two = np.hstack([data.astronaut(), data.astronaut()[:, ::-1]])
-    page.locator(".df-file").set_input_files(
-        {"name": "two.png", "mimeType": "image/png", "buffer": io.BytesIO(encode_photo(two, "PNG")).getvalue()}
-    )
+@voila_alone
+def test_everything_that_can_be_used_has_a_name_for_a_screen_reader(page, folder):
+    drop(page, folder / "two.jpg")
     wait_for_drag(page)
-    assert page.locator(".df-status").inner_text() == "2 faces"
-    before, after = picture_in(page, ".df-before"), picture_in(page, ".df-after")
-    half = before.shape[1] // 2
-    for side in (slice(0, half), slice(half, None)):
-        assert np.abs(before[:, side].astype(int) - after[:, side]).max() > 20
-    keep(page, "two_faces")
+    tree = page.locator(".df-showcase").aria_snapshot()
+    for line in (
+        'group "Your selfie in drag"',
+        'slider "Line between before and in drag"',
+        'slider "Strength of the drag"',
+        'combobox "Look"',
+        'radiogroup "What is shown"',
+        'button "Face 1" [pressed]',
+        'button "Download"',
+        "status",
+    ):
+        assert line in tree
+    assert page.locator(".df-status").get_attribute("aria-live") == "polite"
+    assert page.locator(".df-error").get_attribute("role") == "alert"

@@ -1,13 +1,18 @@
+import gc
 import io
 import json
+import weakref
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dragface_lib.crop.align import crop_face, similarity
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
-from dragface_lib.showcase import transform, widget
+from dragface_lib.model import Generator, save_generator
+from dragface_lib.showcase import crop_only, transform, transforming, widget
+from dragface_lib.showcase.looks import Look
 from dragface_lib.showcase.widget import Showcase
 
 PART = 100_000
@@ -29,8 +34,15 @@ class Page:
             message = {"kind": "photo", "request": request, "name": name, "size": len(data)}
             self.tell(message | {"part": part, "parts": len(pieces)}, [piece])
 
-    def download(self, strength, request="two", photo="one"):
-        self.tell({"kind": "download", "request": request, "photo": photo, "strength": strength})
+    def ask(self, kind, **more):
+        """The kernel's last answer and its pictures."""
+        view = {"photo": "one", "faces": None, "alone": False}
+        self.tell(view | {"kind": kind, "request": f"{kind} {len(self.answers)}"} | more)
+        content, buffers = self.answers[-1]
+        return content, [open_photo(picture) for picture in buffers or ()]
+
+    def download(self, strength, request="two", **more):
+        self.ask("download", request=request, strength=strength, **({"format": "JPEG"} | more))
         if self.answers[-1][0]["kind"] == "error":
             return None
         parts = self.answers[-1][0]["parts"]
@@ -57,8 +69,9 @@ def difference(one, other):
 def test_a_dropped_photo_comes_back_before_and_in_drag(page, astronaut, generator):
     page.drop(encode_photo(astronaut, "PNG"))
     assert page.kinds() == ["progress"] * 3 + ["shown"]
-    assert page.last()["faces"] == 1
-    before, after, strong = (open_photo(picture) for picture in page.answers[-1][1])
+    assert len(page.last()["places"]) == 1
+    before, after, strong, face = (open_photo(picture) for picture in page.answers[-1][1])
+    assert face.shape == (88, 88, 3)
     assert difference(before, astronaut) < 3
     assert difference(after, transform(astronaut, generator)) < 3
     assert difference(strong, transform(astronaut, generator, 1.5)) < 3
@@ -143,6 +156,130 @@ def test_a_photo_dropped_while_another_arrives_takes_its_place(page, astronaut):
     assert page.download(1, photo="second").shape == astronaut.shape
 
 
+def test_there_is_a_portrait_to_play_with_until_a_photo_is_dropped(page, astronaut):
+    content, pictures = page.ask("open")
+    assert "public domain" in content["example"]
+    assert difference(pictures[0], astronaut[:384, 40:424]) < 3
+    assert difference(pictures[0], pictures[1]) > 0.2
+    assert page.download(1, photo=content["photo"]).shape == (384, 384, 3)
+    assert next(c["name"] for c, _ in page.answers if c["kind"] == "file") == "portrait_drag.jpg"
+
+
+def test_a_page_opened_anew_gets_the_photo_that_is_there(page, hopper):
+    page.drop(encode_photo(hopper))
+    content, pictures = page.ask("open")
+    assert (content["photo"], content["example"]) == ("one", "")
+    assert difference(pictures[0], hopper) < 3
+
+
+def test_a_face_that_was_not_chosen_stays_bare(page, astronaut, hopper, generator):
+    both = np.hstack([astronaut, hopper[:512]])
+    page.drop(encode_photo(both, "PNG"))
+    places = page.last()["places"]
+    right = next(number for number, (left, *_) in enumerate(places) if left > 0.5)
+    _, (before, after, _) = page.ask("view", faces=[right])
+    whole = transform(both, generator)
+    picture = page.download(1, faces=[right], format="PNG")
+    assert difference(before[:, :500], after[:, :500]) == 0
+    assert difference(before[:, 500:], after[:, 500:]) > 1
+    assert np.array_equal(picture[:, :512], both[:, :512])
+    assert np.array_equal(picture[:, 512:], whole[:, 512:])
+    assert page.ask("view", faces=[])[0]["kind"] == "error"
+
+
+def test_a_face_alone_is_cut_as_training_sees_it(page, astronaut, hopper, generator):
+    page.drop(encode_photo(astronaut, "PNG"))
+    _, (before, after, _) = page.ask("view", alone=True)
+    assert before.shape == after.shape == (256, 256, 3)
+    assert difference(before, crop_only(astronaut)[0]) < 3
+    points = page.showcase._drag.faces[0].found.points
+    expected = crop_face(transform(astronaut, generator), similarity(points, 256), 256)
+    assert np.array_equal(page.download(1, alone=True, format="PNG"), expected)
+    page.drop(encode_photo(np.hstack([astronaut, hopper[:512]]), "PNG"))
+    height, width = page.ask("view", alone=True)[1][0].shape[:2]
+    assert width == 2 * height  # both faces, side by side
+
+
+def test_the_heat_map_lies_over_the_face_alone_and_is_made_when_it_is_asked_for(page, astronaut):
+    page.drop(encode_photo(astronaut, "PNG"))
+    assert "heat" not in page.kinds()
+    _, (heat,) = page.ask("heat")
+    assert difference(heat[80:160, 180:270], astronaut[80:160, 180:270]) > 20
+    assert difference(heat[300:], astronaut[300:]) < 3
+    assert page.ask("heat", alone=True)[1][0].shape == (256, 256, 3)
+
+
+def test_another_look_paints_the_same_photo_without_looking_for_its_faces_again(
+    generator, published, astronaut, tmp_path, monkeypatch
+):
+    save_generator(published, tmp_path / "other.safetensors", {"look": "goth"})
+    page = Page(Showcase(generator, looks=[Look("my run", tmp_path / "other.safetensors")]))
+    assert page.showcase.looks == ["drag, as given", "my run"]
+    page.drop(encode_photo(astronaut, "PNG"))
+    monkeypatch.setattr(transforming, "find_faces", None)
+    content, (_, after, _) = page.ask("look", look="my run")
+    assert content["kind"] == "look"
+    assert page.showcase.look == "my run"
+    monkeypatch.undo()
+    assert difference(after, transform(astronaut, published)) < 3
+    page.download(1)
+    assert b"look goth" in page.showcase._file
+
+
+def test_a_look_is_opened_when_it_is_chosen_even_before_there_is_a_photo(generator, tmp_path):
+    save_generator(generator, tmp_path / "other.safetensors", {})
+    page = Page(Showcase(looks=[Look("my run", tmp_path / "other.safetensors")]))
+    assert page.ask("look", look="my run", photo=None) == (page.last(), [])
+    assert page.showcase.look == "my run"
+
+
+def _damaged(path, generator):
+    save_generator(generator, path, {})
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _of_another_size(path, generator):
+    save_generator(generator, path, {})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"channels":"4"', b'"channels":"8"'))
+
+
+def _aligned_otherwise(path, generator):
+    save_generator(generator, path, {"alignment": "nose-0.5"})
+
+
+def _broken_down(path, generator):
+    broken = Generator(size=64, channels=4, blocks=1).requires_grad_(False)
+    broken.to_rgb[1].weight.fill_(float("nan"))
+    save_generator(broken, path, {})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda path, _: None, "no generator file"),
+        (lambda path, _: path.write_bytes(b"diary"), "not a whole generator file"),
+        (_damaged, "not a whole generator file"),
+        (_of_another_size, "does not fit its architecture"),
+        (_aligned_otherwise, "aligned as nose-0.5"),
+        (_broken_down, "returns no picture"),
+    ],
+)
+def test_a_look_that_cannot_be_used_is_a_sentence_and_the_one_before_stays(
+    generator, astronaut, tmp_path, spoil, sentence
+):
+    spoil(tmp_path / "other.safetensors", generator)
+    page = Page(Showcase(generator, looks=[Look("spoiled", tmp_path / "other.safetensors")]))
+    page.drop(encode_photo(astronaut, "PNG"))
+    before = page.download(1, format="PNG")
+    content, _ = page.ask("look", look="spoiled")
+    assert content["kind"] == "error"
+    assert sentence in content["text"]
+    assert len(content["text"]) < 400
+    assert page.showcase.look == "drag, as given"
+    assert np.array_equal(page.download(1, format="PNG"), before)
+
+
 def test_nothing_of_a_photo_is_in_the_state_that_a_notebook_saves(page, astronaut):
     before = page.showcase.get_state()
     page.drop(encode_photo(astronaut))
@@ -156,12 +293,21 @@ def test_nothing_of_a_photo_is_in_the_state_that_a_notebook_saves(page, astronau
 def test_a_removed_photo_is_gone(page, astronaut, forget):
     page.drop(encode_photo(astronaut))
     page.download(1)
+    photo, change = weakref.ref(page.showcase._drag.photo), weakref.ref(page.showcase._drag.faces[0].change)
     forget(page)
-    held = [v for v in vars(page.showcase).values() if v is not page.showcase._generator]
-    assert not any(isinstance(value, (np.ndarray, widget.DragPhoto)) or value == [1] for value in held)
+    gc.collect()
+    assert photo() is None
+    assert change() is None
     assert page.showcase._file == b""
     assert page.download(1) is None
     assert "drop it once more" in page.last()["text"]
+
+
+def test_a_photo_that_fails_leaves_the_one_before(page, astronaut):
+    page.drop(encode_photo(astronaut, "PNG"))
+    page.drop(b"Dear diary", request="later")
+    assert page.last()["kind"] == "error"
+    assert page.download(1).shape == astronaut.shape
 
 
 def test_a_view_cannot_download_the_photo_that_another_view_dropped(page, astronaut):
