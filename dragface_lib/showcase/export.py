@@ -13,6 +13,7 @@ The ONNX file has one input and three outputs, float32 also where the weights ar
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET, FORMAT_OF_2022 = 18, 8  # read by onnxruntime from 1.14 on, its builds for browsers and phones, TensorRT from 8.6
+ANY = 2**62  # bytes
 OUTPUTS = ("image", "cam_logits", "attention")
 FACES = f"RGB in -1..1; {ALIGNMENT} means pupils level, 0.25 of the width apart and at 0.46 of the height"
 INTENDED_USE = (
@@ -44,8 +46,8 @@ INTENDED_USE = (
 def export(generator: Generator, path: str | Path, half: bool = False) -> int:
     """Write a generator as .onnx or .safetensors, whichever the suffix says. Returns the bytes of the file.
 
-    half: weights as fp16 in half the bytes; what is computed with them stays fp32, so that every runtime gives the
-    same picture. Both kinds carry what the generator's file said of itself (look, licence, alignment …) and what it
+    half: weights as fp16 in about half the bytes; what is computed with them stays fp32, so that every runtime gives
+    the same picture. Both kinds carry what the generator's file said of itself (look, licence, alignment …) and what it
     is meant for. Raises DragFaceError for another suffix, a file that cannot be written, a generator too large for
     ONNX, or where the packages onnx and onnxscript are missing.
     """
@@ -64,11 +66,13 @@ def export(generator: Generator, path: str | Path, half: bool = False) -> int:
 def onnx_bytes(generator: Generator, told: dict[str, str], half: bool = False) -> bytes:
     """A generator as the bytes of an ONNX file; told: what its metadata_props say besides the architecture."""
     try:
-        import onnxscript  # noqa: F401 (torch.onnx needs it)
+        import onnxscript.optimizer
     except ImportError:
         raise DragFaceError("ONNX needs two more packages: pip install onnx onnxscript, and export again.") from None
     device = next(generator.parameters()).device
     faces = torch.zeros(2, 3, generator.size, generator.size, device=device)
+    if half:  # rounded before anything is computed from them, so that both kinds of file hold the same weights
+        generator = copy.deepcopy(generator).half().float()
     with _in_silence():
         program = torch.onnx.export(
             _Plain(generator).eval(),
@@ -80,6 +84,8 @@ def onnx_bytes(generator: Generator, told: dict[str, str], half: bool = False) -
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
+        # Kernels that are computed from weights become weights, however large: not every runtime does that by itself.
+        program.model = onnxscript.optimizer.optimize(program.model, input_size_limit=ANY, output_size_limit=ANY)
     try:
         model = program.model_proto
         _forget_origin(model)
@@ -116,14 +122,17 @@ def _forget_origin(model: onnx.ModelProto) -> None:
 
 
 def _halve(model: onnx.ModelProto) -> None:
-    """Store the model's weights as fp16, each with a cast back to fp32 before its first use."""
+    """Store as fp16 what loses nothing by it, each with a cast back to fp32 before its first use."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) > 1:  # no epsilon and the like
-            name = tensor.name
-            halves = numpy_helper.to_array(tensor).astype(np.float16)
+        if tensor.data_type != TensorProto.FLOAT or not tensor.dims:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
+        if np.array_equal(halves.astype(np.float32), values):
             tensor.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
