@@ -1,6 +1,8 @@
 // The grid of faces: pages of small pictures, one click or key a decision, everything saved at once by the notebook.
 // curation.py lists the messages; nothing of a face is ever in the model's state.
 
+import { element, viewName } from "./widgets.js";
+
 const TILE = 104; // pixels a tile is wide at least
 const FACES_A_PAGE = 24; // at least
 const AROUND = 480; // pixels of the screen that everything but the grid takes, the browser's own bars included
@@ -12,19 +14,6 @@ const KEYS = [
   ["Arrow keys", "move"], ["Space", "keep or reject"], ["K / X", "keep / reject, and on"], ["L", "look closer"],
   ["A", "all of this page is right: next"], ["U", "undo"], ["Page up / down", "turn the page"],
 ];
-
-let views = 0;
-
-function element(tag, name, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  node.className = name;
-  for (const [key, value] of Object.entries(properties)) {
-    if (key in node) node[key] = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
 
 const button = (name, text, properties = {}) => element("button", `dc-button ${name}`, { type: "button", textContent: text, ...properties });
 const plural = (count, one) => `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
@@ -91,8 +80,8 @@ function build(root) {
 }
 
 function render({ model, el }) {
-  const view = `${Date.now()}-${++views}`;
-  const root = element("div", "dc-curation", {
+  const view = viewName();
+  const root = element("div", "df-page dc-curation", {
     "data-lm-suppress-shortcuts": "true", // JupyterLab's shortcuts would take letters and arrow keys
     role: "group", "aria-label": "Going through the faces",
   });

@@ -30,6 +30,7 @@ import traitlets
 
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, encode_photo, open_photo, resize
+from ..widgets import script, style
 from .decisions import apply_decisions, face_key, read_decisions, record_decisions, settle, share_decisions
 from .quality import quality
 from .rows import CropRow, read_crops, write_crops
@@ -159,8 +160,8 @@ class Review:
 class Curation(anywidget.AnyWidget):
     """The grid on the page (see the head of this file), over a `Review`."""
 
-    _esm = HERE / "curation.js"
-    _css = HERE / "curation.css"
+    _esm = script(HERE / "curation.js")
+    _css = style(HERE / "curation.css")
     target = traitlets.Int(TARGET, help="faces that each domain should have").tag(sync=True)
 
     def __init__(self, review: Review, target: int = TARGET):

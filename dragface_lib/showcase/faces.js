@@ -32,7 +32,7 @@ export function buildFaces(rings, onChange) {
   function show(places, pictures) {
     close();
     chosen = places.map(() => true);
-    node.hidden = rings.hidden = places.length < 2;
+    node.hidden = places.length < 2;
     if (node.hidden) return;
     buttons = places.map((place, number) => {
       const small = element("img", "", { alt: "", src: address(pictures[number]), draggable: false });
@@ -55,5 +55,5 @@ export function buildFaces(rings, onChange) {
     buttons = [];
   }
 
-  return { node, show, numbers, close };
+  return { node, show, numbers, showRings: (shown) => { rings.hidden = !shown; }, close };
 }

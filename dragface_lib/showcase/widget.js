@@ -106,6 +106,7 @@ function render({ model, el }) {
     photo = content.photo;
     arriving = null;
     faces.show(content.places, buffers.slice(3));
+    faces.showRings(!controls.alone());
     controls.setHeat(false);
     caption.textContent = content.example ? `To play with until yours is here: ${content.example}` : "";
     result.hidden = false;
@@ -145,11 +146,16 @@ function render({ model, el }) {
   async function showPictures(buffers) {
     const before = latest;
     await comparison.show(buffers);
+    faces.showRings(!controls.alone());
     if (controls.heat() && before === latest) fetchHeat(true);
   }
 
   async function fetchHeat(wanted) {
-    if (!wanted) return comparison.showHeat(null);
+    if (!wanted) {
+      latest++; // one that is on its way is not wanted any more
+      comparison.showHeat(null);
+      return say("done");
+    }
     const answer = await question({ kind: "heat", ...shownView() }, "heat", "One moment …");
     if (answer) comparison.showHeat(answer.buffers[0]);
     else if (answer === null) controls.setHeat(false);

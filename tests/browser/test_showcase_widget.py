@@ -356,6 +356,9 @@ def test_faces_are_chosen_by_a_click_in_the_photo_or_with_the_keyboard(page, fol
     chosen.nth(left).focus()
     shown_after(page, lambda: page.keyboard.press("Space"))
     assert changed() == [True, True]
+    shown_after(page, page.get_by_label("Face only").check)
+    assert page.locator(".df-rings").is_hidden()
+    shown_after(page, page.get_by_label("Whole photo").check)
 
 
 @voila_alone
@@ -374,6 +377,11 @@ def test_the_face_alone_and_its_heat_map_are_shown_on_demand(page, folder):
     assert picture_in(page, ".df-heat").shape == (512, 512, 3)
     page.get_by_role("button", name="Where it looked").click()
     assert page.locator(".df-heat").is_hidden()
+    page.evaluate("for (let n = 0; n < 2; n++) document.querySelector('.df-heat-button').click()")  # on and off again
+    shown_after(page, page.get_by_label("Face only").check)
+    shown_after(page, page.get_by_label("Whole photo").check)
+    assert page.locator(".df-heat").is_hidden()
+    assert not page.locator(".df-busy").count()
 
 
 @voila_alone
