@@ -95,7 +95,7 @@ def test_training_goes_on_from_weights(london, tmp_path, astronaut, monkeypatch)
     photo, found = astronaut
     points = Landmarks.load(out).look(photo, found.box).points
     apart = np.linalg.norm(points - found.points, axis=1).mean() / interocular(found.points)
-    assert 0 < apart < 0.1  # anew, a second brings them no nearer than the head
+    assert 0 < apart < 0.12  # anew, a second brings them no nearer than the head
     with pytest.raises(DragFaceError, match=r"none\.safetensors is missing"):
         training.train_landmarks(london, out, start=tmp_path / "none.safetensors", progress=False)
 
@@ -143,7 +143,7 @@ def test_a_head_held_at_a_slant_is_found(astronaut, degrees):
     photo = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
     slanted = find_faces(photo, Boxes())[0]
     expected = apply(turn, found.points[:2])
-    assert np.linalg.norm(slanted.points[:2] - expected, axis=1).max() < 0.05 * interocular(found.points)
+    assert np.linalg.norm(slanted.points[:2] - expected, axis=1).max() < 0.08 * interocular(found.points)
 
 
 def test_pictures_of_any_shape_can_be_searched():

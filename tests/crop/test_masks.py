@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from detecting import DETECTOR
 from matplotlib.cbook import get_sample_data
 from skimage import data
 
 from dragface_lib.crop.align import crop_face, similarity
-from dragface_lib.crop.detect import Haar
+from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.finding import find_faces
 from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.masks import face_mask, mask_of_face
@@ -17,7 +18,7 @@ from dragface_lib.images import open_photo
 def found_faces():
     """(photo, landmarks) of the two portraits."""
     photos = [data.astronaut(), open_photo(get_sample_data("grace_hopper.jpg", asfileobj=False))]
-    return [(photo, find_faces(photo, Haar())[0].points) for photo in photos]
+    return [(photo, find_faces(photo, open_detector(DETECTOR))[0].points) for photo in photos]
 
 
 def at(mask, points):
