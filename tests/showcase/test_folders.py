@@ -87,7 +87,8 @@ def test_the_command_counts_and_a_single_bad_photo_does_not_fail_it(photos, tmp_
 
 
 def test_names_that_point_elsewhere_stay_inside_and_none_replaces_another(selfie, tmp_path):
-    names = ["../../up.png", "/root.png", "c:\\win\\down.png", "Ab.png", "aB.PNG", "ab.jpg", "__MACOSX/a.png", ".x/b.png"]
+    names = ["../../up.png", "/root.png", "c:\\win\\down.png", "Ab.png", "aB.PNG", "ab.jpg"]
+    names += ["__MACOSX/a.png", ".x/b.png"]  # of these nothing is made
     with zipfile.ZipFile(tmp_path / "slip.zip", "w") as archive:
         for name in names:
             archive.writestr(name, selfie)
