@@ -86,6 +86,7 @@ function render({ model, el }) {
 
   async function receive(request, sentence, getAnswer, remark = "") {
     arriving = request;
+    result.inert = true; // what would be chosen now would be chosen of the photo before
     latest++;
     if (sentence) say("busy", sentence);
     try {
@@ -96,6 +97,8 @@ function render({ model, el }) {
       if (arriving !== request) return;
       arriving = null;
       say("error", error.message);
+    } finally {
+      result.inert = arriving !== null;
     }
   }
 

@@ -115,7 +115,7 @@ def open_notebook(page, address: str, selector: str) -> None:
     """Open the notebook, run its cell where the server has not, and wait for what the cell shows."""
     page.failures = []
     page.on("pageerror", lambda error: page.failures.append(str(error)))
-    page.goto(address)
+    page.goto(address, timeout=WAIT)
     if "/lab/" in address:
         # The kernel may be offered late; a cell that is run before it is there does nothing.
         page.wait_for_function(

@@ -65,6 +65,7 @@ def folder(tmp_path_factory):
     (folder / "pretender.jpg").write_text("Dear diary")
     (folder / "letter.pdf").write_bytes(b"%PDF-1.7")
     (folder / "empty.jpg").write_bytes(b"")
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(900))
     with open(folder / "huge.jpg", "wb") as file:
         file.truncate(26 << 20)
     frame = cv2.cvtColor(data.astronaut()[:384], cv2.COLOR_RGB2YUV_I420)
@@ -233,6 +234,7 @@ def test_a_picture_is_taken_with_the_camera_which_is_off_then(page):
         ("letter.pdf", "letter.pdf is not a picture"),
         ("pretender.jpg", "pretender.jpg is not a picture"),
         ("empty.jpg", "empty.jpg is empty (0 bytes)"),
+        ("phone.heic", "phone.heic is a HEIC photo"),
         ("coffee.jpg", "No face was found in coffee.jpg"),
         ("huge.jpg", "up to 25 MB"),
     ],

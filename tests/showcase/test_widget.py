@@ -3,11 +3,13 @@ import io
 import json
 import weakref
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.finding import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.model import Generator, save_generator
@@ -123,6 +125,31 @@ def test_a_file_that_cannot_become_drag_is_answered_with_a_sentence(page, data, 
     assert page.last()["request"] == "one"
 
 
+def test_a_drawn_face_is_painted_or_answered_with_a_sentence(page):
+    cartoon = np.full((400, 400, 3), 255, np.uint8)
+    cv2.circle(cartoon, (200, 200), 150, (255, 220, 60), -1)
+    for x in (150, 250):
+        cv2.circle(cartoon, (x, 160), 18, (0, 0, 0), -1)
+    cv2.ellipse(cartoon, (200, 240), (70, 45), 0, 0, 180, (0, 0, 0), 8)
+    page.drop(encode_photo(cartoon, "PNG"), name="cartoon.png")
+    assert "No face was found in cartoon.png" in page.last()["text"]
+
+
+def test_of_thirty_faces_each_can_be_chosen_and_no_message_is_too_large(page, astronaut, monkeypatch):
+    face = find_faces(astronaut)[0]
+    moves = [(256 * column - 96, 256 * row) for row in range(5) for column in range(6)]
+    crowd = [face._replace(points=face.points + np.float32(move)) for move in moves]
+    monkeypatch.setattr(transforming, "find_faces", lambda rgb: crowd)
+    page.drop(encode_photo(np.tile(astronaut[:256, 96:352], (5, 6, 1))))
+    content, buffers = page.answers[-1]
+    assert len(content["places"]) == len(buffers) - 3 == 30
+    assert sum(map(len, buffers)) < 1 << 20
+    _, (before, after, _) = page.ask("view", faces=[29])
+    changed = np.abs(before.astype(int) - after).max(axis=2) > 20
+    assert changed[-150:, -150:].any()
+    assert not changed[:500].any()
+
+
 def test_a_photo_that_is_too_large_is_refused_without_being_kept(page, monkeypatch):
     monkeypatch.setattr(widget, "LARGEST_FILE", 1 << 20)
     page.drop(bytes(2 << 20))
@@ -203,8 +230,10 @@ def test_a_face_alone_is_cut_as_training_sees_it(page, astronaut, hopper, genera
 def test_the_heat_map_lies_over_the_face_alone_and_is_made_when_it_is_asked_for(page, astronaut):
     page.drop(encode_photo(astronaut, "PNG"))
     assert "heat" not in page.kinds()
+    after = open_photo(page.answers[-1][1][1])
     _, (heat,) = page.ask("heat")
-    assert difference(heat[80:160, 180:270], astronaut[80:160, 180:270]) > 20
+    for picture in (astronaut, after):
+        assert difference(heat[80:160, 180:270], picture[80:160, 180:270]) > 20
     assert difference(heat[300:], astronaut[300:]) < 3
     assert page.ask("heat", alone=True)[1][0].shape == (256, 256, 3)
 
