@@ -10,7 +10,7 @@ class Clock:
 
     def __init__(self, save_minutes: float, session_minutes: float):
         self.save_seconds, self.session_seconds = save_minutes * 60, session_minutes * 60
-        self.started = self.last_save = monotonic()
+        self.started = self.last_save = self.asked = monotonic()
         self.longest_save = 0.0
 
     def until_save(self) -> float:
@@ -23,9 +23,11 @@ class Clock:
         self.longest_save = max(self.longest_save, self.last_save - started)
 
     def session_over(self, seconds_to_copy: float = 0.0) -> bool:
-        """Whether the run must stop now to be saved within its session.
+        """Whether the run must stop now to be saved within its session; asked at every tick.
 
-        Twice as long as the longest save so far, and once as long as the last copy to the run's folder, is kept for it.
+        As long as since it was asked last is kept for the next tick; twice as long as the longest save so far, and once
+        as long as the last copy to the run's folder, for the last save.
         """
-        needed = 2 * self.longest_save + seconds_to_copy
-        return self.session_seconds > 0 and monotonic() - self.started + needed >= self.session_seconds
+        tick, self.asked = monotonic() - self.asked, monotonic()
+        needed = tick + 2 * self.longest_save + seconds_to_copy
+        return self.session_seconds > 0 and self.asked - self.started + needed >= self.session_seconds

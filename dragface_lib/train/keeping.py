@@ -94,6 +94,9 @@ class Keeper:
     def begin(self, step: int, notes: list[str]) -> None:
         """Go on from `step`: what came after it is forgotten, what has changed is noted."""
         self.config.save()
+        held = max((row["step"] for row in read_journal(self.folder / "journal.jsonl")), default=0)
+        if held < step:  # saving writes a line first: Drive has lost it
+            notes = [*notes, f"The journal's lines of the steps {held + 1:,} to {step:,} are lost."]
         self.checkpoints = Checkpoints(self.folder / "checkpoints", self.generations)
         self.journal = Journal(self.folder / "journal.jsonl", step)
         forget_samples_after(self.folder, step)
@@ -103,7 +106,7 @@ class Keeper:
         self.watch()
 
     def must_stop(self) -> bool:
-        """Whether the session is nearly over."""
+        """Whether the session is nearly over; asked at every tick."""
         return self.clock.session_over(self.mirror.seconds if self.mirror else 0.0)
 
     def add(self, step: int, row: dict[str, float]) -> None:

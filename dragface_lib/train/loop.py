@@ -120,11 +120,12 @@ def _train(
             bar.update()
             tick.add(losses)
             ticking = step % config.log_every == 0
-            if ticking or team.count == 1:  # where several must agree, they do so once a tick
-                in_time = not team.any(keeper is not None and keeper.must_stop(), device)
-                last = not in_time or team.any(interrupted.is_set(), device)
-            last = last or step >= config.steps
+            last = step >= config.steps
             # By the clock only at a tick, so that a run's journal does not depend on how fast it was.
+            if ticking and not last:
+                in_time = not team.any(keeper is not None and keeper.must_stop(), device)
+            if (ticking or team.count == 1) and not last:  # where several must agree, they do so once a tick
+                last = not in_time or team.any(interrupted.is_set(), device)
             saving = step % config.save_every == 0 or last or (ticking and keeper and keeper.clock.until_save() <= 0)
             milestone = is_milestone(step, config.milestone_every)
 
@@ -139,7 +140,7 @@ def _train(
                 continue
 
             # Draw and measure.
-            if step % config.sample_every == 0 or last:
+            if step % config.sample_every == 0 or (last and in_time):
                 keeper.draw(step)
             if saving or milestone or step % config.validate_every == 0:
                 _require_whole(trainer, step, config)

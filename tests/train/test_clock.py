@@ -45,13 +45,14 @@ def test_a_run_saves_by_minutes_at_the_ticks_of_its_journal(settings, tmp_path, 
 
 
 def test_a_run_stops_by_itself_before_its_session_ends_and_goes_on_in_the_next(settings, tmp_path, time_a_step, capsys):
+    """At a line of its journal, after which another two minutes of steps would not be over in time."""
     saved = time_a_step(60)
     config = settings(save_every=1000, save_minutes=100, session_minutes=4.5, log_every=2)
     assert train(config)  # not interrupted: what was asked for was done
-    assert saved == [5]
-    assert "The session's time is up: stopped and saved at step 5 of 8" in capsys.readouterr().err
+    assert saved == [4]
+    assert "The session's time is up: stopped and saved at step 4 of 8" in capsys.readouterr().err
     assert train(config)
-    assert saved == [5, 8]
+    assert saved == [4, 8]
     stopped = sha256_of(tmp_path / "run/generator.safetensors")
     assert train(settings(run=str(tmp_path / "whole")), progress=False)
     assert sha256_of(tmp_path / "whole/generator.safetensors") == stopped
@@ -64,11 +65,17 @@ def test_time_to_save_is_left_in_a_session(settings, monkeypatch):
     now[0] = 100.0
     kept.saved(started=60.0)
     assert [kept.session_over(), kept.until_save()] == [False, 60]
+    now[0] = 300.0
+    assert not kept.session_over()
+    now[0] = 409.0
+    assert not kept.session_over()
+    now[0] = 464.5  # as long as since it was asked last, and twice the 40 s that a save took, are left
+    assert kept.session_over()
     now[0] = 519.0
+    assert kept.session_over()
+    now[0] = 519.2
     assert not kept.session_over()
     assert kept.session_over(seconds_to_copy=1.0)
-    now[0] = 520.0  # twice the 40 s that a save took are left
-    assert kept.session_over()
     assert not clock.Clock(1, 0).session_over()
 
 

@@ -247,6 +247,15 @@ def test_more_steps_go_on_and_are_noted(settings, stopped):
     assert journal_of(stopped)[-1]["lr"] == pytest.approx(1e-4 / 5)
 
 
+@pytest.mark.parametrize(("rows_left", "lost"), [(0, "1 to 8"), (2, "5 to 8")])
+def test_a_journal_that_is_behind_its_checkpoint_is_said_to_be(settings, whole, stopped, rows_left, lost):
+    lines = (stopped / "journal.jsonl").read_text().splitlines(keepends=True)
+    (stopped / "journal.jsonl").write_text("".join(lines[:rows_left]))
+    assert train(settings(), progress=False)
+    assert notes_of(stopped) == [f"The journal's lines of the steps {lost} are lost."]
+    assert generator_of(stopped) == generator_of(whole)
+
+
 def test_changed_faces_and_settings_are_noted(settings, stopped, faces, tmp_path):
     shutil.copytree(faces, tmp_path / "faces")
     shutil.copy(faces / "drag/test/face_10.jpg", tmp_path / "faces/drag/train/new.jpg")
