@@ -32,6 +32,7 @@ test-oldest: .venv-oldest/installed
 style: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 	$(VENV)/bin/nbstripout --verify --keep-id notebooks/*.ipynb
 
 repository: $(VENV)/installed

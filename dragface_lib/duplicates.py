@@ -134,11 +134,11 @@ def _agreement(one: np.ndarray, other: np.ndarray, scale: float) -> float:
 
     scale: to begin with, where a step of one pixel in the first leads in the second.
     """
-    one, other = np.float32(one), np.float32(other)  # contiguous copies
+    one, other = np.array(one, np.float32, order="C"), np.array(other, np.float32, order="C")
     warp = np.array([[scale, 0, (1 - scale) * SIDE / 2], [0, scale, (1 - scale) * SIDE / 2]], np.float32)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
     try:
-        _, warp = cv2.findTransformECC(one, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
+        _, warp = cv2.findTransformECC(one, other, warp, cv2.MOTION_AFFINE, stop, None, 5)  # type: ignore[call-overload]  # no mask
     except cv2.error:  # it did not converge: the pictures have nothing in common
         return -1.0
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -15,7 +15,7 @@ from .errors import DragFaceError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module or None, which no annotation says
 
 
 # Of files that may be pictures; whether they are, opening them says.

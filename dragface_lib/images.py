@@ -10,7 +10,7 @@ import math
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,10 +39,10 @@ def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXE
     animation the first frame is taken. Raises UnreadablePhoto, naming the file, for anything else.
     """
     name = str(source) if isinstance(source, (str, Path)) else getattr(source, "name", None) or "the picture"
+    if isinstance(source, bytes):
+        source = io.BytesIO(source)
     try:
-        if isinstance(source, bytes):
-            size, source = len(source), io.BytesIO(source)
-        elif isinstance(source, (str, Path)):
+        if isinstance(source, (str, Path)):
             if Path(source).is_dir():
                 raise UnreadablePhoto(f"{name} is a folder: name a photo.")
             size = Path(source).stat().st_size
@@ -92,7 +92,7 @@ def _recognise(source: str | Path | BinaryIO) -> Image.Image:
 
 def _what_it_is(source: str | Path | BinaryIO) -> str:
     """Of a file that is no picture that can be opened: what it is instead, and what to do."""
-    with suppress(OSError, ValueError), nullcontext(source) if hasattr(source, "read") else open(source, "rb") as file:
+    with suppress(OSError, ValueError), _opened(source) as file:
         file.seek(0)
         start = file.read(16)
         if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
@@ -100,6 +100,10 @@ def _what_it_is(source: str | Path | BinaryIO) -> str:
         if start.startswith(b"%PDF"):
             return "a PDF, not a photo: save the picture in it as JPEG or PNG"
     return "not a picture that can be opened: use a JPEG, PNG or WebP file"
+
+
+def _opened(source: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    return open(source, "rb") if isinstance(source, (str, Path)) else nullcontext(source)
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -121,7 +125,8 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
             if "sRGB" not in ImageCms.getProfileDescription(profile):
                 mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-                picture = ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode=mode)
+                screen = ImageCms.createProfile("sRGB")
+                picture = ImageCms.profileToProfile(picture, profile, screen, outputMode=mode) or picture
     if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         page = Image.new("RGBA", picture.size, "white")

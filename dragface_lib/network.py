@@ -24,6 +24,7 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
@@ -233,8 +234,8 @@ class Client:
                 try:
                     rules.parse(self.get(place, MAX_JSON).decode("utf-8", "replace").splitlines())
                 except NetworkError as error:
-                    rules.allow_all = error.status is not None and 400 <= error.status < 500
-                    rules.disallow_all = not rules.allow_all
+                    free = error.status is not None and 400 <= error.status < 500
+                    rules.parse(["User-agent: *", "Allow: /" if free else "Disallow: /"])
         return rules.can_fetch(ROBOT, url)
 
     def _give_up(self, host: _Host, url: str, failure: _TryAgain) -> NetworkError:
@@ -243,13 +244,13 @@ class Client:
             host.closed = f"{host.name} cannot be reached or falls silent: check the network and run it again later."
         return NetworkError(f"{url} {failure}: run it again later.", failure.status)
 
-    def _once(self, url: str, max_bytes: int, sent: dict) -> bytes:
+    def _once(self, url: str, max_bytes: int, sent: dict[str, Any]) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             check_address(url)
             try:
                 method = "POST" if sent.get("data") else "GET"
-                options = {"stream": True, "allow_redirects": False, "timeout": TIMEOUT}
-                with self._session.request(method, resolve(url), **options, **sent) as response:
+                options: dict[str, Any] = {"stream": True, "allow_redirects": False, "timeout": TIMEOUT} | sent
+                with self._session.request(method, resolve(url), **options) as response:
                     if not response.is_redirect:
                         return self._body(url, response, max_bytes)
                     url, sent = urljoin(url, response.headers["location"]), {}
@@ -356,8 +357,8 @@ class _GuardedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}
 
 
-class _PublicPeer:
-    def _new_conn(self):
+class _PublicPeer(connection.HTTPConnection):
+    def _new_conn(self) -> socket.socket:
         peer = super()._new_conn()
         if not mirror():
             try:
@@ -368,16 +369,12 @@ class _PublicPeer:
         return peer
 
 
-class _GuardedConnection(_PublicPeer, connection.HTTPConnection):
-    pass
-
-
 class _GuardedTLSConnection(_PublicPeer, connection.HTTPSConnection):
     pass
 
 
 class _GuardedPool(connectionpool.HTTPConnectionPool):
-    ConnectionCls = _GuardedConnection
+    ConnectionCls = _PublicPeer
 
 
 class _GuardedTLSPool(connectionpool.HTTPSConnectionPool):

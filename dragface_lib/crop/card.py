@@ -122,7 +122,7 @@ def _sources(rows: Sequence[CropRow], manifest: str | Path | None) -> list[tuple
     known = {domain: Listed(entries, Path("photos"), domain) for domain in DOMAINS}
     # Of photos that were cropped from a folder further down only the group is left of the manifest's names.
     groups = {entry.split_group: entry for entry in entries if entry.split_group}
-    found = Counter()
+    found: Counter[tuple[str, str]] = Counter()
     for row in rows:
         if row.status == "kept" and row.domain in DOMAINS:
             entry = known[row.domain].find(row.photo) or groups.get(row.split_group)

@@ -125,17 +125,22 @@ def _alone(path: Path, row: CropRow, faces: Path, detector: str, thresholds: Map
             return [replace(row, sha256=photo_sha256(path), status="unreadable", reason=f"{path} {CRASHED}")]
 
 
-_settings: tuple[Path, Detector, Mapping[str, float]] | None = None  # of a process that cuts
+_settings: tuple[Path, Detector, Mapping[str, float]]  # of a process that cuts
 
 
 def _start(faces: Path, detector: str, thresholds: Mapping[str, float]) -> None:
     global _settings
-    parent = multiprocessing.parent_process()
-    # Without its parent, which may be killed at any moment, a process of a pool would wait for ever.
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _settings = faces, open_detector(detector), thresholds
+
+
+def _end_with_parent() -> None:
+    """Without its parent, which may be killed at any moment, a process of a pool would wait for ever."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(path: Path, row: CropRow) -> list[CropRow]:

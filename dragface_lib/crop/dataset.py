@@ -187,7 +187,8 @@ def _judge(
 
 def _copies(members: Sequence[tuple[CropRow, Path]]) -> list[str]:
     """Of faces that are of one picture, best first, with their files: the photo that each is a copy of, or ""."""
-    copies, best = [], []
+    copies: list[str] = []
+    best: list[tuple[str, np.ndarray]] = []
     for row, path in members:
         try:
             face = open_photo(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -77,7 +78,7 @@ class YuNet:
         rows = [] if found is None else found
         return _largest_first(
             Face(
-                *(float(v) / scale for v in row[:4]),
+                *_box(row[:4], scale),
                 float(row[14]),
                 _turned(row[4:10].reshape(3, 2)),
                 row[4:14].reshape(5, 2) / scale,
@@ -113,7 +114,7 @@ class Haar:
             grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
         )
         return _largest_first(
-            Face(*(float(v) / scale for v in box), float(1 / (1 + np.exp(-float(weight) / 4))))
+            Face(*_box(box, scale), float(1 / (1 + np.exp(-float(weight) / 4))))
             for box, weight in zip(boxes, np.ravel(weights), strict=True)
         )
 
@@ -175,6 +176,11 @@ def at_detection_size(rgb: np.ndarray) -> tuple[np.ndarray, float]:
         return rgb, scale
     size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
+
+
+def _box(numbers: Iterable[float], scale: float) -> tuple[float, float, float, float]:
+    x, y, width, height = (float(number) / scale for number in numbers)
+    return x, y, width, height
 
 
 def _largest_first(faces) -> list[Face]:

@@ -86,7 +86,8 @@ def _turned_back(box: Face, quarters: int, shape: tuple[int, ...], scale: float)
     corners = (apply(back, corners) + 0.5) / scale
     points = None if box.points is None else (apply(back, np.asarray(box.points, np.float64)) + 0.5) / scale - 0.5
     low, high = corners.min(0), corners.max(0)
-    return Face(*map(float, (*low, *(high - low))), box.score, box.turned, points)
+    (x, y), (width, height) = low.tolist(), (high - low).tolist()
+    return Face(x, y, width, height, box.score, box.turned, points)
 
 
 def lean(face: FoundFace) -> float:

@@ -39,7 +39,7 @@ def draw_face(
     """One view of a face: crop (128, 128, 3) uint8, points (189, 2) in units of the crop, weights (189,)."""
     if rng.random() < 0.5:  # as the detectors' boxes show it, measured with YuNet and Haar
         distance = rng.uniform(0.22, 0.42)
-        centre = (0.5 + rng.normal(0, 0.035), 0.405 + rng.normal(0, 0.035))
+        centre = np.array([0.5 + rng.normal(0, 0.035), 0.405 + rng.normal(0, 0.035)])
         degrees = np.clip(rng.normal(0, 16), -45, 45)
     else:  # as its own last answer shows it
         distance = EYE_DISTANCE * np.exp(rng.normal(0, 0.05))

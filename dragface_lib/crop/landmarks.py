@@ -68,11 +68,15 @@ class LandmarkNetwork(nn.Module):
     scaled and shifted by a similarity: the last layer gives the coefficients and the four numbers of it.
     """
 
+    mean: Tensor
+    basis: Tensor
+    mirror: Tensor
+
     def __init__(self, components: int = 60, width: int = 24):
         super().__init__()
         widths = (width, 2 * width, 4 * width, 5 * width)
         self.stem = nn.Sequential(_convolution(3, 16, 2, 5), _convolution(16, widths[0], 2))
-        stages = []
+        stages: list[nn.Module] = []
         for inner, outer in zip(widths[:1] + widths[:-1], widths, strict=True):
             stages += [_convolution(inner, outer, 2)] if inner != outer else []
             stages += [_Residual(outer), _Residual(outer)]
@@ -161,8 +165,10 @@ class Landmarks:
 def _folded(network: LandmarkNetwork) -> LandmarkNetwork:
     """The same network with each batch norm, which only scales and shifts by now, inside its convolution."""
     for part in network.modules():
-        if isinstance(part, nn.Sequential) and len(part) > 1 and isinstance(part[1], nn.BatchNorm2d):
-            part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
+        if isinstance(part, nn.Sequential) and len(part) > 1:
+            convolution, norm = part[0], part[1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                part[0], part[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
     return network
 
 

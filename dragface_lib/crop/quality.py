@@ -45,7 +45,7 @@ class Gate:
 
     @property
     def limit(self) -> float:
-        return self.least if self.least is not None else self.most
+        return max(bound for bound in (self.least, self.most) if bound is not None)
 
     def threshold(self, changed: Mapping[str, float]) -> str:
         """The threshold in words, with some changed."""
@@ -194,7 +194,7 @@ def measure(
     """
     size = face.shape[0]
     points = np.asarray(found.points, np.float64)
-    outside = ((points < 0) | (points >= photo.shape[1::-1])).any(axis=1)
+    outside = np.any((points < 0) | (points >= photo.shape[1::-1]), axis=1)
     hull = cv2.convexHull(apply(matrix, points).round().astype(np.int32))
     region = cv2.fillConvexPoly(np.zeros(face.shape[:2], np.uint8), hull, 1).astype(bool)
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)

@@ -69,7 +69,7 @@ def _row(line: Mapping[str, str | None]) -> CropRow:
     for name in NAMES:
         with suppress(ValueError):
             numbers[name] = float(line.get(name) or "")
-    more = {name: text for name, text in line.items() if name not in (None, *TEXTS, *NAMES)}
+    more = {name: text or "" for name, text in line.items() if name not in (None, *TEXTS, *NAMES)}
     return CropRow(**{name: line.get(name) or "" for name in TEXTS}, numbers=numbers, more=more)
 
 

@@ -118,7 +118,7 @@ class Upsampling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W). Returns (B, C/2, 2H, 2W)."""
-        return F.relu(self.norm(convolved_when_doubled(x, self.convolution[1].weight)))
+        return F.relu(self.norm(convolved_when_doubled(x, self.convolution.get_parameter("1.weight"))))
 
 
 def convolved_when_doubled(x: Tensor, kernel: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class Generator(nn.Module):
         self.to_rgb = convolution(channels, 3, 7)
         if form == "residual":
             with torch.no_grad():
-                self.to_rgb[1].weight.mul_(START_OF_CHANGE)
+                self.to_rgb.get_parameter("1.weight").mul_(START_OF_CHANGE)
 
     def forward(self, faces: Float[Tensor, "batch 3 height width"]) -> Translation:
         """Translate faces in -1..1, at this generator's size."""

@@ -126,7 +126,7 @@ class LIN(nn.Module):
 @torch.no_grad()
 def clip_rho(network: nn.Module) -> None:
     """Clip every rho of the network to 0..1, as the paper does after each update of the generators."""
-    rhos = [module.rho for module in network.modules() if isinstance(module, (AdaLIN, LIN))]
+    rhos: list[Tensor] = [module.rho for module in network.modules() if isinstance(module, (AdaLIN, LIN))]
     torch._foreach_clamp_min_(rhos, 0.0)
     torch._foreach_clamp_max_(rhos, 1.0)
 
@@ -137,6 +137,9 @@ class LargestSingularValue(nn.Module):
     One iteration runs at each call in training mode and none in evaluation mode. The arithmetic stays in fp32
     under autocast: in half precision sigma would drift. v is in the order in which the weight lies in memory.
     """
+
+    u: Tensor
+    v: Tensor
 
     def __init__(self, weight: Tensor):
         super().__init__()

@@ -77,9 +77,9 @@ def practice_faces(
     found = _photos(photos, faces) if photos.is_dir() or not own else {}
     listed = Listed(rows, photos, "selfie")
     known = {name: listed.find(name) for name in found}
-    found = {name: path for name, path in found.items() if not (known[name] is not None and known[name].withdrawn)}
-    if own:
-        found = {name: path for name, path in found.items() if known[name] is not None and known[name].licence}
+    withdrawn = {name for name, row in known.items() if row is not None and row.withdrawn}
+    licensed = {name for name, row in known.items() if row is not None and row.licence}
+    found = {name: path for name, path in found.items() if name not in withdrawn and (name in licensed or not own)}
     found = dict(list(found.items())[:limit])
     if not found:
         raise DragFaceError(f"{photos} holds no photos to paint: download some first (scrape), or name a folder.")

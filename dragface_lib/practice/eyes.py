@@ -88,8 +88,8 @@ def study_eyes(canvas: Canvas, makeup: Makeup) -> list[Eye]:
         line = smooth_curve(np.stack([first + at * width, level - np.array(heights)], 1), 64)
         t = np.linspace(0, 1, 64)
         widths = profile([0, 0.06, 0.25, 0.5, 0.66, 0.85, 1], [0.62, 0.85, 1.0, 0.88, 0.66, 0.34, 0.04])(t)
-        curves = (smooth_curve(curve) for curve in (upper, lower, crease))
-        eyes.append(Eye(side, *curves, line, widths * makeup.brow_thickness, room))
+        lids = smooth_curve(upper), smooth_curve(lower)
+        eyes.append(Eye(side, *lids, smooth_curve(crease), line, widths * makeup.brow_thickness, room))
     return eyes
 
 
@@ -179,7 +179,7 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndar
     smoke = smoothstep(1.0, 0.1, below / depth) * smoothstep(-0.02, 0.0, below)
     smoke *= smoothstep(-0.05, 0.3, t) * smoothstep(1.22, 1.0, t)
     pigment(canvas, skin, np.asarray(makeup.lower), (0.8 * smoke * where).astype(np.float32))
-    spark = canvas.airbrush(eye.outside([first + [-0.03, 0.005]]), 0.035, 0.9)
+    spark = canvas.airbrush(eye.outside(np.array([first + [-0.03, 0.005]])), 0.035, 0.9)
     pigment(canvas, skin, np.asarray(makeup.glow), (spark * where).astype(np.float32))
     if makeup.glitter:
         _glitter(canvas, makeup, np.maximum(lid * edge, 0.25 * cover) * where, rng)

@@ -9,7 +9,8 @@ narrow ranges, so that a generator trained on it learns one coherent face.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -134,20 +135,21 @@ def draw_makeup(name: str, seed: int | None = None) -> Makeup:
     rng = None if seed is None else np.random.default_rng([seed, len(name), *name.encode()])
     palette = look.palettes[0 if rng is None else rng.integers(len(look.palettes))]
     colours = {part: _wander(lab_of(colour), look, rng) for part, colour in palette.items()}
-    makeup = Makeup(name=name, **colours)
     numbers = {
         part: (low + high) / 2 if rng is None else float(rng.uniform(low, high))
         for part, (low, high) in look.shapes.items()
     }
     if unknown := set(numbers) - {part.name for part in fields(Makeup)}:
         raise ValueError(f"the look {name} varies what is no part of a make-up: {unknown}")
-    return replace(makeup, **numbers)
+    values: dict[str, Any] = {**colours, **numbers}
+    return Makeup(name=name, **values)
 
 
 def lab_of(colour: str) -> tuple[float, float, float]:
     """CIELAB of a colour written as #rrggbb in sRGB."""
     rgb = np.array([[[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]]], np.float32)
-    return tuple(float(value) for value in cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0, 0])
+    lightness, a, b = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0, 0].tolist()
+    return lightness, a, b
 
 
 def _wander(lab: tuple[float, float, float], look: Look, rng: np.random.Generator | None) -> tuple[float, float, float]:

@@ -123,7 +123,7 @@ def check_face(photo: np.ndarray, points: np.ndarray, turned: float = 0.0) -> np
     points = np.asarray(points, np.float64)
     if points.shape != (POINTS, 2) or not np.isfinite(points).all():
         raise DragFaceError(f"The landmarks have shape {points.shape}: give ({POINTS}, 2) pixels, all of them numbers.")
-    outside = ((points < -0.5) | (points > np.array(photo.shape[1::-1]) - 0.5)).any(axis=1)
+    outside = np.any((points < -0.5) | (points > np.array(photo.shape[1::-1]) - 0.5), axis=1)
     if outside[:109].any() or outside.mean() > OUTSIDE:
         raise Unpaintable("The landmarks lie outside the picture: the face is cut off.")
     eyes = float(np.linalg.norm(points[1] - points[0]))

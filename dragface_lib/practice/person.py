@@ -42,7 +42,8 @@ def person_mask(canvas: Canvas) -> np.ndarray:
     if (labels == cv2.GC_BGD).any() and (labels == cv2.GC_FGD).any():
         cv2.setRNGSeed(0)  # grabCut starts from random clusters
         model = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut((rgb * 255).astype(np.uint8), labels, None, *model, 3, cv2.GC_INIT_WITH_MASK)
+        nowhere = (0, 0, 0, 0)  # the mask says where
+        cv2.grabCut((rgb * 255).astype(np.uint8), labels, nowhere, *model, 3, cv2.GC_INIT_WITH_MASK)
     found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.float32)
     found = cv2.GaussianBlur(cv2.medianBlur((found * 255).astype(np.uint8), 5).astype(np.float32) / 255, (0, 0), 1.2)
     # A little inside the edge found, so that no rim of the old background shines around the hair.

@@ -139,7 +139,7 @@ def foundation(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Genera
     base = cv2.bilateralFilter(lab, min(diameter, 21), 9.0, 0.035 * canvas.unit)
     broad = canvas.spread(lab, skin.worn + 1e-4, 0.12)
     fine = lab[..., 0] - canvas.blur(lab[..., 0], 0.008)
-    even = base.copy()
+    even = base.astype(np.float32)
     # Between pores and the shape of the face lie blotches, bags and folds: those are covered.
     even[..., 0] += makeup.foundation * 0.42 * np.clip(broad[..., 0] - base[..., 0], -14, 14) + 0.5 * fine
     even[..., 1:] += makeup.foundation * 0.65 * (broad[..., 1:] - base[..., 1:])

@@ -163,7 +163,7 @@ def withdraw(manifest: str | Path, names: Sequence[str], reason: str = "") -> li
     names: ids, files or image addresses. The photo goes at the next scraping, its faces and their place in the archive
     at the next cropping. Raises DragFaceError, changing nothing, when the manifest does not know a name.
     """
-    wanted = {name: [] for name in names}
+    wanted: dict[str, list[Row]] = {name: [] for name in names}
     for row in iterate_manifest(manifest, []):
         for name in {row.id, row.file, row.image_url} & wanted.keys():
             wanted[name].append(row)
@@ -286,5 +286,4 @@ def _remove_withdrawn(record: Path, photos: Path) -> dict[str, Row]:
 
 def _slim(row: Row) -> Row:
     """What looking for copies needs of a row: there may be a hundred thousand."""
-    kept = {"split": row.split, "split_group": row.split_group, "phash": row.phash}
-    return Row(row.id, row.domain, row.file, **kept)
+    return Row(row.id, row.domain, row.file, split=row.split, split_group=row.split_group, phash=row.phash)

@@ -72,7 +72,7 @@ def download(
     results: list[Result | None] = [None] * len(rows)
     for result in each_download(rows, photos, workers, progress, unlicensed, total=len(rows)):
         results[positions[id(result.row)].pop(0)] = result
-    return results
+    return [result for result in results if result is not None]
 
 
 def each_download(
@@ -115,9 +115,10 @@ def each_download(
 
 def take_own_photos(place: str | Path, photos: str | Path, progress: bool = True) -> list[Result]:
     """Copy the user's own photos into the folder `photos`. place: a folder, or the link of a shared Drive folder."""
-    source = Drive(place) if str(place).strip().startswith("http") else Folder(place)
+    source = Drive(str(place)) if str(place).strip().startswith("http") else Folder(place)
     inside = Path(photos).resolve()
-    rows = [row for row in source.search() if inside not in row.source.resolve().parents]
+    found = [row for row in source.search() if isinstance(row, LocalRow)]
+    rows = [row for row in found if inside not in row.source.resolve().parents]
     return download(rows, photos, progress=progress)
 
 

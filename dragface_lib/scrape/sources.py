@@ -39,7 +39,7 @@ MAX_RATIO = 100  # a member's size unpacked to packed; photos are packed already
 class LocalRow(Row):
     """A row whose photo lies on this machine, at `source`; a manifest cannot contain one. place: what holds it."""
 
-    source: Path = Path()
+    source: Path = Path()  # type: ignore[assignment]  # in other rows the name of the source
     place: str = ""
 
 
@@ -92,8 +92,10 @@ class Folder(Source):
     def _row(self, path: Path) -> LocalRow:
         file = path.relative_to(self.path).as_posix()
         name = f"own_{digest(f'{self.place}/{file}')}"
-        values = {"licence": OWN, "title": path.stem, "bytes": path.stat().st_size}
-        return LocalRow(name, self.domain, file, **values, source=path, place=self.place)
+        size = path.stat().st_size
+        return LocalRow(
+            name, self.domain, file, licence=OWN, title=path.stem, bytes=size, source=path, place=self.place
+        )
 
 
 class Zip(Source):
@@ -195,12 +197,11 @@ class Drive(Source):
         except ImportError:
             raise DragFaceError("A Drive link needs gdown: run `pip install gdown` and try again.") from None
         fetched = tempfile.TemporaryDirectory(prefix="dragface-drive-")
-        options = {"quiet": True, "use_cookies": False}
         try:
             if "/folders/" in parts.path:
-                gdown.download_folder(id=number, output=fetched.name, **options)
+                gdown.download_folder(id=number, output=fetched.name, quiet=True, use_cookies=False)
             else:
-                gdown.download(id=number, output=f"{fetched.name}/", **options)
+                gdown.download(id=number, output=f"{fetched.name}/", quiet=True, use_cookies=False)
         except Exception as error:  # gdown has several errors of its own, other ones in each version
             raise DragFaceError(
                 f"{self.link} cannot be fetched ({_shortly(error)}): share it with everyone who has the link, or "

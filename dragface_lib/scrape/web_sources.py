@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import PurePosixPath
+from typing import Any
 
 from .. import network
 from ..errors import DragFaceError
@@ -32,7 +33,7 @@ def _in_known_form(each: Callable[..., Iterator[Row]]) -> Callable[..., Iterator
     """An answer whose parts are of other kinds than documented ends the search with NetworkError."""
 
     @wraps(each)
-    def checked(self: Source, query: str = "") -> Iterator[Row]:
+    def checked(self: Any, query: str = "") -> Iterator[Row]:
         try:
             yield from each(self, query)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:

@@ -18,7 +18,7 @@ import io
 import logging
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def onnx_bytes(generator: Generator, told: dict[str, str], half: bool = False) -
     if half:  # rounded before anything is computed from them, so that both kinds of file hold the same weights
         generator = copy.deepcopy(generator).half().float()
     with _in_silence():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             _Plain(generator).eval(),
             (faces,),
             dynamo=True,

@@ -104,7 +104,7 @@ def transform_all(
         raise DragFaceError(f"{output} lies within {source}, whose photos are to stay as they are: name another place.")
     if output.suffix.lower() != ".zip" and (output.is_file() or output.suffix.lower() in SUFFIXES):
         raise DragFaceError(f"{output} is no folder, and {source} may hold many photos: name a folder or a .zip.")
-    outcome, taken = Outcome([], []), set()
+    outcome, taken = Outcome([], []), set[str]()
     with photos_in(source) as entries, _writer(output) as write:
         bar = tqdm(entries, unit="photo", disable=not progress)
         for entry in bar:

@@ -58,13 +58,13 @@ def guess_who(
             try:
                 drag = make_drag(entry.opened(), generator)
                 matrix = similarity(drag.faces[0].found.points, CELL)
-                faces = [crop_face(picture, matrix, CELL) for picture in (drag.at(strength), drag.photo)]
+                made, bare = (crop_face(picture, matrix, CELL) for picture in (drag.at(strength), drag.photo))
             except (DragFaceError, MemoryError) as error:
                 faults.append(str(error) or f"{entry.name} does not fit into memory.")
                 if progress:
                     bar.write(f"left out: {faults[-1]}", file=sys.stderr)
                 continue
-            cards.append(_card(PurePosixPath(entry.name).stem, *faces, drag.look))
+            cards.append(_card(PurePosixPath(entry.name).stem, made, bare, drag.look))
     if not cards:
         raise DragFaceError(f"None of the photos in {source} gave a face; {faults[0]}")
     random.Random(seed).shuffle(cards)

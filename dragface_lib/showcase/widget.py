@@ -138,7 +138,7 @@ class Showcase(anywidget.AnyWidget):
         if self._drag is None:
             self._transform(example_photo(), "", content)
         else:
-            self._show(content)
+            self._show(self._drag, content)
 
     def _take_part(self, content: dict, buffers: Sequence[Any]) -> None:
         """Collect a photo's parts; a newer photo takes the place of one that is still arriving."""
@@ -166,7 +166,7 @@ class Showcase(anywidget.AnyWidget):
             self._generator = self._load(self.look)
         self._drag = make_drag(photo, self._generator, self._progress(content))
         self._photo, self._name = content["request"], name
-        self._show(content)
+        self._show(self._drag, content)
 
     def _load(self, look: str) -> Generator:
         if look not in self._sources:
@@ -184,25 +184,24 @@ class Showcase(anywidget.AnyWidget):
             return
         self._drag = repaint(self._held(content), generator, self._progress(content))
         self._generator, self.look = generator, content["look"]
-        self._say("look", content, self._pictures(content), remarks=views.remarks(self._drag))
+        self._say("look", content, self._pictures(self._drag, content), remarks=views.remarks(self._drag))
 
     def _held(self, content: dict) -> DragPhoto:
         if self._drag is None or content["photo"] != self._photo:  # two views of the widget share it
             raise DragFaceError("The photo is no longer here: drop it once more.")
         return self._drag
 
-    def _show(self, content: dict) -> None:
-        faces = [encode_photo(face, quality=80) for face in views.thumbnails(self._drag)]
+    def _show(self, drag: DragPhoto, content: dict) -> None:
+        faces = [encode_photo(face, quality=80) for face in views.thumbnails(drag)]
         more = {"photo": self._photo, "example": "" if self._name else EXAMPLE}
-        more |= {"places": views.places(self._drag), "remarks": views.remarks(self._drag)}
-        self._say("shown", content, self._pictures(content) + faces, **more)
+        more |= {"places": views.places(drag), "remarks": views.remarks(drag)}
+        self._say("shown", content, self._pictures(drag, content) + faces, **more)
 
     def _show_view(self, content: dict, _: Sequence[Any]) -> None:
-        self._held(content)
-        self._say("view", content, self._pictures(content))
+        self._say("view", content, self._pictures(self._held(content), content))
 
-    def _pictures(self, content: dict) -> list[bytes]:
-        drag = views.only(self._drag, content.get("faces"))
+    def _pictures(self, drag: DragPhoto, content: dict) -> list[bytes]:
+        drag = views.only(drag, content.get("faces"))
         return [
             encode_photo(views.painted(drag, strength, bool(content.get("alone")), PREVIEW_SIDE), quality=88)
             for strength in (0.0, 1.0, STRONGEST)

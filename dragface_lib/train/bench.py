@@ -105,7 +105,8 @@ def _random_faces(config: TrainConfig, domain: str) -> FaceSet:
 
 def _by_part(trainer: Trainer, update: Callable[[], float], wait: Callable[[], None], steps: int) -> dict[str, float]:
     """Seconds a step spends in each part, the median of `steps` steps."""
-    rounds = []
+    rounds: list[dict[str, float]] = []
+    started = 0.0
 
     def lap(part: str) -> None:
         nonlocal started

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
@@ -36,7 +36,7 @@ class Checkpoints:
             with open(temporary, "wb") as file:
                 writer = _HashingWriter(file)
                 try:
-                    torch.save(content, writer)
+                    torch.save(content, cast(IO[bytes], writer))  # write and flush are all that it uses
                 except RuntimeError as error:  # torch hides the reason when its writer fails
                     raise writer.error or error from None
             digest = writer.digest.hexdigest()
@@ -68,7 +68,7 @@ class Checkpoints:
 
         Raises DragFaceError when there are checkpoints but none can be used.
         """
-        damaged = []
+        damaged: list[str] = []
         for path in self.newest_first():
             try:
                 if sha256_of(path) == recorded_hash(path):
@@ -100,10 +100,11 @@ def hash_file(path: Path) -> Path:
 class _HashingWriter:
     """A file that knows the hash of what was written to it, and the error that stopped it."""
 
-    def __init__(self, file):
-        self.file, self.digest, self.error = file, hashlib.sha256(), None
+    def __init__(self, file: BinaryIO):
+        self.file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
 
-    def write(self, data) -> int:
+    def write(self, data: bytes) -> int:
         try:
             self.file.write(data)
         except OSError as error:

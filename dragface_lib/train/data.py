@@ -12,7 +12,7 @@ import itertools
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -151,7 +151,7 @@ def random_of(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def prefetched(draw: Callable[[int], Batch], first: int, ahead: int = AHEAD) -> Iterator[Batch]:
+def prefetched(draw: Callable[[int], Batch], first: int, ahead: int = AHEAD) -> Generator[Batch, None, None]:
     """draw(first), draw(first + 1), …, each made by a thread while those before it are computed on.
 
     Raises what `draw` raised. Close it, or its thread lives on.

@@ -20,6 +20,7 @@ from ..crop.align import ALIGNMENT
 from ..errors import DragFaceError
 from ..files import DiskFull
 from ..images import save_photo
+from ..model.generator import Generator
 from ..model.weights import save_generator
 from .checkpoints import GENERATIONS, Checkpoints
 from .clock import Clock
@@ -52,7 +53,7 @@ class Keeper:
         self.watch = watch or (lambda: None)
         self.folder = config.run_folder
         self.clock = Clock(config.save_minutes, config.session_minutes)
-        self.validation: Validation | None = None
+        self.validation: Callable[[Generator], dict[str, float]] | None = None
         self.generations = self._plan(self.folder)
         self.mirror = None
         if config.scratch:
@@ -64,7 +65,7 @@ class Keeper:
             self.open.enter_context(self.mirror)
         return self
 
-    def __exit__(self, *what: object) -> None:
+    def __exit__(self, *what: Any) -> None:
         self.open.__exit__(*what)
         if self.mirror is not None and self.mirror.problem:
             self.say(f"The newest state is in {self.folder} alone: run it again to copy it to {self.config.run}.")

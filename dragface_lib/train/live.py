@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from .config import TrainConfig
 from .journal import read_journal, save_run_plot, status
@@ -22,7 +23,7 @@ class LiveView:
 
     def __init__(self, config: TrainConfig):
         self.config = config
-        self._shown: dict[str, object] = {}
+        self._shown: dict[str, Any] = {}
         self._next = 0.0
 
     def __call__(self) -> None:

@@ -171,7 +171,8 @@ class _Tick:
         self._reset()
 
     def _reset(self) -> None:
-        self.sums, self.count, self.started = {}, 0, time.perf_counter()
+        self.sums: dict[str, torch.Tensor] = {}
+        self.count, self.started = 0, time.perf_counter()
 
     def add(self, losses: dict[str, torch.Tensor]) -> None:
         self.count += 1
@@ -280,7 +281,7 @@ def _require_whole(trainer: Trainer, step: int, config: TrainConfig) -> None:
 def _interrupts() -> Iterator[threading.Event]:
     """An event that the first SIGINT or SIGTERM sets; a second one is handled as usual."""
     interrupted = threading.Event()
-    before = {}
+    before: dict[int, Any] = {}
 
     def handle(number: int, frame: object) -> None:
         interrupted.set()

@@ -140,7 +140,7 @@ def restore(run: Path, work: Path) -> list[str]:
             f"{run} cannot be used ({error.strerror}): choose a folder you may write to, or mount Drive again."
         ) from error
     ours = next((path.name for path in Checkpoints(work / "checkpoints").newest_first() if _is_whole(path)), "")
-    notes = []
+    notes: list[str] = []
     for path in Checkpoints(run / "checkpoints").newest_first():
         if path.name <= ours:
             return notes

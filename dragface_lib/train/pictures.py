@@ -87,7 +87,7 @@ def chosen_steps(steps: Sequence[int], count: int = PROGRESS) -> list[int]:
     if len(steps) <= count:
         return list(steps)
     ladder = np.geomspace(steps[0], steps[-1], count)
-    nearest = {min(steps, key=lambda step, goal=goal: abs(step - goal)) for goal in ladder}
+    nearest = {steps[int(np.abs(np.subtract(steps, goal)).argmin())] for goal in ladder}
     for step in reversed(steps):  # a crowded start collapses onto few steps: fill up from the end
         if len(nearest) == count:
             break
@@ -101,7 +101,7 @@ def progression(run: Path, faces: int = 4, cell: int = 128) -> np.ndarray | None
     steps = chosen_steps(list(sheets))
     if not steps:
         return None
-    columns = []
+    columns: list[np.ndarray] = []
     for step in [steps[0], *steps]:
         sheet = open_photo(sheets[step])
         row = 0 if not columns else 1

@@ -139,7 +139,7 @@ def evaluate(
     ]
     measures = {name: mean_interval([row[name] for row in rows]) for name in rows[0]}
     columns = {"untouched": [face.bare for face in validation.faces]}
-    columns |= {"truth": [face.truth for face in validation.faces]} if known else {}
+    columns |= {"truth": [face.truth for face in validation.faces if face.truth is not None]} if known else {}
     others = {}
     for column, pictures in columns.items():
         found = [measured(face, picture) for face, picture in zip(validation.faces, pictures, strict=True)]
@@ -192,13 +192,11 @@ def _distances(
     references = {}
     for domain in ("selfie", "drag"):
         images = FaceSet(faces, domain, "train", size).images
-        images = (
-            images[np.unique(np.linspace(0, len(images) - 1, REFERENCES).round().astype(int))] if len(images) else []
-        )
         if len(images) < 2:
             raise DragFaceError(
                 f"{faces} has fewer than two faces in {domain}/train: crop photos of that domain first."
             )
+        images = images[np.unique(np.linspace(0, len(images) - 1, REFERENCES).round().astype(int))]
         references[domain] = network.of(images.permute(0, 2, 3, 1).contiguous().numpy())
     selfies = references["selfie"]
     # Few faces may hardly differ in a feature: its spread counts as a third of the average one at least.

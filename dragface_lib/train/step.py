@@ -11,6 +11,9 @@ import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,7 +30,10 @@ from .config import TrainConfig, learning_rate
 from .team import ALONE, Team
 
 # What --compile hands to torch.compile; "graphs" replays CUDA graphs, which spares a GPU the waiting for Python.
-COMPILATION = {"on": {"dynamic": False}, "graphs": {"dynamic": False, "mode": "reduce-overhead"}}
+COMPILATION: dict[str, dict[str, Any]] = {
+    "on": {"dynamic": False},
+    "graphs": {"dynamic": False, "mode": "reduce-overhead"},
+}
 
 Faces = Float[Tensor, "batch 3 height width"]
 
@@ -75,7 +81,7 @@ class Trainer:
         self.ema = copy.deepcopy(networks.selfie_to_drag).to(device).eval().requires_grad_(False)
         # A CPU's convolutions rearrange every kernel anyway, and its fused Adam would copy what is not contiguous.
         layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
-        self.networks = networks.to(device, memory_format=layout)
+        self.networks = networks.to(device).to(memory_format=layout)
         if config.compile != "off":
             for network in self.networks.children():
                 network.compile(**COMPILATION[config.compile])
@@ -148,17 +154,18 @@ class Trainer:
                     found[f"{domain}_{reach}"] = losses.adversarial_loss(real_judged, 1) + losses.adversarial_loss(
                         fake_judged, 0
                     )
-            discriminator_loss = losses.ADVERSARIAL_WEIGHT * sum(found.values())
+            discriminator_loss = losses.ADVERSARIAL_WEIGHT * reduce(add, found.values())
         self._update(self.discriminator_optimiser, discriminator_loss, "discriminators")
 
         # Update the generators against the discriminators just updated.
         with _frozen(networks.discriminators()), self._autocast():
             for domain, fake in (("drag", _seen(fake_drag, both)), ("selfie", _seen(fake_selfie, both))):
                 shown = self._augmented(fake, f"{domain} fooling", first)
-                found[f"fool_{domain}"] = sum(
+                fooled = (
                     losses.adversarial_loss(networks.get_submodule(f"{domain}_{reach}")(shown), 1)
                     for reach in ("global", "local")
                 )
+                found[f"fool_{domain}"] = reduce(add, fooled)
             found["cycle"] = losses.reconstruction_loss(
                 learning["drag_to_selfie"](fake_drag).image, selfie
             ) + losses.reconstruction_loss(learning["selfie_to_drag"](fake_selfie).image, drag)
@@ -174,7 +181,7 @@ class Trainer:
                 + losses.IDENTITY_WEIGHT * found["identity"]
                 + losses.CAM_WEIGHT * found["cam"]
             )
-            if both is not None:
+            if selfie_mask is not None and drag_mask is not None:
                 found["background"] = losses.background_loss(fake_drag, selfie, selfie_mask) + losses.background_loss(
                     fake_selfie, drag, drag_mask
                 )
