@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import DragFaceError
@@ -216,7 +217,7 @@ def _joined(before: Row, row: Row, found: bool = False) -> Row:
     return replace(weak, **changes, extra={**weak.extra, **strong.extra})
 
 
-def _write(writer, row: Row, columns: Iterable[str], seen: _Seen, line: int, path: Path) -> None:
+def _write(writer: Any, row: Row, columns: Iterable[str], seen: _Seen, line: int, path: Path) -> None:
     """Check one row once more and write it; raises DragFaceError where it may not stand in a manifest."""
     try:
         seen.add(_row(COLUMNS, [_cell(getattr(row, name)) for name in COLUMNS]), line)
@@ -232,7 +233,7 @@ class _Unchanged(Exception):
 class _Seen:
     """Checks between rows: no id and no file twice, no group in two splits."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._ids: dict[str, int] = {}
         self._files: dict[str, int] = {}
         self.splits: dict[str, tuple[str, int]] = {}  # of each group: its split, and the line that says so

@@ -352,7 +352,7 @@ def user_agent() -> str:
 class _GuardedAdapter(HTTPAdapter):
     """Looks at the address a connection really has: a name may change its meaning after `check_address`."""
 
-    def init_poolmanager(self, *arguments, **options):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}
 

@@ -74,6 +74,7 @@ def judged(row: CropRow, thresholds: Mapping[str, float]) -> CropRow:
 
 
 def photo_sha256(photo: Path) -> str:
+    """Of the bytes of a photo; "" where they cannot be read."""
     try:
         return sha256_of(photo) if photo.is_file() else ""  # a pipe named like a picture would never end
     except OSError:

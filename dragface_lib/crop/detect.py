@@ -99,7 +99,7 @@ class Haar:
 
     name = "haar"
 
-    def __init__(self):
+    def __init__(self) -> None:
         folder = Path(getattr(getattr(cv2, "data", None), "haarcascades", ""))
         self._faces = cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_default.xml"))
         if self._faces.empty():
@@ -183,5 +183,5 @@ def _box(numbers: Iterable[float], scale: float) -> tuple[float, float, float, f
     return x, y, width, height
 
 
-def _largest_first(faces) -> list[Face]:
+def _largest_first(faces: Iterable[Face]) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.width * face.height, face.x, face.y))

@@ -90,6 +90,9 @@ class LandmarkNetwork(nn.Module):
         self.register_buffer("mirror", torch.arange(POINTS))  # which point becomes which in a mirrored face
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """crops: (B, 3, 128, 128), see `to_input`. Returns the points (B, 189, 2), in units of the crop, and a logit of
+        each crop's being a face (B,).
+        """
         hidden = self.squeeze(self.stages(self.stem(crops))).flatten(1)  # (B, 64 * 4 * 4)
         hidden = torch.relu(self.hidden(hidden))
         shape, pose = self.coefficients(hidden).split([len(self.basis), 4], dim=1)

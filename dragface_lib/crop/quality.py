@@ -45,6 +45,7 @@ class Gate:
 
     @property
     def limit(self) -> float:
+        """The threshold, unless somebody changed it."""
         return max(bound for bound in (self.least, self.most) if bound is not None)
 
     def threshold(self, changed: Mapping[str, float]) -> str:

@@ -33,6 +33,7 @@ class Listed:
                 self._by_ending.setdefault("/".join(parts[start:]), []).append(row)
 
     def find(self, name: str) -> Row | None:
+        """The row of the photo that lies at `name` below the folder of photos, if there is one."""
         if name in self._by_file:
             return self._by_file[name]
         parts = [*self._folder, *name.split("/")]

@@ -11,6 +11,7 @@ statistics: the layer's mean and variance follow from those of its channels.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,7 +24,7 @@ FEW_POSITIONS = 64  # of a spectrally normalised convolution's output, where a m
 
 def mixed_affine(
     features: Float[Tensor, "batch channels height width"],
-    rho: Float[Tensor, channels],
+    rho: Float[Tensor, " channels"],
     gamma: Float[Tensor, "#batch channels"],
     beta: Float[Tensor, "#batch channels"],
 ) -> tuple[Float[Tensor, "batch channels"], Float[Tensor, "batch channels"]]:
@@ -58,13 +59,13 @@ class _Moments(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(context: Any, features: Tensor) -> tuple[Tensor, Tensor]:
         variance, mean = _moments(features.float())
         context.save_for_backward(features, mean)
         return variance, mean
 
     @staticmethod
-    def backward(context, of_variance: Tensor, of_mean: Tensor) -> Tensor:
+    def backward(context: Any, of_variance: Tensor, of_mean: Tensor) -> Tensor:
         features, mean = context.saved_tensors
         positions = features.shape[2] * features.shape[3]
         scale = of_variance * (2 / (positions - 1))
@@ -166,13 +167,13 @@ class _WithSigma(torch.autograd.Function):
     """Joins a weight and its sigma, so that sigma's gradient (u v^T) is added to that of the weight where it lies."""
 
     @staticmethod
-    def forward(context, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(context: Any, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         context.save_for_backward(u, v)
         context.axes = _axes(weight)
         return torch.ops.aten.alias(weight), torch.ops.aten.alias(sigma)  # these, and not inputs, keep their strides
 
     @staticmethod
-    def backward(context, of_weight: Tensor, of_sigma: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(context: Any, of_weight: Tensor, of_sigma: Tensor) -> tuple[Tensor, None, None, None]:
         (u, v), axes = context.saved_tensors, context.axes
         rows = _as_matrix(of_weight, axes)
         # In place: a convolution or a matrix product made this gradient for the weight's one use, nobody else has it.
@@ -196,7 +197,7 @@ class SpectralConv2d(nn.Conv2d):
     same, and the kernel of a discriminator has many times more numbers than its features.
     """
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.sigma = LargestSingularValue(self.weight)
 

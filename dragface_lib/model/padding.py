@@ -7,7 +7,7 @@ holds of its replication padding.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,12 +40,12 @@ def padded(features: Tensor, padding: int, mode: Literal["reflect", "replicate"]
 
 class _Padded(torch.autograd.Function):
     @staticmethod
-    def forward(context, features: Tensor, padding: int, mode: str) -> Tensor:
+    def forward(context: Any, features: Tensor, padding: int, mode: str) -> Tensor:
         context.padding, context.mode = padding, mode
         return _padded(features, padding, mode)
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         padding, mode = context.padding, context.mode
         if gradient.is_cuda and torch.are_deterministic_algorithms_enabled():
             return folded(folded(gradient, padding, 2, mode), padding, 3, mode), None, None

@@ -39,18 +39,22 @@ class Eye:
 
     @property
     def inner(self) -> np.ndarray:
+        """The corner beside the nose."""
         return self.upper[0]
 
     @property
     def outer(self) -> np.ndarray:
+        """The other corner."""
         return self.upper[-1]
 
     @property
     def width(self) -> float:
+        """From corner to corner, in interocular distances."""
         return float(np.linalg.norm(self.outer - self.inner))
 
     @property
     def closed(self) -> bool:
+        """Whether the lids are together, or nearly so."""
         return float(np.max(self.lower[:, 1] - self.upper[:, 1])) < CLOSED * self.width
 
     def outside(self, curve: np.ndarray) -> np.ndarray:

@@ -41,6 +41,7 @@ class Mouth(NamedTuple):
 
     @property
     def is_open(self) -> bool:
+        """Whether more than a seam lies between the lips."""
         return self.gap > OPEN
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .canvas import Canvas, smooth_curve
@@ -26,7 +28,9 @@ class _Layers:
         self._canvas = canvas
         self.dark, self.light, self.pink = (np.zeros(canvas.shape, np.float32) for _ in range(3))
 
-    def brush(self, layer: np.ndarray, points, radius: tuple[float, float], weight: tuple[float, float]) -> None:
+    def brush(
+        self, layer: np.ndarray, points: Sequence | np.ndarray, radius: tuple[float, float], weight: tuple[float, float]
+    ) -> None:
         """Airbrush a smooth curve through `points`; radius and weight run from its first point to its last."""
         curve = smooth_curve(np.array(points), 24) if len(points) > 1 else np.array(points)
         count = len(curve)

@@ -30,6 +30,7 @@ def secret(name: str) -> str:
 
 
 def required(query: str, source: str, what: str) -> str:
+    """A query without spaces around it. Raises DragFaceError where nothing is left; what: that it should be."""
     if not query.strip():
         raise DragFaceError(f"{source} needs a query: {what}.")
     return query.strip()
@@ -50,7 +51,7 @@ def web_address(url: str) -> str:
 class _Text(HTMLParser):
     """Collects the text that a reader of the page would see."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
         self._hidden: list[str] = []  # open elements within one that is not shown
@@ -81,4 +82,5 @@ def plain(html: str) -> str:
 
 
 def shortly(text: object) -> str:
+    """An answer's own words on one line, not too many of them."""
     return " ".join(str(text or "").split())[:160].rstrip(".")

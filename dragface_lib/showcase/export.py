@@ -17,6 +17,7 @@ import copy
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +142,7 @@ def _halve(model: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _in_silence():
+def _in_silence() -> Iterator[None]:
     """The exporter tells its own developers many things."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

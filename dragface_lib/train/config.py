@@ -61,7 +61,7 @@ class TrainConfig:
     look: str = "drag"  # what the generator file calls the style it learned
     licence: str = "that of the training photos"  # what the generator file says about its use
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def require(holds: bool, sentence: str) -> None:
             if not holds:
                 raise DragFaceError(sentence)

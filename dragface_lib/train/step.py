@@ -265,7 +265,7 @@ def _halves(judged: Judgement, count: int) -> tuple[list[Tensor], list[Tensor]]:
 
 
 @contextmanager
-def _frozen(networks: nn.Module):
+def _frozen(networks: nn.Module) -> Iterator[None]:
     """No gradients for these weights, and no power iteration of their spectral norms."""
     networks.requires_grad_(False).eval()
     try:
