@@ -141,10 +141,10 @@ def update_manifest(path: str | Path, rows: Iterable[Row], found: bool = False) 
     """Merge `rows` into the manifest at `path`, in one step; returns these rows, by id, as they now stand there.
 
     Rows, columns and their order stay as they are, broken lines too; of several processes one waits for the other.
-    Where both know something the new row wins (see `merge`), but with `found`, for rows that a search found again,
-    what stands there stays, as a hand may have written it, only gaps are filled, and a new row that contradicts the
-    others is left out; so is one whose line there is broken. Raises DragFaceError, leaving the file as it was, when
-    one of the rows is at fault.
+    Where both know something the new row wins; what it leaves empty stays, a withdrawal for good. With `found`, for
+    rows that a search found again, what stands there wins, as a hand may have written it, only gaps are filled, and a
+    new row that contradicts the others is left out; so is one whose line there is broken. Raises DragFaceError, leaving
+    the file as it was, when one of the rows is at fault.
     """
     path = Path(path)
     new = {row.id: row for row in rows}
@@ -182,17 +182,6 @@ def update_manifest(path: str | Path, rows: Iterable[Row], found: bool = False) 
                 merged[row.id] = row
                 _write(writer, row, columns, seen, line, path)
     return merged
-
-
-def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
-    """All rows of both, one an id: old ones in their order, then the new ones.
-
-    Where both know something the new row wins; what it leaves empty stays; a withdrawal stays for good.
-    """
-    merged = {row.id: row for row in old}
-    for row in new:
-        merged[row.id] = _joined(merged[row.id], row) if row.id in merged else row
-    return list(merged.values())
 
 
 def fault_of(row: Row) -> str:

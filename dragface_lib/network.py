@@ -2,21 +2,16 @@
 
     data = fetch("https://example.org/photo.jpg", max_bytes=64_000_000)
 
-With DRAGFACE_MIRROR=http://127.0.0.1:PORT every request goes to that server as `/{host}{path}` instead, which
-is how the tests work without a network. It is also the only thing that lifts the ban on loopback addresses,
-and only for the mirror itself.
+`addresses.py` says what may be asked, and how DRAGFACE_MIRROR stands in for the internet.
 """
 
 from __future__ import annotations
 
 import email.utils
 import hashlib
-import ipaddress
 import json
-import os
 import random
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -29,11 +24,9 @@ from urllib.parse import urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import connection, connectionpool
 from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError
 
-from .errors import DragFaceError
+from .addresses import GuardedAdapter, NetworkError, NotFound, check_address, hostname, mirror, resolve
 from .files import sha256_of, write_atomically
 
 ATTEMPTS = 4  # the first one and three more
@@ -44,25 +37,9 @@ MAX_JSON = 20_000_000  # bytes of an answer in JSON
 LONGEST_TRANSFER = 300.0  # seconds for a whole file, however steadily it drips
 MAX_REDIRECTS = 5
 UNREACHABLE_AFTER = 3  # files in a row for which a host was silent, after which it is not asked again
-TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address, as a network with IPv6 only writes it
 ROBOT = "DragFace"  # what robots.txt calls us
 OPTED_OUT = ("noai", "noimageai")  # in X-Robots-Tag: not to be trained on
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-
-
-class NetworkError(DragFaceError):
-    """An address that may not be asked, or an answer that did not come; the text names the URL without its query.
-
-    status: of the HTTP answer that was refused, None where there was none.
-    """
-
-    def __init__(self, text: str, status: int | None = None):
-        super().__init__(text)
-        self.status = status
-
-
-class _NotFound(NetworkError):
-    """No address is known for a host's name."""
 
 
 class _TryAgain(Exception):
@@ -71,56 +48,6 @@ class _TryAgain(Exception):
     def __init__(self, reason: str, wait: float | None = None, connected: bool = True, status: int | None = None):
         super().__init__(reason)
         self.wait, self.connected, self.status = wait, connected, status
-
-
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def mirror() -> str:
-    """The address of the local server that stands for the whole internet, "" when there is none."""
-    return os.environ.get("DRAGFACE_MIRROR", "").rstrip("/")
-
-
-def resolve(url: str) -> str:
-    """The address that is really asked for `url`: itself, or `{mirror}/{host}{path}` with DRAGFACE_MIRROR."""
-    if not mirror() or _is_mirror(url):
-        return url
-    parts = urlsplit(url)
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{mirror()}/{parts.hostname}{parts.path or '/'}{query}"
-
-
-def check_address(url: str) -> None:
-    """Raise NetworkError unless `url` is http or https and its host has public addresses only.
-
-    Called for every URL and again for every redirect. With DRAGFACE_MIRROR no name is looked up.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # a port that is no number raises here
-    except ValueError:
-        raise NetworkError(f"{url} is not a web address: mend it or remove its row.") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise NetworkError(f"{url} is not a web address: only http and https are fetched.")
-    if _is_mirror(url):
-        return
-    if host.rstrip(".").lower().endswith(("localhost", ".local", ".internal")):
-        raise NetworkError(f"{url} points into a private network: it is not fetched.")
-    with suppress(ValueError):
-        _refuse_private(url, str(ipaddress.ip_address(host)))
-        return
-    if mirror() or requests.utils.get_environ_proxies(url):
-        return  # the mirror, or the proxy that this machine must use, looks names up
-    try:
-        found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise _NotFound(f"{host} could not be found: check the network connection and the address.") from None
-    for *_, address in found:
-        _refuse_private(url, str(address[0]))
 
 
 def fetch(url: str, max_bytes: int) -> bytes:
@@ -162,7 +89,7 @@ class Client:
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": user_agent(), "Accept-Encoding": "identity"})
         self._session.trust_env = not mirror()  # a proxy cannot reach the mirror on this machine
-        adapter = _GuardedAdapter(pool_maxsize=4 * per_host)
+        adapter = GuardedAdapter(pool_maxsize=4 * per_host)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
@@ -179,12 +106,12 @@ class Client:
         query, headers, form: what goes with the request (a form is posted). A redirect leaves them behind, and no
         message repeats them: they may hold keys. Raises NetworkError, one sentence that names the URL.
         """
-        host = self._host(_hostname(url))
+        host = self._host(hostname(url))
         if host.closed:
             raise NetworkError(host.closed)
         try:
             check_address(url)
-        except _NotFound as failure:  # where no name is known, each look-up may take ten seconds
+        except NotFound as failure:  # where no name is known, each look-up may take ten seconds
             host.unreachable += 1
             host.closed = str(failure) if host.unreachable >= UNREACHABLE_AFTER else ""
             raise
@@ -347,51 +274,6 @@ def user_agent() -> str:
             urls = metadata.metadata("dragface-lib").get_all("Project-URL") or []
             address = next((url.partition(",")[2].strip() for url in urls), "")
     return f"DragFace/1.0 (+{address}; paints drag make-up on licensed photos) python-requests/{requests.__version__}"
-
-
-class _GuardedAdapter(HTTPAdapter):
-    """Looks at the address a connection really has: a name may change its meaning after `check_address`."""
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}
-
-
-class _PublicPeer(connection.HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        peer = super()._new_conn()
-        if not mirror():
-            try:
-                _refuse_private(f"{self.host}", peer.getpeername()[0])
-            except NetworkError:
-                peer.close()
-                raise
-        return peer
-
-
-class _GuardedTLSConnection(_PublicPeer, connection.HTTPSConnection):
-    pass
-
-
-class _GuardedPool(connectionpool.HTTPConnectionPool):
-    ConnectionCls = _PublicPeer
-
-
-class _GuardedTLSPool(connectionpool.HTTPSConnectionPool):
-    ConnectionCls = _GuardedTLSConnection
-
-
-def _is_mirror(url: str) -> bool:
-    return bool(mirror()) and (url == mirror() or url.startswith(mirror() + "/"))
-
-
-def _refuse_private(url: str, address: str) -> None:
-    number = ipaddress.ip_address(address.partition("%")[0])
-    number = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None) or number
-    if number in TRANSLATED:
-        number = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
-    if not number.is_global or number.is_multicast:
-        raise NetworkError(f"{url} points to {number}, an address in a private network: it is not fetched.")
 
 
 def _retry_after(response: requests.Response) -> float | None:

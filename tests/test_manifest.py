@@ -19,7 +19,6 @@ from dragface_lib.manifest import (
     Row,
     find_manifest,
     manifest_of,
-    merge,
     read_manifest,
     update_manifest,
     write_manifest,
@@ -150,9 +149,9 @@ def test_writing_keeps_rows_columns_and_knowledge_that_are_there_already(tmp_pat
     assert written[0] == merged[0]
 
 
-def test_a_withdrawal_stays_for_good():
-    gone = Row("a", "selfie", "a.jpg", status="withdrawn")
-    [row] = merge([gone], [Row("a", "selfie", "a.jpg", author="Anna")])
+def test_a_withdrawal_stays_for_good(tmp_path):
+    write_manifest(tmp_path / "m.csv", [Row("a", "selfie", "a.jpg", status="withdrawn")])
+    [row] = write_manifest(tmp_path / "m.csv", [Row("a", "selfie", "a.jpg", author="Anna")])
     assert row.withdrawn
     assert row.author == "Anna"
 

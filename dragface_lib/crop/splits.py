@@ -1,4 +1,6 @@
-"""Which photos are for testing: the manifest says so, and elsewhere a hash of the group, which is mostly a person.
+"""What the manifest says of photos that were cropped, above all which are for testing.
+
+Elsewhere a hash of the group, which is mostly a person, decides that.
 
 split, group = split_of(listed.find(name), name, listed.splits, training)
 """
@@ -7,10 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
+import zipfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from ..errors import DragFaceError
 from ..manifest import Row
+from .rows import read_crops
 
 TEST_SHARE = 0.15  # of the groups, where no manifest says which are for testing
 
@@ -68,3 +75,16 @@ def _group(name: str, known: Collection[str]) -> str:
 
 def _hash(name: str) -> bytes:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()  # names on disk need not be UTF-8
+
+
+def used_in(faces: str | Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows of photos that gave the faces in a folder or archive. Raises DragFaceError where that is not known."""
+    with tempfile.TemporaryDirectory() as folder:
+        if zipfile.is_zipfile(faces):
+            with zipfile.ZipFile(faces) as archive, suppress(KeyError):
+                Path(folder, "crops.csv").write_bytes(archive.read("crops.csv"))
+        kept = [crop for crop in read_crops(folder if Path(faces).is_file() else faces) if crop.status == "kept"]
+    if not kept:
+        raise DragFaceError(f"{faces} does not say which photos its faces come from: name a folder with a crops.csv.")
+    hashes, files = {crop.sha256 for crop in kept} - {""}, {crop.photo for crop in kept}
+    return [row for row in rows if {row.sha256, row.stored_sha256} & hashes or row.file in files]

@@ -12,7 +12,7 @@ import io
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -81,6 +81,30 @@ def photos_in(source: str | Path) -> Iterator[list[Entry]]:
         if not entries:
             raise nothing
         yield entries
+
+
+def outputs_of(photos: Sequence[str], output: str) -> list[Path]:
+    """Where each photo's result goes: OUT itself for one photo, a file of the photo's name in it for several.
+
+    In a folder a PNG photo becomes a PNG, any other a JPEG.
+    """
+    path = Path(output)
+    suffixes = (".jpg", ".jpeg", ".png", ".webp")
+    if len(photos) == 1 and not path.is_dir():
+        if path.suffix.lower() not in suffixes:
+            raise DragFaceError(f"{output} has no picture suffix: end it in .jpg, .png or .webp.")
+        return [path]
+    if path.is_file() or path.suffix.lower() in suffixes:
+        raise DragFaceError(f"{output} is a file, and several photos need a folder: name a folder.")
+    names: list[str] = []
+    for photo in photos:
+        stem, number = Path(photo).stem, 2
+        name = stem
+        while name in names:
+            name, number = f"{stem}_{number}", number + 1
+        names.append(name)
+    kinds = [".png" if Path(photo).suffix.lower() == ".png" else ".jpg" for photo in photos]
+    return [path / (name + kind) for name, kind in zip(names, kinds, strict=True)]
 
 
 def transform_all(
