@@ -359,7 +359,7 @@ def test_faces_are_chosen_by_a_click_in_the_photo_or_with_the_keyboard(page, fol
     shown_after(page, lambda: page.keyboard.press("Space"))
     assert changed() == [True, True]
     shown_after(page, page.get_by_label("Face only").check)
-    assert page.locator(".df-ring").first.is_hidden()
+    page.locator(".df-ring").first.wait_for(state="hidden")
     shown_after(page, page.get_by_label("Whole photo").check)
 
 
