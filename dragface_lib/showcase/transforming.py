@@ -163,7 +163,10 @@ def _translate(rgb: np.ndarray, found: list[FoundFace], generator: Generator) ->
         # From 256 px by the very function that training resizes with.
         faces = TF.resize(torch.from_numpy(crops).permute(0, 3, 1, 2), [size, size], antialias=True).to(device)
         faces = faces.float() / 127.5 - 1  # (B, 3, S, S)
-        images, logits, attention = (part.float() for part in generator(faces))
+        # The face and its mirror image: the mean favours neither side, and what is painted by chance pales.
+        seen = generator(torch.cat([faces, faces.flip(-1)]))
+        images, attention = (_with_its_mirror(part.float()) for part in (seen.image, seen.attention))
+        logits = sum(seen.cam_logits.float().chunk(2)) / 2
     if not torch.isfinite(images).all():
         raise DragFaceError("This generator returns no picture (its training broke down): choose an earlier one.")
     before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).cpu().numpy() for x in (faces, images))
@@ -175,6 +178,12 @@ def _translate(rgb: np.ndarray, found: list[FoundFace], generator: Generator) ->
         change *= face_mask(face.points, matrix, size)[:, :, None]
         drags.append(DragFace(face, matrix, change, looked, logit))
     return drags
+
+
+def _with_its_mirror(both: torch.Tensor) -> torch.Tensor:
+    """The mean of what came of faces (first half) and of their mirror images (second half), turned back."""
+    faces, mirrored = both.chunk(2)
+    return (faces + mirrored.flip(-1)) / 2
 
 
 def _faces_in(rgb: np.ndarray, photo: Photo) -> list[FoundFace]:
