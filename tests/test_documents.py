@@ -47,3 +47,22 @@ def test_the_command_line_knows_every_command(document):
 def test_the_readme_names_every_command():
     named = {words[2] for words in commands((ROOT / "README.md").read_text(encoding="utf-8")) if len(words) > 2}
     assert named >= {"transform", "scrape", "practice", "crop", "train", "bench"}
+
+
+def test_links_to_lines_lead_to_what_they_name():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\[`(\w+)`\]\(([\w/.]+)#L(\d+)\)", text)
+    assert len(links) > 10
+    for name, path, number in links:
+        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+        where = [n for n, line in enumerate(lines, 1) if re.match(rf"\s*(def|class) {name}\b", line)]
+        assert int(number) in where, f"{name} is in {path}, line {where}"
+
+
+def test_errors_that_the_readme_explains_are_raised_somewhere():
+    code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("dragface_lib/**/*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # sentences that go on in the next line
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("## When something goes wrong")[1].split("\n## ")[0]
+    quoted = re.findall(r'"([^"]+)"', table)
+    assert len(quoted) > 5
+    assert [sentence for sentence in quoted if sentence not in code] == []
