@@ -18,7 +18,7 @@ from dragface_lib.crop import find_faces
 from dragface_lib.crop.align import crop_face, similarity
 from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model import Generator, load_generator, starter_path
-from dragface_lib.showcase import transform
+from dragface_lib.showcase import make_drag, transform
 from dragface_lib.train.data import FaceSet, to_bytes, to_unit
 from dragface_lib.train.pictures import ROWS, sample_places
 
@@ -37,6 +37,7 @@ def main(run: Path, faces: Path) -> None:
         matrix = similarity(find_faces(photo)[0].points, 480)
         pairs += [crop_face(picture, matrix, 480) for picture in (photo, transform(photo))]
     save_photo(DOCS / "before_after.jpg", contact_sheet(pairs, columns=4, cell=320), quality=88)
+    save_photo(DOCS / "seam.jpg", at_full_size(portraits[1]), quality=95)
     save_photo(DOCS / "progression.jpg", progression(run, faces), quality=88)
     shutil.copy(run / "losses.png", DOCS / "losses.png")
 
@@ -62,6 +63,14 @@ def main(run: Path, faces: Path) -> None:
     background = change[:, ((x - 0.5) / 0.42) ** 2 + ((y - 0.5) / 0.55) ** 2 > 1]
     psnr = 10 * np.log10(255**2 / np.maximum(np.square(background).mean((1, 2)), 1e-9))
     print(f"background: PSNR median {np.median(psnr):.1f} dB, lowest {psnr.min():.1f} dB")
+
+
+def at_full_size(photo: np.ndarray, side: int = 300) -> np.ndarray:
+    """The face of a photo, pixel for pixel: as it was, in drag, and in drag at the most strength there is."""
+    drag = make_drag(photo)
+    left, top = (int(place) - side // 2 for place in drag.faces[0].found.points.mean(axis=0))
+    cells = [drag.at(strength)[top : top + side, left : left + side] for strength in (0, 1, 1.5)]
+    return contact_sheet(cells, columns=3, cell=side, captions=["before", "100 %", "150 %"])
 
 
 def progression(run: Path, faces: Path) -> np.ndarray:
