@@ -39,7 +39,11 @@ def parser() -> argparse.ArgumentParser:
     sub = command("transform", commands.run_transform)
     sub.add_argument("photos", nargs="+", metavar="PHOTO", help="photos, or one folder or zip of them")
     sub.add_argument(
-        "-o", "--output", required=True, metavar="OUT", help="a file for one photo, a folder or zip for several"
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="a file for a photo, a folder for several, either for a folder or zip",
     )
     sub.add_argument("--weights", metavar="FILE", help="generator to use (default: the starter that comes along)")
     sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")

@@ -47,6 +47,8 @@ def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXE
                 raise UnreadablePhoto(f"{name} is a folder: name a photo.")
             size = Path(source).stat().st_size
         else:
+            if not source.seekable():  # a download, for example
+                source = io.BytesIO(source.read())
             size = source.seek(0, io.SEEK_END)
             source.seek(0)
         if size == 0:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import DragFaceError
-from .workspace import Workspace, host, remember_refusal
+from .workspace import Workspace, host, on_drive, remember_refusal
 
 if TYPE_CHECKING:
     from .train import TrainConfig
@@ -126,7 +126,8 @@ def _run(runs: Path) -> str:
 def end(config: TrainConfig) -> None:
     """Give Colab's machine back after an unattended run, with all of it on Drive; elsewhere only say so.
 
-    Raises DragFaceError, and keeps the machine, where the run's newest checkpoint has not arrived whole in its folder.
+    Raises DragFaceError, and keeps the machine, where the run's newest checkpoint has not arrived whole in its folder,
+    or that folder is not on Drive.
     """
     from .train.mirror import has_arrived
 
@@ -138,6 +139,8 @@ def end(config: TrainConfig) -> None:
             f"The machine stays: the newest state is in {config.run_folder} alone. Run the training cell again to copy "
             f"it to {config.run}."
         )
+    if not on_drive(config.run):
+        raise DragFaceError(f"The machine stays: {config.run} is not on Drive, and ends with the session.")
     from google.colab import drive, runtime
 
     drive.flush_and_unmount()  # what was written to Drive is on its way for a while

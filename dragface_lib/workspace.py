@@ -92,6 +92,11 @@ class Workspace:
         return space
 
 
+def on_drive(path: str | Path) -> bool:
+    """Whether a path lies on the Drive that Colab mounts, and so outlives the session."""
+    return Path(path).absolute().is_relative_to(COLAB_DISK / "drive")
+
+
 def host() -> str:
     """Whose machine this notebook runs on: "Colab", "Kaggle", or "" for any other."""
     if KAGGLE_DISK.is_dir():  # whose machines know google.colab as well

@@ -194,3 +194,15 @@ def test_a_contact_sheet_holds_every_picture_with_its_caption(astronaut):
 
 def test_a_contact_sheet_of_nothing_is_a_white_cell():
     assert (contact_sheet([], cell=20) == 255).all()
+
+
+def test_a_stream_that_cannot_go_back_is_read_whole():
+    class Download(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *_):
+            raise io.UnsupportedOperation("seek")
+
+    picture = np.zeros((20, 30, 3), np.uint8)
+    assert open_photo(Download(encode_photo(picture, "PNG"))).shape == (20, 30, 3)

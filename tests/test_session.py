@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import types
 import zipfile
+from dataclasses import replace
 from importlib.metadata import metadata, requires
 from pathlib import Path
 
@@ -174,6 +176,14 @@ def test_the_machine_stays_while_the_newest_state_is_not_on_drive(trained, asked
     copy.unlink()
     with pytest.raises(DragFaceError, match="The machine stays"):
         session.end(trained)
+    assert "unassign" not in asked()
+
+
+def test_the_machine_stays_where_drive_was_not_mounted(trained, asked, tmp_path):
+    local = tmp_path / "on Colab's own disk"
+    shutil.copytree(trained.run, local)
+    with pytest.raises(DragFaceError, match="is not on Drive"):
+        session.end(replace(trained, run=str(local)))
     assert "unassign" not in asked()
 
 

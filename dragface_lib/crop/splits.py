@@ -11,6 +11,7 @@ import hashlib
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -81,7 +82,8 @@ def used_in(faces: str | Path, rows: Sequence[Row]) -> list[Row]:
     """The rows of photos that gave the faces in a folder or archive. Raises DragFaceError where that is not known."""
     with tempfile.TemporaryDirectory() as folder:
         if zipfile.is_zipfile(faces):
-            with zipfile.ZipFile(faces) as archive, suppress(KeyError):
+            # A table that is not there, or damaged, says nothing.
+            with zipfile.ZipFile(faces) as archive, suppress(KeyError, zipfile.BadZipFile, zlib.error, EOFError):
                 Path(folder, "crops.csv").write_bytes(archive.read("crops.csv"))
         kept = [crop for crop in read_crops(folder if Path(faces).is_file() else faces) if crop.status == "kept"]
     if not kept:

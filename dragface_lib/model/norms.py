@@ -76,7 +76,8 @@ def instance_norm(features: Float[Tensor, "batch channels height width"]) -> Ten
     """Instance normalisation without parameters, as F.instance_norm has it (biased variance), of any precision.
 
     That one rearranges channels_last features, and under autocast computes in fp32 what the next convolution wants
-    in half precision.
+    in half precision. Here scale and shift are rounded to the features' precision, as AdaLIN's are: its epsilon times
+    |mean| / deviation is what the result may be off by.
     """
     positions = features.shape[2] * features.shape[3]
     variance, mean = _Moments.apply(features)  # (B, C) each
@@ -177,7 +178,8 @@ class _WithSigma(torch.autograd.Function):
         (u, v), axes = context.saved_tensors, context.axes
         rows = _as_matrix(of_weight, axes)
         # In place: a convolution or a matrix product made this gradient for the weight's one use, nobody else has it.
-        add = rows.addr if torch.compiler.is_compiling() else rows.addr_
+        # (An expanded one, of a sum, cannot be written to.)
+        add = rows.addr if torch.compiler.is_compiling() or 0 in rows.stride() else rows.addr_
         in_order = add(u * of_sigma, v).view([of_weight.shape[axis] for axis in axes])
         return in_order.permute([axes.index(axis) for axis in range(len(axes))]), None, None, None
 

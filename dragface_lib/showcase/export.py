@@ -87,20 +87,25 @@ def onnx_bytes(generator: Generator, told: dict[str, str], half: bool = False) -
         )
         # Kernels that are computed from weights become weights, however large: not every runtime does that by itself.
         program.model = onnxscript.optimizer.optimize(program.model, input_size_limit=ANY, output_size_limit=ANY)
+    model = program.model_proto
+    _forget_origin(model)
+    if half:
+        _halve(model)
+    described = {name: str(getattr(generator, name)) for name in ARCHITECTURE} | told | {"faces": FACES}
+    for name, value in sorted(described.items()):
+        model.metadata_props.add(key=name, value=value)
+    return _serialised(model)
+
+
+def _serialised(model: onnx.ModelProto) -> bytes:
+    from google.protobuf.message import EncodeError
+
     try:
-        model = program.model_proto
-        _forget_origin(model)
-        if half:
-            _halve(model)
-        described = {name: str(getattr(generator, name)) for name in ARCHITECTURE} | told | {"faces": FACES}
-        for name, value in sorted(described.items()):
-            model.metadata_props.add(key=name, value=value)
-        content = model.SerializeToString(deterministic=True)
-    except ValueError as error:  # protobuf's way to say it is too large
+        return model.SerializeToString(deterministic=True)
+    except (ValueError, EncodeError) as error:  # versions of protobuf differ in how they say that it is above 2 GB
         raise DragFaceError(
             f"This generator is too large for one ONNX file ({error}): use --half, or export it as .safetensors."
         ) from error
-    return content
 
 
 class _Plain(nn.Module):

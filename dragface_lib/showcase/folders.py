@@ -9,6 +9,7 @@ A zip is never unpacked: each photo is read from it when its turn comes.
 from __future__ import annotations
 
 import io
+import lzma
 import sys
 import zipfile
 import zlib
@@ -28,7 +29,7 @@ from . import provenance
 from .transforming import STRONGEST, crop_only, make_drag
 
 LARGEST = 200 << 20  # bytes of a photo's file
-DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)  # of archives
+DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)  # of archives
 
 
 class Entry(NamedTuple):
@@ -94,7 +95,7 @@ def outputs_of(photos: Sequence[str], output: str) -> list[Path]:
         if path.suffix.lower() not in suffixes:
             raise DragFaceError(f"{output} has no picture suffix: end it in .jpg, .png or .webp.")
         return [path]
-    if path.is_file() or path.suffix.lower() in suffixes:
+    if path.is_file() or path.suffix.lower() in (*suffixes, ".zip"):
         raise DragFaceError(f"{output} is a file, and several photos need a folder: name a folder.")
     names: list[str] = []
     for photo in photos:
@@ -129,7 +130,7 @@ def transform_all(
     if output.suffix.lower() != ".zip" and (output.is_file() or output.suffix.lower() in SUFFIXES):
         raise DragFaceError(f"{output} is no folder, and {source} may hold many photos: name a folder or a .zip.")
     outcome, taken = Outcome([], []), set[str]()
-    with photos_in(source) as entries, _writer(output) as write:
+    with photos_in(source) as entries, _writer(output, source) as write:
         bar = tqdm(entries, unit="photo", disable=not progress)
         for entry in bar:
             try:
@@ -157,10 +158,17 @@ def transform_all(
 
 
 @contextmanager
-def _writer(output: Path) -> Iterator[Callable[[str, bytes], None]]:
+def _writer(output: Path, source: Path) -> Iterator[Callable[[str, bytes], None]]:
     """A function that writes a file of a name into the folder or the zip; the zip is there when all is done."""
     if output.suffix.lower() != ".zip":
-        yield lambda name, data: write_atomically(output / name, data)
+
+        def write(name: str, data: bytes) -> None:
+            target = output / name
+            if source.resolve() in target.resolve().parents:
+                raise DragFaceError(f"{target} lies within {source}, whose photos are to stay as they are.")
+            write_atomically(target, data)
+
+        yield write
         return
     with replace_atomically(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         yield lambda name, data: archive.writestr(zipfile.ZipInfo(name), data)  # a fixed date; pictures are packed

@@ -52,6 +52,8 @@ def guess_who(
     and `transform` raise.
     """
     cards, faults = [], []
+    if limit < 1:
+        raise DragFaceError(f"The limit of {limit} photos leaves none: use 1 or more.")
     with photos_in(source) as entries:
         bar = tqdm(entries[:limit], unit="photo", disable=not progress)
         for entry in bar:

@@ -28,14 +28,18 @@ def find_looks(runs: str | Path) -> list[Look]:
     Of a run: its newest generator, the one that did best on test faces, and the milestones, latest first.
     """
     folders = sorted(Path(runs).glob("*/generator.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [look for path in folders for look in _of_run(path.parent)] + [Look("starter", starter_path())]
+    looks = [look for path in folders for look in _of_run(path.parent)]
+    taken = any(look.name == "starter" for look in looks)
+    return [*looks, Look("the starter that comes along" if taken else "starter", starter_path())]
 
 
 def _of_run(run: Path) -> list[Look]:
     looks = [Look(run.name, run / "generator.safetensors")]
     if (run / "best.safetensors").exists():
         looks.append(Look(f"{run.name}, best on test faces", run / "best.safetensors"))
-    for path in sorted((run / "milestones").glob("step_*.safetensors"), reverse=True):
+    for path in sorted((run / "milestones").glob("step_*[0-9].safetensors"), reverse=True):
+        if not path.stem.removeprefix("step_").isdecimal():
+            continue
         looks.append(Look(f"{run.name}, step {int(path.stem.removeprefix('step_')):,}", path))
     return looks
 

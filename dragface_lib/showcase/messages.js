@@ -68,7 +68,11 @@ export function connect(model, view) {
       if (!isWanted()) return null;
       const message = { kind: "photo", request, name: file.name, size: file.size, part, parts, ...more };
       if (part + 1 < parts) tell(message, [bytes]);
-      else return ask(message, "shown", { buffers: [bytes], again: { kind: "open", ...more }, onProgress });
+      else {
+        const answer = await ask(message, "shown", { buffers: [bytes], again: { kind: "open", ...more }, onProgress });
+        if (answer && answer.content.photo !== request) throw new Error("The photo did not arrive whole: drop it once more.");
+        return answer;
+      }
     }
   }
 

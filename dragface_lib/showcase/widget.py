@@ -229,4 +229,5 @@ def _name_of(generator: Generator | str | Path | None, looks: Sequence[Look]) ->
         return f"{generator.metadata.get('look', 'drag')}, as given"
     path = Path(generator or starter_path()).resolve()
     named = [look.name for look in looks if Path(look.path).resolve() == path]
-    return named[0] if named else "starter" if path == starter_path().resolve() else path.stem
+    name = "starter" if path == starter_path().resolve() else path.stem
+    return named[0] if named else f"{name}, as given" if name in {look.name for look in looks} else name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import lzma
 import zipfile
 import zlib
 from collections import deque
@@ -63,7 +64,7 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
 def _read_or_nothing(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError):  # this one is damaged; the others may be whole
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError):  # this one is damaged; the others may be whole
         return b""
 
 

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from google.protobuf.message import EncodeError
 from safetensors.torch import load_file
 from skimage import data
 from torchvision.transforms.v2 import functional as TF
@@ -15,7 +16,7 @@ from torchvision.transforms.v2 import functional as TF
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model import Generator, load_generator, save_generator
-from dragface_lib.showcase.export import export
+from dragface_lib.showcase.export import _serialised, export
 
 TOLD = {
     "direction": "selfie_to_drag",
@@ -122,3 +123,12 @@ def test_another_suffix_and_missing_packages_are_one_sentence(generator, tmp_pat
     with pytest.raises(DragFaceError, match="pip install onnx onnxscript"):
         export(generator, tmp_path / "drag.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_generator_too_large_for_onnx_is_one_sentence():
+    class TooLarge:
+        def SerializeToString(self, **_):  # noqa: N802 (protobuf's name)
+            raise EncodeError("Failed to serialize proto")
+
+    with pytest.raises(DragFaceError, match="too large for one ONNX file"):
+        _serialised(TooLarge())

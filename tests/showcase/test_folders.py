@@ -149,6 +149,16 @@ def test_an_output_that_makes_no_sense_is_refused_before_anything_is_done(photos
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_photo_of_the_source_is_never_written_over(selfie, tmp_path, generator):
+    (tmp_path / "in/in").mkdir(parents=True)
+    for name in ("in/a.png", "in/in/a.png"):
+        (tmp_path / name).write_bytes(selfie)
+    outcome = transform_all(tmp_path / "in", tmp_path, generator, progress=False)
+    assert outcome.made == ["a.png"]
+    assert ["lies within" in why for _, why in outcome.left_out] == [True]
+    assert (tmp_path / "in/a.png").read_bytes() == selfie
+
+
 def test_sources_that_hold_nothing_end_with_one_sentence(tmp_path, generator, selfie):
     (tmp_path / "empty").mkdir()
     (tmp_path / "no.zip").write_bytes(selfie)
@@ -171,3 +181,22 @@ def test_sources_that_hold_nothing_end_with_one_sentence(tmp_path, generator, se
 def test_a_strength_out_of_range_is_refused(photos, tmp_path):
     with pytest.raises(DragFaceError, match="strength"):
         transform_all(photos, tmp_path / "out", strength=2)
+
+
+def test_a_member_damaged_in_any_packing_is_left_out(selfie, tmp_path, generator):
+    path = tmp_path / "photos.zip"
+    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(path, "w", packing) as archive:
+            archive.writestr("damaged.png", selfie)
+            archive.writestr("whole.png", selfie)
+            middle = archive.getinfo("damaged.png").compress_size // 2
+        content = bytearray(path.read_bytes())
+        content[middle : middle + 40] = bytes(40)
+        path.write_bytes(content)
+        outcome = transform_all(path, tmp_path / "out", generator, crops=True, progress=False)
+        assert (outcome.made, [name for name, _ in outcome.left_out]) == (["whole.png"], ["damaged.png"])
+
+
+def test_several_photos_are_not_put_into_a_zip(tmp_path):
+    with pytest.raises(DragFaceError, match="several photos need a folder"):
+        folders.outputs_of(["a.jpg", "b.jpg"], tmp_path / "drag.zip")

@@ -13,6 +13,7 @@ from dragface_lib.model import save_generator, starter_path
 from dragface_lib.showcase import make_drag, transforming
 from dragface_lib.showcase.looks import find_looks
 from dragface_lib.showcase.views import attention, only, painted, places, remarks
+from dragface_lib.showcase.widget import Showcase
 from dragface_lib.widgets import script, style
 
 ROOM = Path(transforming.__file__).parent
@@ -111,6 +112,17 @@ def test_the_looks_are_the_newest_runs_first_with_what_they_kept(tmp_path, gener
     assert all(look.path.is_file() for look in looks)
     assert find_looks(tmp_path / "no such folder") == looks[-1:]
     assert looks[-1].path == starter_path()
+
+
+def test_a_run_called_starter_and_a_strange_file_beside_its_milestones_hide_nothing(tmp_path, generator):
+    save_generator(generator, tmp_path / "starter" / "generator.safetensors", {})
+    save_generator(generator, tmp_path / "starter" / "milestones" / "step_before7.safetensors", {})
+    looks = find_looks(tmp_path)
+    assert [look.name for look in looks] == ["starter", "the starter that comes along"]
+    shown = Showcase(looks[0].path, looks=looks)
+    assert (shown.look, shown._sources["starter"]) == ("starter", looks[0].path)
+    other = tmp_path / "elsewhere" / "starter.safetensors"
+    assert Showcase(other, looks=looks)._sources["starter, as given"] == other
 
 
 def test_a_widgets_modules_are_joined_into_one_each_once(tmp_path):

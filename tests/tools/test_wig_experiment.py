@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detecting import DETECTOR
 from skimage import data
 
 from dragface_lib.crop.align import crop_face, similarity
-from dragface_lib.crop.detect import Haar
+from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.finding import find_faces
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model.generator import Generator
@@ -34,7 +35,7 @@ def tool():
 def wig_faces(tmp_path_factory):
     """The astronaut bare and painted, for training, and as a pair to measure on."""
     photo = np.ascontiguousarray(data.astronaut())
-    points = find_faces(photo, Haar())[0].points
+    points = find_faces(photo, open_detector(DETECTOR))[0].points
     faces = tmp_path_factory.mktemp("wig_faces")
     matrix = similarity(points, 256)
     for domain, picture in (("selfie", photo), ("drag", paint(photo, points).photo)):
