@@ -39,6 +39,7 @@ COMPARED = {
     "resolution": ("the drag faces have more detail", "the drag faces have less detail"),
     "yaw": ("drag looks more to the right", "drag looks more to the left"),
     "pitch": ("drag looks more upwards", "drag looks more downwards"),
+    "hair": ("hair is worn longer in drag", "hair is worn longer in the selfies"),
     "mirrored": ("the drag photos are cropped more closely", "the selfies are cropped more closely"),
     "glasses": ("drag looks more as if it wore glasses", "selfies look more as if they wore glasses"),
 }
@@ -72,8 +73,9 @@ def balance(rows: Sequence[CropRow]) -> list[str]:
                 "will learn that as if it were make-up: mix the sources, or leave the extremes out."
             )
     lines.append(
-        "Hair, wigs and jewellery are not measured: compare the two mean faces of the card. Where all of one domain "
-        "wears wigs the generator learns to draw wigs, as the article on the first DragFace tells."
+        "Of hair only the length is measured, roughly, and jewellery not at all: compare the two mean faces of the "
+        "card. Where all of one domain wears wigs the generator learns to draw wigs, as the article on the first "
+        "DragFace tells."
     )
     return lines
 

@@ -20,6 +20,8 @@ from ..errors import DragFaceError
 from .align import apply
 from .finding import FoundFace, interocular
 from .glasses import glasses_score
+from .landmarks import CONTOURS
+from .masks import HAIRLINE
 from .pose import head_pose
 
 CROP_EYES = 64  # pixels between the pupils on a crop of 256
@@ -153,6 +155,7 @@ FACTS = {
     "light": "median luma of the face, 0..255",
     "skin_tone": "individual typology angle of the cheeks in degrees: below 10 dark, above 41 light",
     "background": "median luma of the upper corners, 0..255",
+    "hair": "share of the places beside jaw and neck that have the colour above the forehead, 0..1: hair worn long",
     "mirrored": "share of the crop that lies outside the photo and shows its mirror image",
 }
 NAMES = tuple(gate.name for gate in GATES) + tuple(FACTS)  # the columns of crops.csv
@@ -226,6 +229,7 @@ def measure(
         "light": float(middle),
         "skin_tone": skin_tone(lab),
         "background": float(np.median(np.concatenate([grey[:40, :40], grey[:40, -40:]]))),
+        "hair": hair(lab, apply(matrix, points)),
         "mirrored": float(((corners < 0) | (corners >= photo.shape[1::-1])).any(axis=1).mean()),
     }
 
@@ -277,6 +281,32 @@ def covered(lab: np.ndarray, region: np.ndarray) -> float:
     away = (lab[140:212][region[140:212]] - np.median(skin, axis=0))[:, 1:]
     away[:, 0] = np.where(away[:, 0] > 0, away[:, 0] / 4, away[:, 0])
     return float((np.hypot(*away.T) > 10).mean()) if len(away) else 0.0
+
+
+def hair(lab: np.ndarray, points: np.ndarray) -> float:
+    """How much of what lies beside jaw and neck has the colour that lies above the forehead, 0..1.
+
+    lab: (S, S, 3) CIELAB crop; points: (189, 2) landmarks on it. Near 0 for hair that is short, tied back or gone; a
+    scarf or a wig counts as hair. It puts faces in order and is right for many of them, not for each one.
+    """
+    size = len(lab)
+    lab = cv2.GaussianBlur(lab, (0, 0), size / 128)
+    line, jaw = points[list(HAIRLINE)], points[list(CONTOURS["jaw"])]
+    x, y = np.arange(size), np.arange(size)[:, None]
+    line = line[np.argsort(line[:, 0])]
+    up = np.interp(x, line[:, 0], line[:, 1]) - y  # pixels above the forehead
+    left, right = line[:, 0].min(), line[:, 0].max()
+    inner = abs(x - (left + right) / 2) < 0.35 * (right - left)
+    above = (up > 0.03 * size) & (up < 0.1 * size) & inner
+    outline = cv2.convexHull(np.concatenate([jaw, line]).round().astype(np.int32))
+    beyond = cv2.distanceTransform(cv2.fillConvexPoly(np.ones((size, size), np.uint8), outline, 0), cv2.DIST_L2, 5)
+    eyes, chin = points[:2].mean(axis=0), jaw[:, 1].max()
+    low = y > eyes[1] + 0.7 * (chin - eyes[1])
+    beside = (beyond > 0.02 * size) & (beyond < 0.2 * size) & low & (abs(x - eyes[0]) > 0.14 * size)
+    if not above.any() or not beside.any():
+        return 0.0
+    apart = (lab[beside] - np.median(lab[above], axis=0)) * (0.6, 1, 1)  # lightness counts less: hair has shades
+    return float((np.linalg.norm(apart, axis=1) < 11).mean())
 
 
 def skin_tone(lab: np.ndarray) -> float:

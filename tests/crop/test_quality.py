@@ -11,12 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from detecting import DETECTOR
+from skimage import data
 
 from dragface_lib.crop import align, balance, card, crop_photos, cutting, pack, read_crops, write_card
+from dragface_lib.crop.align import apply, crop_face, similarity
 from dragface_lib.crop.detect import Face, open_detector
 from dragface_lib.crop.finding import FoundFace, find_faces
+from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.pose import FIVE, HEAD, head_pose, pose_of
-from dragface_lib.crop.quality import GATES, fault, limits, measure, quality
+from dragface_lib.crop.quality import GATES, fault, hair, limits, measure, quality
 from dragface_lib.crop.rows import CropRow, write_crops
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
@@ -207,3 +210,18 @@ def test_the_detectors_points_are_not_believed_where_the_eyes_lie_otherwise():
 def test_a_threshold_that_is_no_number_is_refused():
     with pytest.raises(DragFaceError, match="needs a number"):
         limits({"yaw": float("nan")})
+
+
+def test_hair_worn_long_is_told_from_hair_worn_short():
+    astronaut = np.ascontiguousarray(data.astronaut())
+    found = find_faces(astronaut, open_detector(DETECTOR))[0]
+    matrix = similarity(found.points, 256)
+    face, points = crop_face(astronaut, matrix, 256), apply(matrix, found.points)
+    jaw = points[list(CONTOURS["jaw"])]
+    head = cv2.fillConvexPoly(np.zeros((256, 256), np.uint8), cv2.convexHull(jaw.round().astype(np.int32)), 1)
+    below = (np.arange(256) > points[:2, 1].mean())[:, None] & (head == 0)
+    colour = np.median(face[40:52, 110:146].reshape(-1, 3), axis=0)  # of the fringe
+    worn_long, short = (np.where(below[..., None], fill, face).astype(np.uint8) for fill in (colour, (90, 140, 220)))
+    values = [hair(cv2.cvtColor(np.float32(f) / 255, cv2.COLOR_RGB2LAB), points) for f in (worn_long, short)]
+    assert values[0] > 0.9
+    assert values[1] < 0.1
