@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import lzma
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +23,8 @@ except ImportError:  # Windows
 
 # Of files that may be pictures; whether they are, opening them says.
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+# What zipfile raises for damaged archives; RuntimeError is a password, UnicodeDecodeError a member's name.
+DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, UnicodeDecodeError)
 
 
 class DiskFull(DragFaceError):

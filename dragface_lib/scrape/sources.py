@@ -10,13 +10,11 @@ Those on the web are in `web_sources`. `download(rows, photos)` takes the rows o
 from __future__ import annotations
 
 import hashlib
-import lzma
 import re
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -24,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import DragFaceError
-from ..files import SUFFIXES
+from ..files import DAMAGES, SUFFIXES
 from ..images import find_photos
 from ..manifest import Row, find_manifest, iterate_manifest
 
@@ -41,10 +39,6 @@ class LocalRow(Row):
 
     source: Path = Path()  # type: ignore[assignment]  # in other rows the name of the source
     place: str = ""
-
-
-# What zipfile raises for damaged archives; UnicodeDecodeError is a member's name, RuntimeError a password.
-DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, UnicodeDecodeError)
 
 
 class Source:

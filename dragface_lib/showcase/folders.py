@@ -9,10 +9,8 @@ A zip is never unpacked: each photo is read from it when its turn comes.
 from __future__ import annotations
 
 import io
-import lzma
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -22,14 +20,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..errors import DragFaceError
-from ..files import SUFFIXES, DiskFull, replace_atomically, write_atomically
+from ..files import DAMAGES, SUFFIXES, DiskFull, replace_atomically, write_atomically
 from ..images import UnreadablePhoto, encode_photo, find_photos, format_of
 from ..model import Generator
 from . import provenance
 from .transforming import STRONGEST, crop_only, make_drag
 
 LARGEST = 200 << 20  # bytes of a photo's file
-DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)  # of archives
 
 
 class Entry(NamedTuple):
