@@ -36,7 +36,8 @@ FACES_A_BATCH, OTHERS_A_BATCH = 52, 12
 LR = 2e-3  # highest learning rate; warm-up over the first twentieth, then half a cosine to zero
 LR_ON = 8e-4  # the same where training goes on from weights that there are
 EMA_STEPS = 100  # the saved weights are an average over about so many steps
-COMPONENTS = 60
+# Principal components of whole faces, and of what these leave over on the eyes and on the lips, where it shows.
+COMPONENTS = ((slice(None), 60), (slice(0, 34), 16), (slice(87, 109), 24))
 # Pictures inside scikit-image that show no face, for what the network must not take for one.
 NO_FACES = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "page", "text", "rocket", "clock")
 
@@ -64,9 +65,13 @@ def train_landmarks(
     rng = np.random.default_rng(seed)
     if start is None:
         shapes = np.stack([_to_shape(sample.points) for sample in samples])
-        network = LandmarkNetwork(min(COMPONENTS, len(samples)))
-        network.mirror.copy_(torch.from_numpy(mirror_of(shapes)))
-        _fill_basis(network, shapes, rng)
+        mirror = mirror_of(shapes)
+        mean, basis = _shape_basis(shapes, mirror, rng)
+        network = LandmarkNetwork(len(basis))
+        for buffer, values in ((network.mirror, mirror), (network.mean, mean), (network.basis, basis)):
+            buffer.copy_(torch.from_numpy(values))
+        torch.nn.init.normal_(network.coefficients.weight, std=0.01)
+        torch.nn.init.zeros_(network.coefficients.bias)
     else:
         network = read_network(start)
     highest, mirror = LR if start is None else LR_ON, network.mirror.numpy()
@@ -206,18 +211,22 @@ def _to_shape(points: np.ndarray) -> np.ndarray:
     return (points - points[:2].mean(0)) * scale
 
 
-def _fill_basis(network: LandmarkNetwork, shapes: np.ndarray, rng: np.random.Generator) -> None:
-    components, mirror = len(network.basis), network.mirror.numpy()
+def _shape_basis(shapes: np.ndarray, mirror: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (189, 2) and basis (components, 189, 2) of shapes (N, 189, 2), for coefficients near 1."""
     both = np.concatenate([shapes, shapes[:, mirror] * [-1, 1]])
-    seen = [_levelled(shape @ random_shear(rng).T) for shape in both for _ in range(3)]
-    seen = np.concatenate([both, np.stack(seen)]).reshape(-1, 2 * POINTS)
+    sheared = [_levelled(shape @ random_shear(rng).T) for shape in both for _ in range(3)]
+    seen = np.concatenate([both, np.stack(sheared)])
     mean = seen.mean(0)
-    _, sizes, directions = np.linalg.svd(seen - mean, full_matrices=False)
-    basis = directions[:components] * (sizes[:components, None] / math.sqrt(len(seen)))  # coefficients near 1
-    network.mean.copy_(torch.from_numpy(mean.reshape(POINTS, 2)))
-    network.basis.copy_(torch.from_numpy(basis.reshape(components, POINTS, 2)))
-    torch.nn.init.normal_(network.coefficients.weight, std=0.01)
-    torch.nn.init.zeros_(network.coefficients.bias)
+    left, basis = seen - mean, []
+    for part, count in COMPONENTS:
+        flat = left[:, part].reshape(len(left), -1)
+        _, sizes, directions = np.linalg.svd(flat, full_matrices=False)
+        directions, sizes = directions[:count], sizes[:count]
+        components = np.zeros((len(directions), POINTS, 2))
+        components[:, part] = (directions * sizes[:, None] / math.sqrt(len(left))).reshape(len(directions), -1, 2)
+        basis.append(components)
+        left[:, part] -= (flat @ directions.T @ directions).reshape(len(left), -1, 2)
+    return mean, np.concatenate(basis)
 
 
 def _levelled(shape: np.ndarray) -> np.ndarray:
