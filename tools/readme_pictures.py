@@ -24,6 +24,7 @@ from dragface_lib.train.pictures import ROWS, sample_places
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HARDLY_SEEN = 6
+CHOSEN = (0, 8, 33, 18, 12, 26, 9, 36)  # of the test portraits, for the first picture; all of them are in another
 
 
 def main(run: Path, faces: Path) -> None:
@@ -46,6 +47,11 @@ def main(run: Path, faces: Path) -> None:
     drag = translate(generator, test.images)
     shown = [face for face, name in zip(drag, test.names, strict=True) if "portraits" in name]
     save_photo(DOCS / "starter_faces.jpg", contact_sheet(shown, columns=10, cell=128), quality=85)
+
+    portraits = FaceSet(faces, "pairs", "selfie", 256)
+    portraits = [face for face, name in zip(portraits.images, portraits.names, strict=True) if "portraits" in name]
+    row = [transform(portraits[n].permute(1, 2, 0).contiguous().numpy()) for n in CHOSEN]
+    save_photo(DOCS / "chosen.jpg", contact_sheet(row, columns=4, cell=256), quality=88)
 
     y, x = (np.mgrid[0 : generator.size, 0 : generator.size] + 0.5) / generator.size
     bare, painted = (pictures.images.permute(0, 2, 3, 1).double().numpy() for pictures in (test, truth))
