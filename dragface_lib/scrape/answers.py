@@ -13,17 +13,28 @@ from ..files import SUFFIXES
 
 
 def secret(name: str) -> str:
-    """A key from Colab's secrets, else from the environment variable of that name; "" where there is none."""
-    value = ""
+    """A key from Colab's secrets, else from the environment variable of that name; "" where there is none.
+
+    Raises DragFaceError where Colab has it and this notebook may not read it, and for what can be no key.
+    """
+    value, withheld = "", False
     try:
         from google.colab import userdata
-
-        value = userdata.get(name) or ""
     except ImportError:
         pass
-    except Exception:  # Colab has several errors of its own for a secret that is not there or not granted
-        pass
+    else:
+        try:
+            value = userdata.get(name) or ""
+        except userdata.NotebookAccessError:
+            withheld = True
+        except Exception:  # Colab has several errors of its own for a secret that is not there, or nobody to ask
+            pass
     value = (value or os.environ.get(name, "")).strip()
+    if withheld and not value:
+        raise DragFaceError(
+            f"Colab has the secret {name}, but this notebook may not read it: click the key on the left, switch on "
+            f"'Notebook access' beside {name}, and run this cell again."
+        )
     if not re.fullmatch(r"[\x21-\x7e]*", value):
         raise DragFaceError(f"The secret {name} holds characters that no key has: copy it again.")
     return value

@@ -378,6 +378,14 @@ class TestEverySource:
             open_source(name, "drag", " ")[0].search(" ")
 
 
+@pytest.mark.parametrize(("source", "name"), [(Google, "GOOGLE_SEARCH_ENGINE"), (Openverse, "OPENVERSE_CLIENT_SECRET")])
+def test_a_secret_that_colab_keeps_from_the_notebook_is_named_with_what_to_click(colab, source, name):
+    granted = {"value": "x", "access": True}
+    colab(secrets={"GOOGLE_API_KEY": granted, "OPENVERSE_CLIENT_ID": granted, name: {"value": "y", "access": False}})
+    with pytest.raises(DragFaceError, match=f"has the secret {name}, .* click the key .* 'Notebook access' beside"):
+        source().search("x")
+
+
 def test_google_says_which_secrets_it_needs():
     with pytest.raises(DragFaceError, match="needs the secrets GOOGLE_API_KEY and GOOGLE_SEARCH_ENGINE"):
         Google().search("x")
