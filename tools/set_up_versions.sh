@@ -6,7 +6,7 @@ set -eu
 kind=$1 folder=$2
 browsers='^(playwright|voila|jupyterlab|uv)[>=]'  # browser tests need JupyterLab 4, and Colab has a front end of its own
 case $kind in
-colab) wanted=3.13 options="--constraint tests/colab/versions.txt" left_out="$browsers|^(opencv-python|jaxtyping|ImageHash)[>=]" ;;
+colab) wanted=3.13 options="--constraint $folder/constraints.txt" left_out="$browsers|^(opencv-python|jaxtyping|ImageHash)[>=]" ;;
 oldest) wanted=3.10 options="--resolution lowest-direct" left_out=$browsers ;;
 *) echo "usage: $0 colab|oldest FOLDER" >&2; exit 2 ;;
 esac
@@ -18,15 +18,17 @@ echo "Installing into $folder, with $("$python" --version) ..."
 rm -rf "$folder"
 "$python" -m venv --without-pip "$folder"
 uv() { .venv/bin/uv "$@"; }
-install() { uv pip install --quiet --python "$folder/bin/python" "$@"; }
+# Compiled once here: every notebook and command of the tests is a process of its own that imports torch.
+install() { uv pip install --quiet --compile-bytecode --python "$folder/bin/python" "$@"; }
 grep -vE "$left_out" requirements.txt >"$folder/requirements.txt"
+grep -v "^tifffile==" tests/colab/versions.txt >"$folder/constraints.txt"  # not for Python 3.11, and not called here
 # shellcheck disable=SC2086
 install $options -r "$folder/requirements.txt"
 install pip
 [ "$kind" = colab ] || exit 0
 
 # The rest as the notebooks' set-up cell does it, with pip: nothing that Colab has may change.
-install --constraint tests/colab/versions.txt PyWavelets  # Colab has it
+install --constraint "$folder/constraints.txt" PyWavelets  # Colab has it
 sh tools/set_up_opencv.sh "$folder" 5
 freeze() { uv pip freeze --quiet --python "$folder/bin/python" | LC_ALL=C sort; }
 freeze >"$folder/before.txt"
