@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import math
-import platform
 import signal
 import sys
 import threading
@@ -26,18 +25,16 @@ from tqdm.auto import tqdm
 from ..errors import DragFaceError
 from ..files import only_one
 from .checkpoints import Checkpoints
-from .config import ARCHITECTURE, TrainConfig, choose_device, choose_precision, prepare
+from .config import TrainConfig, choose_device, choose_precision, prepare
 from .data import DOMAINS, FaceSet, Sampler, load_domains, prefetched
 from .journal import duration
 from .keeping import Keeper
 from .mirror import restore
 from .pictures import is_milestone, sample_faces
+from .resuming import changes_since, facts_of, require_same_architecture
 from .step import Trainer, memory_explained
 from .team import Team, gathered
 
-# Settings that may change between two parts of a run without changing what is learned.
-INCONSEQUENTIAL = {"faces", "run", "scratch", "save_every", "save_minutes", "session_minutes", "sample_every"}
-INCONSEQUENTIAL |= {"log_every", "validate_every", "milestone_every", "look", "licence"}
 EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
 
 
@@ -94,14 +91,14 @@ def _train(
     keeper = Keeper(config, trainer, fixed, say, watch) if team.leads else None
 
     # Resume.
-    facts = _facts(config, team, sets, device, precision)
+    facts = facts_of(config, team, sets, device, precision)
     saved, damaged = Checkpoints(config.run_folder / "checkpoints").newest()
     notes, step, seconds = notes + damaged, 0, 0.0
     if saved is not None:
-        _require_same_architecture(config, saved["facts"])
+        require_same_architecture(config, saved["facts"])
         trainer.load_state(saved["state"])
         step, seconds = saved["step"], saved["seconds"]
-        notes += _changes(saved["facts"], facts)
+        notes += changes_since(saved["facts"], facts)
         say(f"Going on at step {step:,} of {config.steps:,}, after {duration(seconds)}, from {config.run_folder}.")
     del saved
     team.wait()  # until everyone has read what the leader will soon replace
@@ -207,53 +204,6 @@ class _Speaker:
     def __call__(self, sentence: str) -> None:
         if self.aloud:
             tqdm.write(sentence, file=sys.stderr)
-
-
-def _facts(
-    config: TrainConfig,
-    team: Team,
-    sets: dict[tuple[str, str], FaceSet],
-    device: torch.device,
-    precision: torch.dtype,
-) -> dict[str, Any]:
-    """What an exact resume depends on besides the saved state."""
-    return {
-        "config": {name: value for name, value in config.as_dict().items() if name not in INCONSEQUENTIAL},
-        "faces": {f"{domain}/{split}": sets[domain, split].digest for domain, split in sets if split == "train"},
-        "device": device.type,
-        "processes": team.count,
-        "precision": str(precision),
-        "threads": torch.get_num_threads() if device.type == "cpu" else 0,
-        "torch": str(torch.__version__),  # its own type is refused by weights_only
-        "python": platform.python_version(),
-    }
-
-
-def _require_same_architecture(config: TrainConfig, saved: dict[str, Any]) -> None:
-    for name in ARCHITECTURE:
-        if saved["config"].get(name) != getattr(config, name):
-            raise DragFaceError(
-                f"The run {config.run} was trained with {name} {saved['config'].get(name)}, not "
-                f"{getattr(config, name)}: use that setting, or name another run."
-            )
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A sentence for each difference that makes the resumed run another than an uninterrupted one."""
-    sentences = []
-    for name, value in now.items():
-        was = before.get(name, value)  # what an older version did not record is taken to be the same
-        if isinstance(value, dict):
-            for key, part in value.items():
-                if was.get(key, part) != part:
-                    sentences.append(
-                        f"The faces in {key} have changed since the run began."
-                        if name == "faces"
-                        else f"{key} was {was[key]} and is now {part}."
-                    )
-        elif was != value:
-            sentences.append(f"{name} was {was} and is now {value}.")
-    return sentences
 
 
 def _require_numbers(row: dict[str, float], step: int, config: TrainConfig) -> None:
