@@ -222,8 +222,8 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
+    from .devices import choose_device
     from .model import load_generator, starter_path
-    from .train.config import choose_device
     from .train.report import evaluate
 
     generator = load_generator(options.weights or starter_path()).to(choose_device("auto"))

@@ -91,7 +91,7 @@ def _origin() -> str:
 def _gpu() -> str:
     import torch
 
-    from .train.config import choose_device, choose_precision
+    from .devices import choose_device, choose_precision
 
     device = choose_device("auto")
     precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[choose_precision("auto", device)]

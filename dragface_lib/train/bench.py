@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .config import TrainConfig, choose_device, choose_precision, prepare
+from ..devices import choose_device, choose_precision
+from .config import TrainConfig, prepare
 from .data import DOMAINS, FaceSet, Sampler, prefetched
 from .loop import peak_memory_mb
 from .step import Trainer, memory_explained

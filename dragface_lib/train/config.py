@@ -12,12 +12,12 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from ..devices import Precision, choose_device
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..model.generator import SIZES, Form
 
 Judged = Literal["face", "picture"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Compile = Literal["off", "on", "graphs"]
 # What a checkpoint is tied to: with another value of these it cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
@@ -112,27 +112,6 @@ class TrainConfig:
             raise DragFaceError(f"{path} is not a run's configuration ({error}): name a run's folder.") from error
 
 
-def choose_device(name: str) -> torch.device:
-    """The device to compute on; "auto" takes CUDA, then Apple's MPS, then the CPU."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cuda", "mps", "cpu"):
-        raise DragFaceError(f"The device {name!r} is unknown: use auto, cuda, mps or cpu.")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DragFaceError("There is no Apple GPU here: use --device cpu.")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DragFaceError(
-            "There is no CUDA GPU here: use --device cpu, or switch the GPU on in Colab's Runtime menu."
-        )
-    return device
-
-
 def within_reach(run: str, size: int, steps: int) -> tuple[str, int, int, int]:
     """What a notebook trains on this machine: (run, size, channels, steps), on a GPU as asked for.
 
@@ -157,15 +136,6 @@ def prepare(config: TrainConfig) -> Iterator[None]:
     finally:
         torch.backends.cudnn.benchmark = before[0]
         torch.use_deterministic_algorithms(before[1])
-
-
-def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
-    """The dtype of autocast. "auto": bf16 where the GPU has it (not emulated), else fp16; fp32 on a CPU."""
-    if name == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 def learning_rate(step: int, steps: int, base: float) -> float:

@@ -22,10 +22,11 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from ..devices import choose_device, choose_precision
 from ..errors import DragFaceError
 from ..files import only_one
 from .checkpoints import Checkpoints
-from .config import TrainConfig, choose_device, choose_precision, prepare
+from .config import TrainConfig, prepare
 from .data import DOMAINS, FaceSet, Sampler, load_domains, prefetched
 from .journal import duration
 from .keeping import Keeper

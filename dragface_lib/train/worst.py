@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..devices import choose_device
 from ..images import contact_sheet
 from ..model.weights import load_generator
-from .config import TrainConfig, choose_device
+from .config import TrainConfig
 from .data import FaceSet, to_bytes, to_unit
 from .report import evaluate
 

@@ -24,7 +24,6 @@ from dragface_lib.crop.quality import GATES, limits, measure
 from dragface_lib.images import open_photo
 
 LABELS = Path(__file__).parents[1] / "crop" / "portrait_labels.csv"
-MASKS = ((235, 240, 245), (110, 160, 205))  # white and blue
 EVERY = 4  # of the photos that are made worse
 
 Photo = tuple[np.ndarray, FoundFace, list[FoundFace]]

@@ -29,9 +29,10 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])] 
 from benchmarks.live_memory import peak_of_published_step, peak_of_step
 from benchmarks.published_step import PublishedStep
 
+from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.model.discriminator import global_layers
 from dragface_lib.train.bench import matrix_rate
-from dragface_lib.train.config import TrainConfig, choose_device, choose_precision
+from dragface_lib.train.config import TrainConfig
 from dragface_lib.train.step import Trainer
 
 WARM_UP = 3

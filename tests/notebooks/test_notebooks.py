@@ -162,9 +162,11 @@ def test_set_up_asks_for_drive_once_and_says_in_one_line_what_it_found(tmp_path,
     home = project(in_the_cloud(tmp_path, "DragFaceCode"))
     place = home / "dragface_lib/workspace.py"
     place.write_text(place.read_text().replace('Path("/content")', f'Path("{tmp_path}/content")'))
-    opened = "session.begin(refused); from dragface_lib import Workspace; print(Workspace.open().root)"
-    mounted, line, root, _ = machine(says=opened)[0].stdout.splitlines()
+    opened = "session.begin(refused); print('torchvision' in sys.modules)"
+    opened += "; from dragface_lib import Workspace; print(Workspace.open().root)"
+    mounted, line, slow, root, _ = machine(says=opened)[0].stdout.splitlines()
     assert mounted.startswith("Mounted at")
+    assert slow == "False"  # what takes seconds to import waits for the cell that needs it
     assert re.fullmatch(r"DragFace .* on Colab: no GPU .*T4 GPU.*; [\d.]+ GiB left on Drive; no run .* yet\.", line)
     assert root.endswith("MyDrive/DragFace")
     assert (tmp_path / "colab/calls.txt").read_text().split() == ["request_auth"]

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dragface_lib.devices import choose_precision
 from dragface_lib.model import norms
 from dragface_lib.model.norms import LargestSingularValue
 from dragface_lib.train import step as step_module
-from dragface_lib.train.config import choose_precision, learning_rate
+from dragface_lib.train.config import learning_rate
 from dragface_lib.train.data import FaceSet, to_unit
 from dragface_lib.train.step import Trainer
 

@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
+from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.errors import DragFaceError
 from dragface_lib.train import TrainConfig
-from dragface_lib.train.config import choose_device, choose_precision, learning_rate
+from dragface_lib.train.config import learning_rate
 
 
 def test_the_learning_rate_is_constant_to_the_half_and_then_falls_straight_to_zero():
