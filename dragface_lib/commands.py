@@ -19,9 +19,9 @@ REASONS = 5  # printed of photos that came to nothing
 def run_transform(options: argparse.Namespace) -> None:
     """Put the faces of photos into drag."""
     from .images import save_photo
-    from .model import load_generator
     from .showcase import crop_only, make_drag, provenance
     from .showcase.folders import outputs_of
+    from .showcase.looks import load_look
 
     if len(options.photos) == 1 and (Path(options.photos[0]).is_dir() or options.photos[0].lower().endswith(".zip")):
         _transform_all(options)
@@ -31,7 +31,7 @@ def run_transform(options: argparse.Namespace) -> None:
     for output in outputs:
         if output.resolve() in originals:
             raise DragFaceError(f"{output} is one of the photos themselves: name another file or folder.")
-    generator = None if options.crop_only else load_generator(options.weights) if options.weights else None
+    generator = load_look(options.weights) if options.weights and not options.crop_only else None
     failures = []
     for photo, output in zip(options.photos, outputs, strict=True):
         try:
@@ -50,10 +50,10 @@ def run_transform(options: argparse.Namespace) -> None:
 
 
 def _transform_all(options: argparse.Namespace) -> None:
-    from .model import load_generator
     from .showcase.folders import transform_all
+    from .showcase.looks import load_look
 
-    generator = load_generator(options.weights) if options.weights and not options.crop_only else None
+    generator = load_look(options.weights) if options.weights and not options.crop_only else None
     outcome = transform_all(options.photos[0], options.output, generator, options.strength, options.crop_only)
     left_out = f", {len(outcome.left_out)} photos left out" if outcome.left_out else ""
     print(f"{len(outcome.made)} pictures in {options.output}{left_out}.")
@@ -87,12 +87,12 @@ def run_progression(options: argparse.Namespace) -> None:
 def run_gallery(options: argparse.Namespace) -> None:
     """Guess who: a page of everybody in drag, shuffled, names on click."""
     from .files import write_atomically
-    from .model import load_generator
     from .showcase.gallery import guess_who
+    from .showcase.looks import load_look
 
     if Path(options.output).suffix.lower() not in (".html", ".htm"):
         raise DragFaceError(f"{options.output} is no page: end its name in .html.")
-    generator = load_generator(options.weights) if options.weights else None
+    generator = load_look(options.weights) if options.weights else None
     write_atomically(options.output, guess_who(options.photos, generator, options.strength).encode())
     print(options.output)
 
@@ -222,12 +222,11 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
-    from .devices import choose_device
-    from .model import load_generator, starter_path
+    from .model import starter_path
+    from .showcase.looks import load_look
     from .train.report import evaluate
 
-    generator = load_generator(options.weights or starter_path()).to(choose_device("auto"))
-    report = evaluate(generator, options.faces)
+    report = evaluate(load_look(options.weights or starter_path()), options.faces)
     report.save(options.output)
     print(json.dumps(report.as_dict()) if options.json else report.table())
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)

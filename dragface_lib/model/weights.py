@@ -27,6 +27,7 @@ from .generator import Generator
 
 Direction = Literal["selfie_to_drag", "drag_to_selfie"]
 FORMAT = "dragface-generator-1"
+# What networks are built from; a run of other values cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
 PUBLISHED_SIZE = 256  # a light checkpoint does not say its size; this is the port's default
 ENTRY = {"selfie_to_drag": "genA2B", "drag_to_selfie": "genB2A"}

@@ -10,8 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
+from ..devices import choose_device
 from ..model import Generator, load_generator, starter_path
 
 
@@ -46,4 +45,4 @@ def _of_run(run: Path) -> list[Look]:
 
 def load_look(path: str | Path) -> Generator:
     """`load_generator` onto the GPU where there is one."""
-    return load_generator(path, device="cuda" if torch.cuda.is_available() else "cpu")
+    return load_generator(path, device=choose_device("auto"))

@@ -19,8 +19,8 @@ from ..crop.align import crop_face, similarity
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import contact_sheet
-from ..model import load_generator
 from . import provenance
+from .looks import load_look
 from .page import data_address, html_page
 from .transforming import DragPhoto, Photo, make_drag, repaint
 
@@ -104,7 +104,7 @@ def face_progression(photo: Photo, run: str | Path, strength: float = 1.0) -> Pr
     faces: dict[int, np.ndarray] = {}
     for place in np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int):
         try:
-            generator = load_generator(found[place])
+            generator = load_look(found[place])
         except DragFaceError as error:
             fault = error
             continue

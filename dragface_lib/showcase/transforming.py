@@ -24,8 +24,9 @@ from ..crop.finding import FoundFace, find_faces
 from ..crop.masks import face_mask
 from ..errors import DragFaceError
 from ..images import MAX_PIXELS, UnreadablePhoto, open_photo, resize
-from ..model import Generator, load_generator, starter_path
+from ..model import Generator, starter_path
 from .blending import add_change, change_between, shrunk_matrix
+from .looks import load_look
 
 STRONGEST = 1.5
 FACE_SIZE = 256  # pixels of the crops that training reads
@@ -221,4 +222,4 @@ def _checked(strength: float) -> float:
 
 @lru_cache(maxsize=1)
 def _starter(path: Path) -> Generator:
-    return load_generator(path, device="cuda" if torch.cuda.is_available() else "cpu")
+    return load_look(path)

@@ -16,11 +16,10 @@ from ..devices import Precision, choose_device
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..model.generator import SIZES, Form
+from ..model.weights import ARCHITECTURE
 
 Judged = Literal["face", "picture"]
 Compile = Literal["off", "on", "graphs"]
-# What a checkpoint is tied to: with another value of these it cannot be resumed.
-ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
 OF_A_SESSION = ("scratch", "session_minutes")
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from ..errors import DragFaceError
-from .config import ARCHITECTURE, TrainConfig
+from ..model.weights import ARCHITECTURE
+from .config import TrainConfig
 from .data import FaceSet
 from .team import Team
 
