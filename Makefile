@@ -2,6 +2,7 @@
 # make test                  everything that is tested
 # make test-colab            unit tests and notebooks with the versions that Colab has
 # make test-oldest           the same with the oldest versions that requirements.txt allows
+# make coverage              the lines and branches of the library that no test and no notebook reaches
 # make repository URL=...    the published address, into badges and set-up cells
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ PHOTO ?=
 
 NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: demo test test-colab test-oldest style repository clean
+.PHONY: demo test test-colab test-oldest coverage style repository clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m dragface_lib demo $(if $(PHOTO),"$(PHOTO)")
@@ -32,6 +33,9 @@ endif
 
 test-oldest: .venv-oldest/installed
 	.venv-oldest/bin/python -m pytest tests notebooks $(NOTEBOOKS) -m "not browser"
+
+coverage: $(VENV)/installed
+	$(VENV)/bin/python -m pytest tests notebooks $(NOTEBOOKS) --cov --cov-report=term-missing:skip-covered
 
 style: $(VENV)/installed
 	$(VENV)/bin/ruff check .
