@@ -19,7 +19,12 @@ rm -rf "$folder"
 "$python" -m venv --without-pip "$folder"
 uv() { .venv/bin/uv "$@"; }
 # Compiled once here: every notebook and command of the tests is a process of its own that imports torch.
-install() { uv pip install --quiet --compile-bytecode --python "$folder/bin/python" "$@"; }
+install() {
+    uv pip install --quiet --compile-bytecode --python "$folder/bin/python" "$@" || {
+        echo "$folder could not be installed: it needs the network and 5 GB of disk; nothing was tested in it." >&2
+        exit 1
+    }
+}
 grep -vE "$left_out" requirements.txt >"$folder/requirements.txt"
 grep -v "^tifffile==" tests/colab/versions.txt >"$folder/constraints.txt"  # not for Python 3.11, and not called here
 # shellcheck disable=SC2086
