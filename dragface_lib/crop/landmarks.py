@@ -28,10 +28,8 @@ from .detect import Face
 WEIGHTS = Path(__file__).with_name("landmarks.safetensors")
 POINTS = 189
 INPUT_SIZE = 128  # pixels of the square crop that the network sees
-CANVAS, ENLARGED = 320, 1.25  # the square from which the looks at one face are cut: its pixels, and how many for one
 INPUT_EYES = np.array([[0.335, 0.42], [0.665, 0.42]])  # where the pupils lie in it
-LOOKS = 3  # from the box, from its own answer, and once more where
-SETTLED = 1.0  # that has moved a pupil by so many pixels of the crop or more
+LOOKS = 3  # from the box, from its own answer, and once more
 SURE = 0.7  # a sureness below this: what was proposed is something else than a face
 
 # Numbers of the points by what they outline; left and right as seen in the picture.
@@ -138,12 +136,7 @@ class Landmarks:
 
         turn: by how many degrees the face is thought to be turned clockwise.
         """
-        # The photo is shrunk once, to a canvas that shows more of it than any look does, a little larger.
-        shift = (CANVAS - 1 - ENLARGED * (INPUT_SIZE - 1)) / 2
-        matrix = ENLARGED * box_matrix(face, turn) + [0, 0, shift]
-        first = np.array([[1, 0, -shift], [0, 1, -shift]]) / ENLARGED
-        points, sureness = self._look_from(crop_face(rgb, matrix, CANVAS), first, LOOKS)
-        return Located(apply(cv2.invertAffineTransform(matrix), points).astype(np.float32), sureness)
+        return self._look_from(rgb, box_matrix(face, turn), LOOKS)
 
     def look_at_crop(self, face: np.ndarray) -> Located:
         """Landmarks of an aligned face (S, S, 3) uint8 RGB, in its pixels, and sureness."""
@@ -154,12 +147,8 @@ class Landmarks:
     def _look_from(self, rgb: np.ndarray, matrix: np.ndarray, looks: int) -> Located:
         for look in range(looks):
             crop = crop_face(rgb, matrix, INPUT_SIZE)
-            # A box is only approached; what may be the answer is the mean with the mirror image.
-            points, sureness = self._predict(crop, both_ways=look > 0 or looks == 1)
-            settled = look > 0 and np.abs(points[:2] + 0.5 - INPUT_EYES * INPUT_SIZE).max() < SETTLED
+            points, sureness = self._predict(crop, both_ways=look == looks - 1)
             points = apply(cv2.invertAffineTransform(matrix), points)
-            if settled:
-                break
             matrix = similarity_between(points[0], points[1], INPUT_EYES * INPUT_SIZE - 0.5)
         return Located(points.astype(np.float32), sureness)
 

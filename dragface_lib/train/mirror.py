@@ -32,6 +32,7 @@ class Mirror:
         self.checkpoints = Checkpoints(target / "checkpoints", generations)
         self.problem = ""  # of the last copy; empty when it went well
         self.seconds = 0.0  # that it took
+        self._away = f"The folder {target} is not there."
         self._copied: dict[Path, tuple[int, int]] = {}
         self._wanted, self._ending, self._abandoned = threading.Event(), False, False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -63,7 +64,8 @@ class Mirror:
                 self._copy_run()
                 self.problem = ""
             except (DragFaceError, OSError) as error:
-                self.problem = str(error)
+                # Whatever failed in a folder that went away meanwhile failed for that.
+                self.problem = str(error) if self.target.is_dir() else self._away
             self.seconds = time.monotonic() - started
             if self.problem and not before:
                 self.say(f"{self.target} could not be brought up to date: {self.problem} Training goes on.")
@@ -88,7 +90,7 @@ class Mirror:
         if self._abandoned:
             return
         if not self.target.is_dir():  # never made anew: where Drive is to come back nothing may lie in its way
-            raise DragFaceError(f"The folder {self.target} is not there.")
+            raise DragFaceError(self._away)
         try:
             about = path.stat()
             stamp = (about.st_size, about.st_mtime_ns)
