@@ -142,22 +142,22 @@ FACE, RESIDUAL = {"judge": "face"}, {"form": "residual"}
 OTHER_QUESTIONS = 11  # from here on it is not about the background, but the paper's and the article's other questions
 VARIANTS = [
     Variant("published", "U-GAT-IT as published"),
-    Variant("residual_face", "the change is added to the selfie, discriminators see faces", FACE | RESIDUAL),
-    Variant("residual", "the change is added to the selfie", RESIDUAL),
-    Variant("face", "discriminators see faces, background term", FACE),
+    Variant("residual_face", "residual, faces seen (the default)", FACE | RESIDUAL),
+    Variant("residual", "residual: the change is added to the selfie", RESIDUAL),
+    Variant("face", "faces seen: discriminators see the face alone, a term keeps the rest", FACE),
     Variant("rho_instance_face", "rho: instance on the face, layer outside", {}, varying_rho(0.9, 0.1)),
     Variant("rho_layer_face", "rho: layer on the face, instance outside", {}, varying_rho(0.1, 0.9)),
     Variant("residual_learned", "residual, learned mask on the change", RESIDUAL, LearnedMask),
     Variant("residual_attention", "residual, attention as mask on the change", RESIDUAL, AttentionMasked),
     Variant("residual_face_learned", "residual, faces seen, learned mask", FACE | RESIDUAL, LearnedMask),
-    Variant("rho_instance_face_face", "instance on the face, and faces seen", FACE, varying_rho(0.9, 0.1)),
-    Variant("rho_layer_face_face", "layer on the face, and faces seen", FACE, varying_rho(0.1, 0.9)),
+    Variant("rho_instance_face_face", "rho: instance on the face, and faces seen", FACE, varying_rho(0.9, 0.1)),
+    Variant("rho_layer_face_face", "rho: layer on the face, and faces seen", FACE, varying_rho(0.1, 0.9)),
     Variant("instance", "published, instance normalisation only", {}, fixed_rho(1.0)),
     Variant("layer", "published, layer normalisation only", {}, fixed_rho(0.0)),
-    Variant("selfies_50", "residual, faces seen; 50 selfies", FACE | RESIDUAL, selfies=50),
-    Variant("selfies_100", "residual, faces seen; 100 selfies", FACE | RESIDUAL, selfies=100),
-    Variant("women", "residual, faces seen; portraits of women as selfies", FACE | RESIDUAL, people="female"),
-    Variant("men", "residual, faces seen; portraits of men as selfies", FACE | RESIDUAL, people="_male"),
+    Variant("selfies_50", "the default, with 50 selfies of 155", FACE | RESIDUAL, selfies=50),
+    Variant("selfies_100", "the default, with 100 selfies of 155", FACE | RESIDUAL, selfies=100),
+    Variant("women", "the default, portraits of women alone as selfies", FACE | RESIDUAL, people="female"),
+    Variant("men", "the default, portraits of men alone as selfies", FACE | RESIDUAL, people="_male"),
 ]
 
 
@@ -248,14 +248,18 @@ def measured(faces: Path, runs: Path, results: Path) -> dict[str, dict[str, Any]
 def report(faces: Path, runs: Path, docs: Path) -> None:
     """Write docs/results.json, results.md, curves.png, and, of runs that are at hand, faces.jpg."""
     docs.mkdir(parents=True, exist_ok=True)
-    record = measured(faces, runs, docs / "results.json")
-    groups = {v: [r for r in record.values() if r["variant"] == v.name] for v in VARIANTS}
-    groups = {variant: found for variant, found in groups.items() if found}
-    published = [row for run in groups[VARIANTS[0]] for row in run["rows"]]
-    makeup, error = 0.95 * max(row["makeup"] for row in published), min(row["truth_error"] for row in published)
+    groups, makeup, error = summed_up(measured(faces, runs, docs / "results.json"))
     write_atomically(docs / "results.md", (table(groups, makeup, error) + "\n").encode())
     curves(groups, makeup, error, docs / "curves.png")
     pictures(faces, runs, [variant for variant in groups if variant.name in SHOWN], docs / "faces.jpg")
+
+
+def summed_up(record: dict[str, dict[str, Any]]) -> tuple[dict[Variant, list[dict[str, Any]]], float, float]:
+    """The runs of each variant; 95 % of the strongest make-up of the published form, and its least error."""
+    groups = {v: [r for r in record.values() if r["variant"] == v.name] for v in VARIANTS}
+    published = [row for run in groups[VARIANTS[0]] for row in run["rows"]]
+    makeup, error = 0.95 * max(row["makeup"] for row in published), min(row["truth_error"] for row in published)
+    return {variant: found for variant, found in groups.items() if found}, makeup, error
 
 
 def table(groups: dict[Variant, list[dict[str, Any]]], makeup: float, error: float) -> str:

@@ -115,3 +115,10 @@ def test_every_variant_runs_and_is_reported_once(tool, wig_faces, tmp_path, monk
     (runs / "face_0.npz").unlink()
     tool.main(["report", str(wig_faces), str(runs), str(docs)])
     assert json.loads((docs / "results.json").read_text()) == record
+
+
+def test_the_document_shows_what_is_on_record(tool):
+    docs = TOOL.parents[1] / "docs/wigs"
+    table = tool.table(*tool.summed_up(json.loads((docs / "results.json").read_text())))
+    assert (docs / "results.md").read_text() == table + "\n"
+    assert table in (docs / "README.md").read_text()
