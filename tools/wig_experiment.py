@@ -139,8 +139,7 @@ SHOWN = (
     "residual_face_learned",
 )
 FACE, RESIDUAL = {"judge": "face"}, {"form": "residual"}
-OTHER_QUESTIONS = 11  # from here on it is not about the background, but the paper's and the article's other questions
-VARIANTS = [
+AGAINST_WIGS = [
     Variant("published", "U-GAT-IT as published"),
     Variant("residual_face", "residual, faces seen (the default)", FACE | RESIDUAL),
     Variant("residual", "residual: the change is added to the selfie", RESIDUAL),
@@ -152,6 +151,8 @@ VARIANTS = [
     Variant("residual_face_learned", "residual, faces seen, learned mask", FACE | RESIDUAL, LearnedMask),
     Variant("rho_instance_face_face", "rho: instance on the face, and faces seen", FACE, varying_rho(0.9, 0.1)),
     Variant("rho_layer_face_face", "rho: layer on the face, and faces seen", FACE, varying_rho(0.1, 0.9)),
+]
+OTHER_QUESTIONS = [  # of the paper and the article
     Variant("instance", "published, instance normalisation only", {}, fixed_rho(1.0)),
     Variant("layer", "published, layer normalisation only", {}, fixed_rho(0.0)),
     Variant("selfies_50", "the default, with 50 selfies of 155", FACE | RESIDUAL, selfies=50),
@@ -159,6 +160,7 @@ VARIANTS = [
     Variant("women", "the default, portraits of women alone as selfies", FACE | RESIDUAL, people="female"),
     Variant("men", "the default, portraits of men alone as selfies", FACE | RESIDUAL, people="_male"),
 ]
+VARIANTS = AGAINST_WIGS + OTHER_QUESTIONS
 
 
 def train_all(faces: Path, runs: Path, only: list[str]) -> None:
@@ -294,8 +296,8 @@ def curves(groups: dict[Variant, list[dict[str, Any]]], makeup: float, error: fl
     )
     figure = plt.figure(figsize=(15, 11), layout="constrained")
     palette = plt.get_cmap("tab20").colors
-    for number, part in enumerate(figure.subfigures(2, 1)):
-        shown = [v for v in groups if v in VARIANTS[:2] or (v in VARIANTS[OTHER_QUESTIONS:]) == bool(number)]
+    for part, asked in zip(figure.subfigures(2, 1), (AGAINST_WIGS, OTHER_QUESTIONS), strict=True):
+        shown = [variant for variant in groups if variant in [*VARIANTS[:2], *asked]]
         axes = part.subplots(1, 3)
         for axis, (name, title, aim) in zip(axes, measures, strict=True):
             for variant, colour in zip(shown, palette[::2] + palette[1::2], strict=False):

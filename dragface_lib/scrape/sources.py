@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -41,16 +42,16 @@ class LocalRow(Row):
     place: str = ""
 
 
-class Source:
+class Source(ABC):
     """What all sources share. A subclass says in `each` what it finds, lazily."""
 
     def search(self, query: str = "", limit: int | None = None) -> list[Row]:
         """The first `limit` rows that `each` finds."""
         return list(islice(self.each(query), limit))
 
+    @abstractmethod
     def each(self, query: str = "") -> Iterator[Row]:
         """One row after the other. Raises DragFaceError when the source cannot be asked or refuses."""
-        raise NotImplementedError
 
 
 class Manifest(Source):
