@@ -163,6 +163,20 @@ def test_shrinking_reflects_at_the_same_border_as_not_shrinking():
     assert np.abs(small - expected).mean() < 1.0
 
 
+def test_the_basis_knows_eyes_and_lips_better_than_the_rest_of_the_face():
+    rng = np.random.default_rng(0)
+    shapes = rng.normal(0, 0.03, (150, training.POINTS, 2))  # nothing hangs together: the hardest to sum up
+    shapes[:, :2] += [[[-0.165, 0], [0.165, 0]]]
+    mean, basis = training._shape_basis(shapes, np.arange(training.POINTS), rng)
+    directions = np.linalg.qr(basis.reshape(len(basis), -1).T)[0]
+    others = (rng.normal(0, 0.03, (20, *mean.shape))).reshape(20, -1)
+    left = (others - others @ directions @ directions.T).reshape(20, *mean.shape)
+    unknown = {
+        place: np.square(left[:, part]).mean() for place, part in (("lips", slice(87, 109)), ("jaw", slice(110, 134)))
+    }
+    assert unknown["lips"] < 0.6 * unknown["jaw"]
+
+
 def test_left_and_right_points_pair_up_also_where_they_nearly_coincide():
     """As the inner lips of a closed mouth do: the cheapest assignment of these four goes round in a ring."""
     half = np.random.default_rng(0).normal(0, 1, (20, 2)) + [3, 0]
