@@ -109,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", required=True, metavar="FILE")
     sub.add_argument("--minutes", type=_minutes, default=10.0)
     sub.add_argument("--weights", metavar="FILE", help="go on from these (default: begin anew)")
+    sub.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="bf16: half the time")
     sub.add_argument("--seed", type=int, default=0)
 
     keep = argparse.SUPPRESS  # an option not given leaves the run's own setting, or the default, alone

@@ -206,7 +206,8 @@ def run_landmarks(options: argparse.Namespace) -> None:
     """Train the landmark network on photos with .tem files."""
     from .crop.landmark_training import train_landmarks
 
-    print(train_landmarks(options.photos, options.output, options.minutes, options.seed, options.weights))
+    settings = {"minutes": options.minutes, "seed": options.seed, "precision": options.precision}
+    print(train_landmarks(options.photos, options.output, start=options.weights, **settings))
 
 
 def run_train(options: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from ..devices import Precision, choose_precision
 from ..errors import DragFaceError
 from ..files import replace_atomically
 from ..images import SUFFIXES, open_photo
@@ -33,6 +34,7 @@ from .landmark_views import Sample, draw_face, draw_no_face, make_sample, random
 from .landmarks import INPUT_EYES, POINTS, LandmarkNetwork, read_network, to_input
 
 FACES_A_BATCH, OTHERS_A_BATCH = 52, 12
+BY_HAND = 0.75  # the share of faces whose points were placed by hand, where there are others
 LR = 2e-3  # highest learning rate; warm-up over the first twentieth, then half a cosine to zero
 LR_ON = 8e-4  # the same where training goes on from weights that there are
 EMA_STEPS = 100  # the saved weights are an average over about so many steps
@@ -49,11 +51,12 @@ def train_landmarks(
     seed: int = 0,
     start: str | Path | None = None,
     progress: bool = True,
+    precision: Precision = "auto",
 ) -> Path:
     """Train for `minutes` and write the weights, in half precision, to `out`.
 
-    start: weights to go on from. Raises DragFaceError when `photos` holds too few pictures with a `.tem` file, or
-    `start` is no such file.
+    start: weights to go on from; precision: that of the convolutions. Raises DragFaceError when `photos` holds too few
+    pictures with a `.tem` file, or `start` is no such file.
     """
     samples = load_samples(photos, progress=progress)
     if len(samples) < 8:
@@ -74,6 +77,7 @@ def train_landmarks(
         torch.nn.init.zeros_(network.coefficients.bias)
     else:
         network = read_network(start)
+    dtype = choose_precision(precision, torch.device("cpu"))
     highest, mirror = LR if start is None else LR_ON, network.mirror.numpy()
     network.to(memory_format=torch.channels_last).train()
 
@@ -89,7 +93,7 @@ def train_landmarks(
             upcoming = drawing.submit(_draw_batch, samples, mirror, others, rng)
             for group in optimizer.param_groups:
                 group["lr"] = highest * min(1, share * 20 + 0.01) * (1 + math.cos(math.pi * share)) / 2
-            points_loss, face_loss = _losses(network, *batch)
+            points_loss, face_loss = _losses(network, *batch, dtype)
             optimizer.zero_grad()
             (points_loss + 0.02 * face_loss).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -123,11 +127,11 @@ def load_samples(photos: str | Path, test_people: bool = False, progress: bool =
         if (points < 0).any() or (points >= size).any():
             continue  # an estimate that went astray
         weights = _weights(by_hand)
-        samples.append(make_sample(rgb, points, weights))
+        samples.append(make_sample(rgb, points, weights, by_hand))
         for other in sorted(painted.get(person, [])):
             rgb = open_photo(other)
             scale = np.array(rgb.shape[1::-1]) / size
-            samples.append(make_sample(rgb, (points + 0.5) * scale - 0.5, weights))
+            samples.append(make_sample(rgb, (points + 0.5) * scale - 0.5, weights, by_hand))
     return samples
 
 
@@ -186,10 +190,10 @@ def _person(tem: Path) -> tuple[str, bool]:
 
 def _weights(by_hand: bool) -> np.ndarray:
     """How much each point counts: the pupils most, since they decide the alignment; estimates less."""
-    weights = np.full(POINTS, 1.0 if by_hand else 0.1)
-    weights[:44] = 3.0 if by_hand else 0.7
-    weights[87:109] = 5.0 if by_hand else 0.5
-    weights[:2] = 12.0 if by_hand else 6.0
+    weights = np.full(POINTS, 1.0 if by_hand else 0.2)
+    weights[:44] = 3.0 if by_hand else 1.4
+    weights[87:109] = 5.0 if by_hand else 1.0
+    weights[:2] = 12.0
     return weights / 3.0
 
 
@@ -238,16 +242,27 @@ def _levelled(shape: np.ndarray) -> np.ndarray:
 def _draw_batch(
     samples: list[Sample], mirror: np.ndarray, others: list[np.ndarray], rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    chosen = rng.integers(len(samples), size=FACES_A_BATCH + OTHERS_A_BATCH)
+    chosen = rng.choice(len(samples), FACES_A_BATCH + OTHERS_A_BATCH, p=_chances(samples))
     faces = [draw_face(samples[i], mirror, others, rng) for i in chosen[:FACES_A_BATCH]]
     crops = [face[0] for face in faces] + [draw_no_face(samples[i], others, rng) for i in chosen[FACES_A_BATCH:]]
     points, weights = (np.stack([face[i] for face in faces]).astype(np.float32) for i in (1, 2))
     return to_input(torch.from_numpy(np.stack(crops))), torch.from_numpy(points), torch.from_numpy(weights)
 
 
-def _losses(network: LandmarkNetwork, crops: Tensor, points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _chances(samples: list[Sample]) -> np.ndarray:
+    """How likely each sample is drawn (N,): evenly among those placed by hand, and among the others."""
+    by_hand = np.array([sample.by_hand for sample in samples])
+    chances = np.where(by_hand, BY_HAND / max(1, by_hand.sum()), (1 - BY_HAND) / max(1, (~by_hand).sum()))
+    return chances / chances.sum()
+
+
+def _losses(
+    network: LandmarkNetwork, crops: Tensor, points: Tensor, weights: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Mean weighted distance of the points in interocular distances, and cross entropy of face or not."""
-    answer, logits = network(crops.contiguous(memory_format=torch.channels_last))
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        features = network.features(crops.contiguous(memory_format=torch.channels_last))
+    answer, logits = network.place(features.float())
     distance = (points[:, 1] - points[:, 0]).norm(dim=-1)[:, None]
     errors = (answer[: len(points)] - points).abs().sum(-1) / distance  # (B, 189)
     is_face = (torch.arange(len(crops)) < len(points)).float()

@@ -20,17 +20,20 @@ EYE_DISTANCE = INPUT_EYES[1, 0] - INPUT_EYES[0, 0]
 
 
 class Sample(NamedTuple):
-    """A face to learn from: canvas (320, 320, 3) uint8 RGB, points (189, 2) in its pixels, weights (189,)."""
+    """A face to learn from: canvas (320, 320, 3) uint8 RGB, points (189, 2) in its pixels, how much each counts (189,),
+    and whether they were placed by hand.
+    """
 
     canvas: np.ndarray
     points: np.ndarray
     weights: np.ndarray
+    by_hand: bool
 
 
-def make_sample(rgb: np.ndarray, points: np.ndarray, weights: np.ndarray) -> Sample:
+def make_sample(rgb: np.ndarray, points: np.ndarray, weights: np.ndarray, by_hand: bool) -> Sample:
     """Cut the canvas around a face with landmarks (189, 2), in pixels of the photo (H, W, 3) uint8."""
     matrix = similarity_between(points[0], points[1], CANVAS_EYES * CANVAS - 0.5)
-    return Sample(crop_face(rgb, matrix, CANVAS), apply(matrix, points), weights.astype(np.float32))
+    return Sample(crop_face(rgb, matrix, CANVAS), apply(matrix, points), weights.astype(np.float32), by_hand)
 
 
 def draw_face(

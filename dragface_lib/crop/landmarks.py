@@ -93,8 +93,15 @@ class LandmarkNetwork(nn.Module):
         """crops: (B, 3, 128, 128), see `to_input`. Returns the points (B, 189, 2), in units of the crop, and a logit of
         each crop's being a face (B,).
         """
-        hidden = self.squeeze(self.stages(self.stem(crops))).flatten(1)  # (B, 64 * 4 * 4)
-        hidden = torch.relu(self.hidden(hidden))
+        return self.place(self.features(crops))
+
+    def features(self, crops: Tensor) -> Tensor:
+        """Crops (B, 3, 128, 128) to features (B, 64, 4, 4); half precision is enough for these."""
+        return self.squeeze(self.stages(self.stem(crops)))
+
+    def place(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, 64, 4, 4), in full precision, to what `forward` returns."""
+        hidden = torch.relu(self.hidden(features.flatten(1)))
         shape, pose = self.coefficients(hidden).split([len(self.basis), 4], dim=1)
         faces = self.mean + torch.einsum("bk,kpc->bpc", shape, self.basis)
         turn_x, turn_y = 1 + pose[:, 0, None], pose[:, 1, None]

@@ -12,6 +12,7 @@ from dragface_lib.crop import landmark_training as training
 from dragface_lib.crop.align import apply, crop_face
 from dragface_lib.crop.detect import Face, open_detector
 from dragface_lib.crop.finding import find_faces, interocular
+from dragface_lib.crop.landmark_views import Sample
 from dragface_lib.crop.landmarks import WEIGHTS, Landmarks
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
@@ -72,12 +73,14 @@ def test_painted_pictures_take_the_points_of_the_bare_one(london, tmp_path):
     assert np.abs(difference).mean() < 6  # the same canvas, though cut from half the pixels
 
 
-def test_a_training_of_seconds_writes_weights_that_load_and_locate(london, tmp_path, astronaut, monkeypatch):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_of_seconds_writes_weights_that_load_and_locate(precision, london, tmp_path, astronaut, monkeypatch):
     monkeypatch.setattr(training, "FACES_A_BATCH", 6)
     monkeypatch.setattr(training, "OTHERS_A_BATCH", 2)
     write_tem(london / "010_03.tem", astronaut[1].points)
     save_photo(london / "010_03.jpg", astronaut[0])
-    out = training.train_landmarks(london, tmp_path / "out" / "l.safetensors", minutes=0.02, progress=False)
+    out = tmp_path / "out" / "l.safetensors"
+    training.train_landmarks(london, out, minutes=0.02, progress=False, precision=precision)
     photo, found = astronaut
     points = Landmarks.load(out).look(photo, found.box).points
     assert points.shape == (189, 2)
@@ -98,6 +101,13 @@ def test_training_goes_on_from_weights(london, tmp_path, astronaut, monkeypatch)
     assert 0 < apart < 0.12  # anew, a second brings them no nearer than the head
     with pytest.raises(DragFaceError, match=r"none\.safetensors is missing"):
         training.train_landmarks(london, out, start=tmp_path / "none.safetensors", progress=False)
+
+
+def test_three_faces_in_four_are_of_those_placed_by_hand_where_there_are_others():
+    samples = [Sample(None, None, None, by_hand) for by_hand in (True, False, False, False, True)]
+    np.testing.assert_allclose(training._chances(samples), [3 / 8, 1 / 12, 1 / 12, 1 / 12, 3 / 8])
+    np.testing.assert_allclose(training._chances(samples[:1]), [1])
+    np.testing.assert_allclose(training._chances(samples[1:4]), [1 / 3] * 3)
 
 
 def test_too_few_photos_are_refused(tmp_path):
