@@ -168,6 +168,12 @@ def _add_model_options(sub: argparse.ArgumentParser) -> None:
     kind.add_argument("--light", dest="light", action="store_true", default=keep, help="the default")
     kind.add_argument("--full", dest="light", action="store_false", default=keep, help="needs 13 GiB and more")
     sub.add_argument("--form", choices=("residual", "published"), default=keep, help="default residual")
+    sub.add_argument(
+        "--cam-weight", type=float, default=keep, metavar="W", help="default 10; 1000 for the published form"
+    )
+    sub.add_argument(
+        "--gain", type=float, default=keep, metavar="G", help="of discriminators, default 2; 1 for the published form"
+    )
     sub.add_argument("--judge", choices=("face", "picture"), default=keep, help="by what: default the face alone")
     sub.add_argument("--batch", type=int, default=keep, metavar="N", help="default 1")
     sub.add_argument("--device", default=keep, help="auto, cuda, mps or cpu")

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -98,7 +98,22 @@ def cut_all(
             yield name, _alone(*left.pop(name), faces, detector, thresholds)
     finder = open_detector(detector)
     for path, row in left.values():
-        yield row.photo, cut_photo(path, row, faces, finder, thresholds)
+        with _one_thread():
+            rows = cut_photo(path, row, faces, finder, thresholds)
+        yield row.photo, rows
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in the processes of a pool: several threads add up in another order, and the last digits would differ."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def _drain(

@@ -36,26 +36,30 @@ def global_layers(size: int) -> int:
     return max(n for n in range(LOCAL_LAYERS, GLOBAL_LAYERS + 1) if n == LOCAL_LAYERS or size >> (n - 2) >= 3)
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Sequential:
-    return nn.Sequential(ReflectionPad(1), SpectralConv2d(inputs, outputs, 4, stride, bias=bias))
+def _convolution(inputs: int, outputs: int, gain: float, stride: int = 1, bias: bool = False) -> nn.Sequential:
+    return nn.Sequential(ReflectionPad(1), SpectralConv2d(inputs, outputs, 4, stride, bias=bias, gain=gain))
 
 
 class Discriminator(nn.Module):
-    """Tells real faces of one domain from generated ones. channels: width of the first layer."""
+    """Tells real faces of one domain from generated ones. channels: width of the first layer.
 
-    def __init__(self, channels: int = 64, layers: int = LOCAL_LAYERS):
+    gain: what every spectrally normalised layer is multiplied by; 1 as published. A layer of norm 1 followed by a leaky
+    ReLU loses signal at each step, so that five to seven of them can hardly answer otherwise for real and generated.
+    """
+
+    def __init__(self, channels: int = 64, layers: int = LOCAL_LAYERS, gain: float = 1.0):
         super().__init__()
         widths = [3, *(channels * 2**n for n in range(layers - 1))]
         strides = [2] * (layers - 2) + [1]
         self.layers = nn.ModuleList(
-            _convolution(inputs, outputs, stride, bias=True)
+            _convolution(inputs, outputs, gain, stride, bias=True)
             for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         )
         wide = widths[-1]
-        self.cam_average = SpectralLinear(wide, 1)
-        self.cam_maximum = SpectralLinear(wide, 1)
+        self.cam_average = SpectralLinear(wide, 1, gain)
+        self.cam_maximum = SpectralLinear(wide, 1, gain)
         self.cam_mix = nn.Conv2d(wide * 2, wide, 1)
-        self.head = _convolution(wide, 1)
+        self.head = _convolution(wide, 1, gain)
 
     def forward(self, faces: Float[Tensor, "batch 3 height width"]) -> Judgement:
         """Judge faces in -1..1."""

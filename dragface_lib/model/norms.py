@@ -195,18 +195,19 @@ def _as_matrix(weight: Tensor, axes: list[int]) -> Tensor:
 
 
 class SpectralConv2d(nn.Conv2d):
-    """A convolution with its kernel divided by sigma. What it returns is divided instead of the kernel: that is the
-    same, and the kernel of a discriminator has many times more numbers than its features.
+    """A convolution with its kernel divided by sigma and multiplied by `gain`. What it returns is scaled instead of the
+    kernel: that is the same, and the kernel of a discriminator has many times more numbers than its features.
     """
 
-    def __init__(self, *arguments: Any, **options: Any):
+    def __init__(self, *arguments: Any, gain: float = 1.0, **options: Any):
         super().__init__(*arguments, **options)
+        self.gain = gain
         self.sigma = LargestSingularValue(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, C, H, W)."""
         weight, sigma = self.sigma(self.weight)
-        normalised = self._convolve(features, weight) / sigma
+        normalised = self._convolve(features, weight) / (sigma / self.gain)
         return normalised if self.bias is None else normalised + self.bias[:, None, None].to(normalised.dtype)
 
     def _convolve(self, features: Tensor, weight: Tensor) -> Tensor:
@@ -225,13 +226,14 @@ class SpectralConv2d(nn.Conv2d):
 
 
 class SpectralLinear(nn.Linear):
-    """A linear layer without bias, with its weight divided by sigma."""
+    """A linear layer without bias, with its weight divided by sigma and multiplied by `gain`."""
 
-    def __init__(self, inputs: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int, gain: float = 1.0):
         super().__init__(inputs, outputs, bias=False)
+        self.gain = gain
         self.sigma = LargestSingularValue(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, inputs)."""
         weight, sigma = self.sigma(self.weight)
-        return F.linear(features, weight) / sigma
+        return F.linear(features, weight) / (sigma / self.gain)

@@ -16,11 +16,17 @@ from ..devices import Precision, choose_device
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..model.generator import SIZES, Form
+from ..model.losses import CAM_WEIGHT
 from ..model.weights import ARCHITECTURE
 
 Judged = Literal["face", "picture"]
 Compile = Literal["off", "on", "graphs"]
 OF_A_SESSION = ("scratch", "session_minutes")
+OF_FORM = -1.0  # stands for the form's own value of what follows
+PUBLISHED = {"cam_weight": CAM_WEIGHT, "gain": 1.0}
+# The published weight was made for a form that draws all anew. Where the change alone is drawn, it drowns the other
+# losses, and discriminators of gain 1 are too flat to ask for the last of the make-up.
+BALANCE = {"published": PUBLISHED, "residual": {"cam_weight": 10.0, "gain": 2.0}}
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class TrainConfig:
     blocks: int = 4  # residual blocks on each side of the CAM, as published
     light: bool = True  # the full model needs 10 GiB for weights and Adam alone
     form: Form = "residual"  # keeps person and background; "published" draws the picture anew
+    cam_weight: float = OF_FORM  # of the CAM loss: 1000 as published, 10 for the residual form
+    gain: float = OF_FORM  # of each layer of the discriminators: 1 as published, 2 for the residual form
     judge: Judged = "face"  # what discriminators see: "picture" (as published) learns wigs and stages as well
     batch: int = 1  # as published
     soften: float = 0.0  # share of faces blurred at random; sharp ones are then learned more slowly, by a third at 0.5
@@ -69,6 +77,11 @@ class TrainConfig:
         require(1 <= self.channels <= 256, f"channels is {self.channels}: use 1 to 256, e.g. 64.")
         require(1 <= self.blocks <= 16, f"blocks is {self.blocks}: use 1 to 16, e.g. 4.")
         require(self.form in get_args(Form), f"form is {self.form!r}: use residual or published.")
+        for name, value in BALANCE[self.form].items():
+            if getattr(self, name) == OF_FORM:
+                object.__setattr__(self, name, value)  # the dataclass is frozen
+        require(0 <= self.cam_weight < 1e6, f"cam_weight is {self.cam_weight}: use 0 or more, e.g. 10.")
+        require(0 < self.gain <= 100, f"gain is {self.gain}: use a positive number, e.g. 2.")
         require(self.judge in get_args(Judged), f"judge is {self.judge!r}: use face or picture.")
         require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
         require(0 <= self.soften <= 1, f"soften is {self.soften}: use 0 to 1, e.g. 0.5.")
@@ -101,12 +114,15 @@ class TrainConfig:
 
     @classmethod
     def load(cls, run: str | Path) -> TrainConfig:
-        """Read RUN/config.json; settings that this version does not know are left out."""
+        """Read RUN/config.json; settings that this version does not know are left out.
+
+        A run from before CAM weight and gain were settings goes on with the published ones.
+        """
         path = Path(run) / "config.json"
         try:
             content = json.loads(path.read_text())
             known = {field.name for field in fields(cls)}
-            return cls(**{name: value for name, value in content.items() if name in known})
+            return cls(**PUBLISHED | {name: value for name, value in content.items() if name in known})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DragFaceError(f"{path} is not a run's configuration ({error}): name a run's folder.") from error
 

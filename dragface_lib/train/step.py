@@ -46,8 +46,10 @@ class Networks(nn.Module):
         architecture = config.architecture()
         self.selfie_to_drag, self.drag_to_selfie = make_generator(**architecture), make_generator(**architecture)
         depth = global_layers(config.size)
-        self.drag_global, self.selfie_global = (Discriminator(config.channels, depth) for _ in range(2))
-        self.drag_local, self.selfie_local = (Discriminator(config.channels, LOCAL_LAYERS) for _ in range(2))
+        self.drag_global, self.selfie_global = (Discriminator(config.channels, depth, config.gain) for _ in range(2))
+        self.drag_local, self.selfie_local = (
+            Discriminator(config.channels, LOCAL_LAYERS, config.gain) for _ in range(2)
+        )
 
     def generators(self) -> nn.ModuleList:
         """Both generators."""
@@ -96,7 +98,7 @@ class Trainer:
         self.generator_optimiser = self._optimiser(self.networks.generators())
         self.discriminator_optimiser = self._optimiser(self.networks.discriminators())
         self.rate = config.lr
-        # It begins low: the CAM's weight of 1000 is already in the losses, and more would overflow in the first steps.
+        # It begins low: the CAM's weight, 1000 as published, is already in the losses: more would overflow at first.
         self.scaler = torch.amp.GradScaler(device.type, init_scale=16.0, enabled=precision == torch.float16)
 
     def _optimiser(self, networks: nn.Module) -> torch.optim.Adam:
@@ -179,7 +181,7 @@ class Trainer:
                 losses.ADVERSARIAL_WEIGHT * (found["fool_drag"] + found["fool_selfie"])
                 + losses.CYCLE_WEIGHT * found["cycle"]
                 + losses.IDENTITY_WEIGHT * found["identity"]
-                + losses.CAM_WEIGHT * found["cam"]
+                + self.config.cam_weight * found["cam"]
             )
             if selfie_mask is not None and drag_mask is not None:
                 found["background"] = losses.background_loss(fake_drag, selfie, selfie_mask) + losses.background_loss(

@@ -157,6 +157,11 @@ def fall_at_some(path: Path, row: CropRow) -> list[CropRow]:
     return cutting.cut_photo(path, row, *cutting._settings)
 
 
+def without_rounding(rows):
+    """Rows as they are compared across processes: what was measured, to two digits after the point."""
+    return [replace(row, numbers=pytest.approx(row.numbers, abs=1e-2)) for row in rows]
+
+
 def test_several_processes_give_what_one_gives_and_a_photo_that_kills_one_costs_itself(
     tmp_path, portraits, monkeypatch
 ):
@@ -165,13 +170,13 @@ def test_several_processes_give_what_one_gives_and_a_photo_that_kills_one_costs_
         save_photo(tmp_path / "photos" / f"{number} ü.jpg", np.roll(open_photo(portraits["astronaut"]), number * 9, 1))
     options = {"detector": DETECTOR, "progress": False, "gates": {"copy": 1}}
     one = crop_photos(tmp_path / "photos", tmp_path / "one", processes=1, **options)
-    assert crop_photos(tmp_path / "photos", tmp_path / "two", processes=2, **options) == one
+    assert crop_photos(tmp_path / "photos", tmp_path / "two", processes=2, **options) == without_rounding(one)
     assert [row.status for row in one] == ["kept"] * 3
     save_photo(tmp_path / "photos" / "bad.jpg", open_photo(portraits["astronaut"]))
     monkeypatch.setattr(cutting, "_work", fall_at_some)
     rows = crop_photos(tmp_path / "photos", tmp_path / "three", processes=2, **options)
     assert {row.photo: row.status for row in rows}["bad.jpg"] == "unreadable"
-    assert [row for row in rows if row.photo != "bad.jpg"] == one
+    assert [row for row in rows if row.photo != "bad.jpg"] == without_rounding(one)
 
 
 def test_a_face_without_numbers_can_be_put_in_order():

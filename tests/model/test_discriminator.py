@@ -39,27 +39,28 @@ def test_a_patch_of_the_local_discriminator_is_smaller_than_the_global_ones():
     assert whole.shape == (1, 1, 6, 6)
 
 
-def normalised(layer):
+def normalised(layer, gain):
     """The layer's weight over u^T W v, W being the weight as a matrix."""
-    return layer.weight / (layer.sigma.u @ layer.weight.flatten(1) @ layer.sigma.v)
+    return layer.weight * gain / (layer.sigma.u @ layer.weight.flatten(1) @ layer.sigma.v)
 
 
-def test_forward_follows_the_port_layer_by_layer(faces):
+@pytest.mark.parametrize("gain", [1, 2])
+def test_forward_follows_the_port_layer_by_layer_with_every_kernel_times_the_gain(faces, gain):
     torch.manual_seed(0)
-    network, x = Discriminator(3, 5), faces(64)
+    network, x = Discriminator(3, 5, gain), faces(64)
     for _ in range(5):
         network(x)  # so that the sigmas are near their values
     network.eval()
     judged = network(x)
     for layer, stride in zip(network.layers, (2, 2, 2, 1), strict=True):
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
-        x = F.leaky_relu(F.conv2d(padded, normalised(layer[1]), layer[1].bias, stride), 0.2)
+        x = F.leaky_relu(F.conv2d(padded, normalised(layer[1], gain), layer[1].bias, stride), 0.2)
     average, maximum = network.cam_average, network.cam_maximum
-    logits = torch.cat([x.mean((2, 3)) @ normalised(average).t(), x.amax((2, 3)) @ normalised(maximum).t()], 1)
+    logits = torch.cat([x.mean((2, 3)) @ normalised(average, gain).t(), x.amax((2, 3)) @ normalised(maximum, gain).t()], 1)
     # The port weights the features by the CAM weights before their spectral normalisation.
     raw = [layer.weight[:, :, None, None] for layer in (average, maximum)]
     x = F.leaky_relu(network.cam_mix(torch.cat([x * raw[0], x * raw[1]], 1)), 0.2)
-    plain = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), normalised(network.head[1]))
+    plain = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), normalised(network.head[1], gain))
     torch.testing.assert_close(judged.cam_logits, logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(judged.attention, x.sum(1, keepdim=True), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(judged.logits, plain, atol=1e-5, rtol=1e-4)

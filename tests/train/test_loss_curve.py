@@ -19,7 +19,8 @@ def loss_curve() -> dict[str, list[float]]:
     from dragface_lib.train.config import TrainConfig
     from dragface_lib.train.step import Trainer
 
-    config = TrainConfig("", "", size=64, channels=4, blocks=2, steps=STEPS, device="cpu", precision="fp32")
+    settings = {"size": 64, "channels": 4, "blocks": 2, "steps": STEPS, "device": "cpu", "precision": "fp32"}
+    config = TrainConfig("", "", cam_weight=1000, gain=1, **settings)
     trainer = Trainer(config, torch.device("cpu"), torch.float32)
     place = torch.linspace(0, 6, 64)
     curve: dict[str, list[float]] = {}

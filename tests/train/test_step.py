@@ -56,7 +56,7 @@ def cam_entropy(logits, label):
     return F.binary_cross_entropy(torch.sigmoid(logits), torch.full_like(logits, label))
 
 
-def literal_step(networks, optimiser, selfie, drag):
+def literal_step(networks, optimiser, selfie, drag, cam_weight):
     """One update as the paper words it: every face and every network on its own. Returns losses and gradients.
 
     With a fourth channel discriminators are shown what two faces have in common, all around it painted grey.
@@ -104,8 +104,8 @@ def literal_step(networks, optimiser, selfie, drag):
         + cam_entropy(kept_selfie.cam_logits, 0.0)
     )
     found["generator"] = (
-        found["fool_drag"] + found["fool_selfie"] + 10 * found["cycle"] + 10 * found["identity"] + 1000 * found["cam"]
-    )
+        found["fool_drag"] + found["fool_selfie"] + 10 * found["cycle"] + 10 * found["identity"]
+    ) + cam_weight * found["cam"]
     if masked:
         changed = (to_drag_out.image - selfie).abs(), (to_selfie_out.image - drag).abs()
         found["background"] = ((1 - masks["drag"]) * changed[0]).mean() + ((1 - masks["selfie"]) * changed[1]).mean()
@@ -132,7 +132,7 @@ def test_step_has_the_losses_and_gradients_of_a_literal_reading(settings, faces,
     optimiser.param_groups[0]["fused"] = False
     masked = config.judge == "face"
     selfie, drag = (batch(faces, domain, config.batch + 1, masked)[1:] for domain in ("selfie", "drag"))
-    expected, gradients = literal_step(networks, optimiser, selfie, drag)
+    expected, gradients = literal_step(networks, optimiser, selfie, drag, config.cam_weight)
     losses, found = gradients_of(trainer, 2, selfie, drag)
 
     assert losses.keys() == expected.keys()

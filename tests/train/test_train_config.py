@@ -24,10 +24,30 @@ def test_the_defaults_are_the_published_ones():
     assert (config.size, config.channels, config.blocks, config.batch) == (256, 64, 4, 1)
 
 
+def test_each_form_has_a_balance_of_its_own_unless_told_otherwise():
+    def balance(**settings):
+        config = TrainConfig(faces="f", run="r", **settings)
+        return config.cam_weight, config.gain
+
+    assert balance(form="published") == (1000, 1)
+    assert balance() == balance(form="residual") == (10, 2)
+    assert balance(cam_weight=100.0) == (100, 2)
+    assert balance(form="published", gain=1.5) == (1000, 1.5)
+
+
+def test_a_run_from_before_the_balance_was_a_setting_goes_on_with_the_published_one(tmp_path):
+    TrainConfig(faces="f", run=str(tmp_path)).save()
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({name: content[name] for name in content.keys() - {"cam_weight", "gain"}}))
+    config = TrainConfig.load(tmp_path)
+    assert (config.form, config.cam_weight, config.gain) == ("residual", 1000, 1)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"size": 65}, {"size": 32}, {"steps": 0}, {"batch": 0}, {"channels": 0}, {"blocks": 17}, {"lr": 0.0}]
-    + [{"lr": -1.0}, {"form": "other"}, {"precision": "fp8"}, {"save_every": 0}, {"log_every": -1}],
+    + [{"lr": -1.0}, {"gain": 0.0}, {"cam_weight": -2.0}, {"form": "other"}, {"precision": "fp8"}, {"save_every": 0}, {"log_every": -1}],
 )
 def test_a_setting_out_of_range_is_refused_by_name(wrong):
     name, value = next(iter(wrong.items()))
