@@ -84,7 +84,7 @@ def progression(run: Path, faces: Path) -> np.ndarray:
     names = FaceSet(faces, "selfie", "test", 64).names
     columns = [n for n, place in enumerate(sample_places(len(names))) if "portraits" in names[place]]
     rows, captions = [[] for _ in columns], []
-    for path in sorted((run / "samples").glob("step_*.jpg"))[1::2]:
+    for path in sorted((run / "samples").glob("step_*.jpg")):
         sheet = open_photo(path)
         size = sheet.shape[0] // ROWS
         for row, column in zip(rows, columns, strict=True):

@@ -30,7 +30,7 @@ from dragface_lib.files import write_atomically
 from dragface_lib.images import contact_sheet, save_photo
 from dragface_lib.model.generator import Generator
 from dragface_lib.model.norms import LIN, AdaLIN, mixed_affine
-from dragface_lib.train.config import TrainConfig
+from dragface_lib.train.config import PUBLISHED, TrainConfig
 from dragface_lib.train.data import FaceSet, Sampler, to_bytes, to_unit
 from dragface_lib.train.evaluation import Validation
 from dragface_lib.train.step import Trainer
@@ -193,7 +193,8 @@ def _is_running(target: Path) -> bool:
 
 def run(variant: Variant, seed: int, sets: dict[str, FaceSet], test: FaceSet, target: Path) -> None:
     """Train one variant and write what it made of the test people over the steps."""
-    settings = {"form": "published", "judge": "picture", "lr": 2e-4} | variant.settings
+    # One balance of the losses for all, the published one, so that variants differ in what is asked alone.
+    settings = {"form": "published", "judge": "picture", "lr": 2e-4} | PUBLISHED | variant.settings
     config = TrainConfig("", "", steps=STEPS, size=SIZE, channels=CHANNELS, seed=seed, **settings)
     trainer = Trainer(config, torch.device("cpu"), torch.bfloat16, variant.make_generator)
     samplers = []

@@ -56,7 +56,8 @@ def test_forward_follows_the_port_layer_by_layer_with_every_kernel_times_the_gai
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
         x = F.leaky_relu(F.conv2d(padded, normalised(layer[1], gain), layer[1].bias, stride), 0.2)
     average, maximum = network.cam_average, network.cam_maximum
-    logits = torch.cat([x.mean((2, 3)) @ normalised(average, gain).t(), x.amax((2, 3)) @ normalised(maximum, gain).t()], 1)
+    of_average, of_maximum = normalised(average, gain), normalised(maximum, gain)
+    logits = torch.cat([x.mean((2, 3)) @ of_average.t(), x.amax((2, 3)) @ of_maximum.t()], 1)
     # The port weights the features by the CAM weights before their spectral normalisation.
     raw = [layer.weight[:, :, None, None] for layer in (average, maximum)]
     x = F.leaky_relu(network.cam_mix(torch.cat([x * raw[0], x * raw[1]], 1)), 0.2)
