@@ -62,7 +62,8 @@ def test_a_run_leaves_everything_behind(run):
         assert {"selfie_global", "selfie_local", "fool_drag", "fool_selfie"} <= row.keys()
         assert row["seconds_per_step"] > 0
         assert row["memory_mb"] > 50
-        parts = row["fool_drag"] + row["fool_selfie"] + 10 * (row["cycle"] + row["identity"] + row["cam"])
+        parts = row["fool_drag"] + row["fool_selfie"]
+        parts += 10 * (row["cycle"] + row["identity"] + row["cam"] + row["background"])
         assert row["generator"] == pytest.approx(parts, rel=1e-3)
     assert [row["lr"] for row in rows] == pytest.approx([1e-4, 1e-4, 0.75e-4, 0.25e-4])
 
