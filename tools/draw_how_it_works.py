@@ -90,7 +90,7 @@ def main(path: str) -> None:
     draw.box(7.65, 2.6, 1.9, 1.3, "two-layer MLP", "gives $\\gamma$ and $\\beta$\nof every AdaLIN", STATISTICS)
     draw.arrow((6.6, row - 1.0), (7.4, 3.3))
     draw.arrow((7.95, 3.3), (8.75, row - 1.0))
-    draw.loss(3.45, 3.3, "CAM loss (10, published\n1,000): selfie or drag,\ntold by these features")
+    draw.loss(3.45, 3.3, "CAM loss (10)\nselfie or drag, told\nby these features")
     draw.arrow((5.55, row - 1.0), (4.45, 3.55), colour=LOSS)
 
     draw.box(11.6, 2.6, 2.3, 1.3, "the other generator", "the same network,\nfrom drag to selfie", GENERATOR)
