@@ -1,6 +1,6 @@
 """The losses of U-GAT-IT (section 2.2 of the paper), each a small function of what the networks returned.
 
-total = 1 * adversarial + 10 * cycle + 10 * identity + 1000 * CAM
+total = 1 * adversarial + 10 * cycle + 10 * identity + 1000 * CAM    (in the residual form 10 * CAM: train/config.py)
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 
 from ..errors import DragFaceError
 from ..model.weights import ARCHITECTURE
-from .config import TrainConfig
+from .config import PUBLISHED, TrainConfig
 from .data import FaceSet
 from .team import Team
 
@@ -54,6 +54,7 @@ def require_same_architecture(config: TrainConfig, saved: dict[str, Any]) -> Non
 def changes_since(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """A sentence for each difference that makes the resumed run another than an uninterrupted one."""
     sentences = []
+    before = before | {"config": PUBLISHED | before.get("config", {})}  # what all runs had before these were settings
     for name, value in now.items():
         was = before.get(name, value)  # what an older version did not record is taken to be the same
         if isinstance(value, dict):

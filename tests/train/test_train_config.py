@@ -9,6 +9,7 @@ from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.errors import DragFaceError
 from dragface_lib.train import TrainConfig
 from dragface_lib.train.config import learning_rate
+from dragface_lib.train.resuming import changes_since
 
 
 def test_the_learning_rate_is_constant_to_the_half_and_then_falls_straight_to_zero():
@@ -42,6 +43,10 @@ def test_a_run_from_before_the_balance_was_a_setting_goes_on_with_the_published_
     path.write_text(json.dumps({name: content[name] for name in content.keys() - {"cam_weight", "gain"}}))
     config = TrainConfig.load(tmp_path)
     assert (config.form, config.cam_weight, config.gain) == ("residual", 1000, 1)
+    assert changes_since({"config": {}}, {"config": config.as_dict()}) == []
+    balanced = TrainConfig(faces="f", run="r").as_dict()
+    told = ["cam_weight was 1000.0 and is now 10.0.", "gain was 1.0 and is now 2.0."]
+    assert changes_since({"config": {}}, {"config": balanced}) == told
 
 
 @pytest.mark.parametrize(
