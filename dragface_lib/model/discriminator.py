@@ -43,8 +43,8 @@ def _convolution(inputs: int, outputs: int, gain: float, stride: int = 1, bias: 
 class Discriminator(nn.Module):
     """Tells real faces of one domain from generated ones. channels: width of the first layer.
 
-    gain: what every spectrally normalised layer is multiplied by; 1 as published. A layer of norm 1 followed by a leaky
-    ReLU loses signal at each step, so that five to seven of them can hardly answer otherwise for real and generated.
+    gain: what every spectrally normalised layer is multiplied by; 1 as published. More lets a
+    discriminator answer more steeply; see BALANCE in train/config.py for what is known of its use.
     """
 
     def __init__(self, channels: int = 64, layers: int = LOCAL_LAYERS, gain: float = 1.0):
