@@ -32,6 +32,8 @@ INPUT_EYES = np.array([[0.335, 0.42], [0.665, 0.42]])  # where the pupils lie in
 LOOKS = 3  # from the box, from its own answer, and once more
 SURE = 0.7  # a sureness below this: what was proposed is something else than a face
 
+# The outline of the face, from the left temple over the hairline to the right one and back along the jaw.
+OVAL = (109, *range(134, 145), 112, 187, 113, 188, 114, *range(133, 124, -1), 111, 186, 110, 185)
 # Numbers of the points by what they outline; left and right as seen in the picture.
 CONTOURS = {
     "left_upper_lashes": (18, 19, 20, 21, 22),

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..crop.landmarks import OVAL
 from .canvas import Canvas, smooth_curve, smoothstep
 from .glasses import find_frame
 from .looks import Makeup
 from .mouth import Mouth, find_mouth
 
-# The outline of the face, from the left temple over the hairline to the right one and back along the jaw.
-OVAL = (109, *range(134, 145), 112, 187, 113, 188, 114, *range(133, 124, -1), 111, 186, 110, 185)
 FRINGE = 0.35  # how far down hair is followed over a brow, in interocular distances
 EDGE = 0.07  # over which the make-up fades out within the oval
 

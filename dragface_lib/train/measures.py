@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from ..crop.finding import interocular
-from ..crop.landmarks import CONTOURS
-from ..practice.skin import OVAL
+from ..crop.landmarks import CONTOURS, OVAL
 
 FACE = 256  # pixels of the aligned face on which the landmarks were found
 FINE = 4  # parts are drawn at so many times that, so that at 64 px a lid of two pixels still has its true weight
