@@ -116,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command("train", commands.run_train)
     sub.add_argument("--faces", required=True, metavar="DIR", help="folder or archive of aligned faces")
     sub.add_argument("--run", required=True, metavar="DIR", help="an existing run goes on where it stopped")
-    sub.add_argument("--steps", type=int, default=keep, metavar="N", help="default 300000")
+    sub.add_argument("--steps", type=int, default=keep, metavar="N", help="default 10000")
     sub.add_argument("--lr", type=float, default=keep, metavar="RATE", help="learning rate, default 0.0001")
     sub.add_argument("--save-every", type=int, default=keep, metavar="STEPS", help="default 1000")
     sub.add_argument("--save-minutes", type=float, default=keep, metavar="MINUTES", help="default 10")
@@ -127,7 +127,6 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--milestone-every", type=int, default=keep, metavar="STEPS", help="first generator to keep, default 1000"
     )
-    sub.add_argument("--soften", type=float, default=keep, metavar="SHARE", help="of faces to blur, default 0")
     sub.add_argument("--look", default=keep, metavar="NAME", help="what the generator file calls its style")
     sub.add_argument("--licence", default=keep, metavar="TEXT", help="what the generator file says about its use")
     sub.add_argument("--deterministic", action="store_true", default=keep, help="the same bytes each time on a GPU")
@@ -174,13 +173,11 @@ def _add_model_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--gain", type=float, default=keep, metavar="G", help="of discriminators, default 2; 1 for the published form"
     )
-    sub.add_argument("--judge", choices=("face", "picture"), default=keep, help="by what: default the face alone")
+    sub.add_argument("--discriminator-input", choices=("face", "picture"), default=keep, help="default face")
     sub.add_argument("--batch", type=int, default=keep, metavar="N", help="default 1")
     sub.add_argument("--device", default=keep, help="auto, cuda, mps or cpu")
     sub.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default=keep)
-    sub.add_argument(
-        "--compile", choices=("off", "on", "graphs"), default=keep, help="torch.compile, alone or with CUDA graphs"
-    )
+    sub.add_argument("--no-graph", dest="graph", action="store_false", default=keep, help="to look for faults")
     sub.add_argument("--seed", type=int, default=keep)
 
 

@@ -16,7 +16,7 @@ from skimage import data
 from dragface_lib.crop import find_faces
 from dragface_lib.crop.align import crop_face, similarity
 from dragface_lib.model import load_generator, starter_path
-from dragface_lib.train.data import to_bytes, to_unit
+from dragface_lib.model.tensors import to_bytes, to_unit
 
 INK, PAPER = "#2b2330", "white"
 GENERATOR, STATISTICS, JUDGE, LOSS = "#e8d5f5", "#fde2c8", "#d5e8f5", "#b3315f"

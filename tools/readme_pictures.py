@@ -18,8 +18,9 @@ from dragface_lib.crop import find_faces
 from dragface_lib.crop.align import crop_face, similarity
 from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model import Generator, load_generator, starter_path
+from dragface_lib.model.tensors import to_bytes, to_unit
 from dragface_lib.showcase import make_drag, transform
-from dragface_lib.train.data import FaceSet, to_bytes, to_unit
+from dragface_lib.train.data import FaceSet
 from dragface_lib.train.pictures import ROWS, sample_places
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -30,8 +30,9 @@ from dragface_lib.files import write_atomically
 from dragface_lib.images import contact_sheet, save_photo
 from dragface_lib.model.generator import Generator
 from dragface_lib.model.norms import LIN, AdaLIN, mixed_affine
-from dragface_lib.train.config import PUBLISHED, TrainConfig
-from dragface_lib.train.data import FaceSet, Sampler, to_bytes, to_unit
+from dragface_lib.model.tensors import to_bytes, to_unit
+from dragface_lib.train.config import TrainConfig
+from dragface_lib.train.data import FaceSet, Sampler
 from dragface_lib.train.evaluation import Validation
 from dragface_lib.train.step import Trainer
 
@@ -138,7 +139,7 @@ SHOWN = (
     "residual_face",
     "residual_face_learned",
 )
-FACE, RESIDUAL = {"judge": "face"}, {"form": "residual"}
+FACE, RESIDUAL = {"discriminator_input": "face"}, {"form": "residual"}
 AGAINST_WIGS = [
     Variant("published", "U-GAT-IT as published"),
     Variant("residual_face", "residual, faces seen (the default)", FACE | RESIDUAL),
@@ -194,14 +195,20 @@ def _is_running(target: Path) -> bool:
 def run(variant: Variant, seed: int, sets: dict[str, FaceSet], test: FaceSet, target: Path) -> None:
     """Train one variant and write what it made of the test people over the steps."""
     # One balance of the losses for all, the published one, so that variants differ in what is asked alone.
-    settings = {"form": "published", "judge": "picture", "lr": 2e-4} | PUBLISHED | variant.settings
+    settings = {
+        "form": "published",
+        "discriminator_input": "picture",
+        "lr": 2e-4,
+        "cam_weight": 1000.0,
+        "gain": 1.0,
+    } | variant.settings
     config = TrainConfig("", "", steps=STEPS, size=SIZE, channels=CHANNELS, seed=seed, **settings)
     trainer = Trainer(config, torch.device("cpu"), torch.bfloat16, variant.make_generator)
     samplers = []
     for number, (domain, faces) in enumerate(sets.items()):
         chosen = [n for n, name in enumerate(faces.names) if domain == "drag" or variant.people in name]
         chosen = chosen[: variant.selfies if domain == "selfie" else None]
-        masks = faces.masks[chosen] if config.judge == "face" else None
+        masks = faces.masks[chosen] if config.discriminator_input == "face" else None
         samplers.append(Sampler(_Chosen(faces.images[chosen], masks), SIZE, seed + number))
     pictures, losses = [], []
     for step in range(STEPS):

@@ -40,7 +40,7 @@ def _bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     trainer = Trainer(config, device, precision)
-    samplers = [Sampler(_random_faces(config, domain), config.size, config.seed, config.soften) for domain in DOMAINS]
+    samplers = [Sampler(_random_faces(config, domain), config.size, config.seed) for domain in DOMAINS]
 
     def wait() -> None:
         if device.type == "cuda":
@@ -82,7 +82,6 @@ def _bench(config: TrainConfig, steps: int) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "precision": str(precision).removeprefix("torch."),
-        "compile": config.compile,
         "torch": str(torch.__version__),
         "steps": steps,
         "seconds_per_step": round(seconds, 5),
@@ -98,7 +97,7 @@ def _bench(config: TrainConfig, steps: int) -> dict[str, Any]:
 def _random_faces(config: TrainConfig, domain: str) -> FaceSet:
     faces = FaceSet("", domain, "train", config.size)  # there are none in this folder
     random = torch.Generator().manual_seed(config.seed)
-    channels = 4 if config.judge == "face" else 3
+    channels = 4 if config.discriminator_input == "face" else 3
     pixels = torch.randint(0, 256, (FACES, channels, config.size, config.size), generator=random, dtype=torch.uint8)
     faces.images, faces.masks = pixels[:, :3], pixels[:, 3:] if channels == 4 else None
     return faces

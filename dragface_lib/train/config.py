@@ -19,14 +19,11 @@ from ..model.generator import SIZES, Form
 from ..model.losses import CAM_WEIGHT
 from ..model.weights import ARCHITECTURE
 
-Judged = Literal["face", "picture"]
-Compile = Literal["off", "on", "graphs"]
-OF_A_SESSION = ("scratch", "session_minutes")
-OF_FORM = -1.0  # stands for the form's own value of what follows
-PUBLISHED = {"cam_weight": CAM_WEIGHT, "gain": 1.0}
-# The residual form's values were found by trial, on painted faces at 64 and 128 px, and both at once: how much each of
-# the two does by itself, and why, has not been measured.
-BALANCE = {"published": PUBLISHED, "residual": {"cam_weight": 10.0, "gain": 2.0}}
+DiscriminatorInput = Literal["face", "picture"]
+SESSION_SETTINGS = ("scratch", "session_minutes")  # of one session on one machine, not of the run
+# The residual form's two values were tuned together on painted faces at 64 and 128 px, never one by one.
+CAM_WEIGHTS = {"published": CAM_WEIGHT, "residual": 10.0}
+GAINS = {"published": 1.0, "residual": 2.0}
 
 
 @dataclass(frozen=True)
@@ -35,17 +32,16 @@ class TrainConfig:
 
     faces: str  # folder or archive that holds {selfie,drag}/{train,test}
     run: str  # folder for checkpoints, journal, samples and the generator; its name names the run
-    steps: int = 300_000  # the article's; on small data the make-up stands long before
+    steps: int = 10_000  # published: 300,000; the learning rate falls over the second half
     size: int = 256  # pixels; the faces on disk have 256
     channels: int = 64  # width of the first layer, as published
     blocks: int = 4  # residual blocks on each side of the CAM, as published
     light: bool = True  # the full model needs 10 GiB for weights and Adam alone
     form: Form = "residual"  # keeps person and background; "published" draws the picture anew
-    cam_weight: float = OF_FORM  # of the CAM loss: 1000 as published, 10 for the residual form
-    gain: float = OF_FORM  # of each layer of the discriminators: 1 as published, 2 for the residual form
-    judge: Judged = "face"  # what discriminators see: "picture" (as published) learns wigs and stages as well
+    cam_weight: float | None = None  # of the CAM loss; None: 1000 for the published form, 10 for the residual one
+    gain: float | None = None  # of each discriminator layer; None: 1 for the published form, 2 for the residual one
+    discriminator_input: DiscriminatorInput = "face"  # "picture" (as published) learns wigs and stages as well
     batch: int = 1  # as published
-    soften: float = 0.0  # share of faces blurred at random; sharp ones are then learned more slowly, by a third at 0.5
     lr: float = 1e-4  # constant to the half of the steps, then linear to zero
     beta1: float = 0.5
     beta2: float = 0.999
@@ -54,7 +50,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"  # cuda, mps or cpu, whichever is there
     precision: Precision = "auto"  # bf16 or fp16 where the device computes it natively
-    compile: Compile = "off"  # torch.compile, "graphs" with CUDA graphs; off until it was measured to pay
+    graph: bool = True  # replay a GPU's step as one CUDA graph; switch off to look for faults
     deterministic: bool = False  # on a GPU the same bytes each time, for some speed; a CPU's are the same anyway
     diff_augment: bool = False  # moves and cut-outs of what discriminators see, for a few hundred faces or fewer
     scratch: str = ""  # fast local folder to work in where `run` is a slow or unreliable one, such as Drive
@@ -77,15 +73,13 @@ class TrainConfig:
         require(1 <= self.channels <= 256, f"channels is {self.channels}: use 1 to 256, e.g. 64.")
         require(1 <= self.blocks <= 16, f"blocks is {self.blocks}: use 1 to 16, e.g. 4.")
         require(self.form in get_args(Form), f"form is {self.form!r}: use residual or published.")
-        for name, value in BALANCE[self.form].items():
-            if getattr(self, name) == OF_FORM:
-                object.__setattr__(self, name, value)  # the dataclass is frozen
-        require(0 <= self.cam_weight < 1e6, f"cam_weight is {self.cam_weight}: use 0 or more, e.g. 10.")
-        require(0 < self.gain <= 100, f"gain is {self.gain}: use a positive number, e.g. 2.")
-        require(self.judge in get_args(Judged), f"judge is {self.judge!r}: use face or picture.")
+        require(0 <= self.cam_loss_weight < 1e6, f"cam_weight is {self.cam_weight}: use 0 or more, e.g. 10.")
+        require(0 < self.discriminator_gain <= 100, f"gain is {self.gain}: use a positive number, e.g. 2.")
+        require(
+            self.discriminator_input in get_args(DiscriminatorInput),
+            f"discriminator_input is {self.discriminator_input!r}: use face or picture.",
+        )
         require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
-        require(0 <= self.soften <= 1, f"soften is {self.soften}: use 0 to 1, e.g. 0.5.")
-        require(self.compile in get_args(Compile), f"compile is {self.compile!r}: use off, on or graphs.")
         require(0 < self.save_minutes < 1e6, f"save_minutes is {self.save_minutes}: use a positive number, e.g. 10.")
         require(0 <= self.session_minutes < 1e6, f"session_minutes is {self.session_minutes}: use 0 or more, e.g. 690.")
         require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
@@ -99,6 +93,16 @@ class TrainConfig:
         """The folder that the run is read from and written to while it trains: `scratch` where there is one."""
         return Path(self.scratch or self.run)
 
+    @property
+    def cam_loss_weight(self) -> float:
+        """`cam_weight`, or the form's own."""
+        return CAM_WEIGHTS[self.form] if self.cam_weight is None else self.cam_weight
+
+    @property
+    def discriminator_gain(self) -> float:
+        """`gain`, or the form's own."""
+        return GAINS[self.form] if self.gain is None else self.gain
+
     def architecture(self) -> dict[str, Any]:
         """The arguments of the run's generators."""
         return {name: getattr(self, name) for name in ARCHITECTURE}
@@ -109,20 +113,17 @@ class TrainConfig:
 
     def save(self) -> None:
         """Write config.json into the run's folder, without what belongs to one session and one machine."""
-        kept = {name: value for name, value in self.as_dict().items() if name not in OF_A_SESSION}
+        kept = {name: value for name, value in self.as_dict().items() if name not in SESSION_SETTINGS}
         write_atomically(self.run_folder / "config.json", json.dumps(kept, indent=1).encode())
 
     @classmethod
     def load(cls, run: str | Path) -> TrainConfig:
-        """Read RUN/config.json; settings that this version does not know are left out.
-
-        A run from before CAM weight and gain were settings goes on with the published ones.
-        """
+        """Read RUN/config.json; settings that this version does not know are left out."""
         path = Path(run) / "config.json"
         try:
             content = json.loads(path.read_text())
             known = {field.name for field in fields(cls)}
-            return cls(**PUBLISHED | {name: value for name, value in content.items() if name in known})
+            return cls(**{name: value for name, value in content.items() if name in known})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DragFaceError(f"{path} is not a run's configuration ({error}): name a run's folder.") from error
 

@@ -27,13 +27,12 @@ from torchvision.transforms.v2 import functional as TF
 from ..crop.masks import mask_of_face
 from ..errors import DragFaceError
 from ..images import SUFFIXES, UnreadablePhoto, open_photo
+from ..model.tensors import to_unit
 
 Batch = TypeVar("Batch")
 DOMAINS = ("selfie", "drag")
 AHEAD = 3  # batches made in advance
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
-
-SOFTEST = 3.0
 
 
 def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str, bytes]]:
@@ -103,25 +102,12 @@ def _resized(picture: np.ndarray, size: int) -> Tensor:
     return TF.resize(torch.from_numpy(picture).permute(2, 0, 1), [size, size], antialias=True)
 
 
-def to_unit(images: Tensor) -> Float[Tensor, "batch 3 height width"]:
-    """uint8 0..255 to float -1..1."""
-    return images.float() / 127.5 - 1
-
-
-def to_bytes(faces: Float[Tensor, "batch 3 height width"]) -> np.ndarray:
-    """Float -1..1 to (batch, height, width, 3) uint8 RGB."""
-    return ((faces.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
 class Sampler:
-    """Draws the training faces of one domain: every face once an epoch, flipped and cropped at random.
+    """Draws the training faces of one domain: every face once an epoch, flipped and cropped at random."""
 
-    soften: the share of the faces that are blurred besides, as if they came from a photo up to SOFTEST times smaller.
-    """
-
-    def __init__(self, faces: FaceSet, size: int, seed: int, soften: float = 0.0):
+    def __init__(self, faces: FaceSet, size: int, seed: int):
         enlarged = round(size * ENLARGEMENT)
-        self.size, self.seed, self.margin, self.soften = size, seed, enlarged - size, soften
+        self.size, self.seed, self.margin = size, seed, enlarged - size
         images = faces.images if faces.masks is None else torch.cat([faces.images, faces.masks], dim=1)
         self.images = TF.resize(images, [enlarged, enlarged], antialias=True)
         self._epoch, self._order = -1, torch.empty(0)
@@ -134,12 +120,9 @@ class Sampler:
         epoch, position = divmod(number, len(self.images))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, torch.randperm(len(self.images), generator=self._random(0, epoch))
-        flip, top, left, soften, smaller = torch.rand(5, generator=self._random(1, number)).tolist()
+        flip, top, left = torch.rand(3, generator=self._random(1, number)).tolist()
         top, left = int(top * (self.margin + 1)), int(left * (self.margin + 1))
         face = self.images[self._order[position], :, top : top + self.size, left : left + self.size]
-        if soften < self.soften:
-            small = round(self.size / (1 + smaller * (SOFTEST - 1)))
-            face = TF.resize(TF.resize(face, [small, small], antialias=True), [self.size, self.size])
         return face.flip(-1) if flip < 0.5 else face
 
     def _random(self, purpose: int, number: int) -> torch.Generator:

@@ -49,7 +49,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     losses are no longer numbers or explode.
     """
     with memory_explained(config), prepare(config), gathered(choose_device(config.device)) as (team, device):
-        sets = load_domains(config.faces, config.size, with_masks=config.judge == "face")
+        sets = load_domains(config.faces, config.size, with_masks=config.discriminator_input == "face")
         with ExitStack() as held:
             notes: list[str] = []
             if team.leads:
@@ -71,9 +71,7 @@ def _train(
     precision = choose_precision(config.precision, device)
 
     # Sample data.
-    samplers = [
-        Sampler(sets[domain, "train"], config.size, config.seed + n, config.soften) for n, domain in enumerate(DOMAINS)
-    ]
+    samplers = [Sampler(sets[domain, "train"], config.size, config.seed + n) for n, domain in enumerate(DOMAINS)]
 
     def draw(step: int) -> list[torch.Tensor]:
         share = step * team.count + team.rank

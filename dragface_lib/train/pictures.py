@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..images import open_photo, resize, save_photo
 from ..model.generator import Generator
-from .data import FaceSet, to_bytes, to_unit
+from ..model.tensors import to_bytes, to_unit
+from .data import FaceSet
 
 SAMPLES = 6  # faces on a sheet
 ROWS = 3

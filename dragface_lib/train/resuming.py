@@ -12,7 +12,7 @@ import torch
 
 from ..errors import DragFaceError
 from ..model.weights import ARCHITECTURE
-from .config import PUBLISHED, TrainConfig
+from .config import TrainConfig
 from .data import FaceSet
 from .team import Team
 
@@ -54,9 +54,8 @@ def require_same_architecture(config: TrainConfig, saved: dict[str, Any]) -> Non
 def changes_since(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """A sentence for each difference that makes the resumed run another than an uninterrupted one."""
     sentences = []
-    before = before | {"config": PUBLISHED | before.get("config", {})}  # what all runs had before these were settings
     for name, value in now.items():
-        was = before.get(name, value)  # what an older version did not record is taken to be the same
+        was = before.get(name, value)
         if isinstance(value, dict):
             for key, part in value.items():
                 if was.get(key, part) != part:

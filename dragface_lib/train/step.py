@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
 from operator import add
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,12 +28,6 @@ from .augment import augmented
 from .config import TrainConfig, learning_rate
 from .team import ALONE, Team
 
-# What --compile hands to torch.compile; "graphs" replays CUDA graphs, which spares a GPU the waiting for Python.
-COMPILATION: dict[str, dict[str, Any]] = {
-    "on": {"dynamic": False},
-    "graphs": {"dynamic": False, "mode": "reduce-overhead"},
-}
-
 Faces = Float[Tensor, "batch 3 height width"]
 
 
@@ -46,9 +39,11 @@ class Networks(nn.Module):
         architecture = config.architecture()
         self.selfie_to_drag, self.drag_to_selfie = make_generator(**architecture), make_generator(**architecture)
         depth = global_layers(config.size)
-        self.drag_global, self.selfie_global = (Discriminator(config.channels, depth, config.gain) for _ in range(2))
+        self.drag_global, self.selfie_global = (
+            Discriminator(config.channels, depth, config.discriminator_gain) for _ in range(2)
+        )
         self.drag_local, self.selfie_local = (
-            Discriminator(config.channels, LOCAL_LAYERS, config.gain) for _ in range(2)
+            Discriminator(config.channels, LOCAL_LAYERS, config.discriminator_gain) for _ in range(2)
         )
 
     def generators(self) -> nn.ModuleList:
@@ -84,9 +79,6 @@ class Trainer:
         # A CPU's convolutions rearrange every kernel anyway, and its fused Adam would copy what is not contiguous.
         layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
         self.networks = networks.to(device).to(memory_format=layout)
-        if config.compile != "off":
-            for network in self.networks.children():
-                network.compile(**COMPILATION[config.compile])
         # The networks as they are called where gradients are wanted: several processes then average these.
         self.learning = dict(self.networks.named_children())
         if team.count > 1:
@@ -130,8 +122,6 @@ class Trainer:
         (selfie, selfie_mask), (drag, drag_mask) = _masked(selfie), _masked(drag)
         # What both faces fill: a mask of each one's own would tell real from fake by its outline.
         both = selfie_mask * drag_mask if selfie_mask is not None and drag_mask is not None else None
-        if self.config.compile == "graphs":
-            torch.compiler.cudagraph_mark_step_begin()
 
         # Translate each face, and give each generator a face that it should keep.
         with self._autocast():
@@ -181,7 +171,7 @@ class Trainer:
                 losses.ADVERSARIAL_WEIGHT * (found["fool_drag"] + found["fool_selfie"])
                 + losses.CYCLE_WEIGHT * found["cycle"]
                 + losses.IDENTITY_WEIGHT * found["identity"]
-                + self.config.cam_weight * found["cam"]
+                + self.config.cam_loss_weight * found["cam"]
             )
             if selfie_mask is not None and drag_mask is not None:
                 found["background"] = losses.background_loss(fake_drag, selfie, selfie_mask) + losses.background_loss(

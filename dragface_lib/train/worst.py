@@ -12,9 +12,10 @@ import torch
 
 from ..devices import choose_device
 from ..images import contact_sheet
+from ..model.tensors import to_bytes, to_unit
 from ..model.weights import load_generator
 from .config import TrainConfig
-from .data import FaceSet, to_bytes, to_unit
+from .data import FaceSet
 from .report import evaluate
 
 SHOWN = 8

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/step.py                                        128 px, 32 channels, fp32 and bf16
     python tests/benchmarks/step.py --size 256 --channels 64 \\
-        --precision fp32 bf16 fp16 --compile off on graphs                 what to run on a GPU
+        --precision fp32 bf16 fp16                                         what to run on a GPU
 
 A line a contestant: seconds a step (median), how many times faster than published, GFLOP a step, the share of the
 rate that this device's matrix products reach, and the peak of memory. On a CPU contestants take turns, round by round,
@@ -47,7 +47,6 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="without the published step, which needs 14 GiB for it")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16", "fp16"])
-    parser.add_argument("--compile", nargs="+", default=["off"], choices=["off", "on", "graphs"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cpu-time", action="store_true", help="not the clock's: for a CPU that others use as well")
     options = parser.parse_args()
@@ -57,25 +56,23 @@ def main() -> None:
     torch.manual_seed(0)
     faces = torch.rand(2, 1, 3, options.size, options.size) * 2 - 1
 
-    def config(compile: str) -> TrainConfig:
+    def config() -> TrainConfig:
         of_model = {"size": options.size, "channels": options.channels, "light": not options.full}
-        return TrainConfig("", "", judge="picture", compile=compile, **of_model)
+        return TrainConfig("", "", discriminator_input="picture", **of_model)
 
     def published() -> Step:
         step = PublishedStep(options.size, options.channels, True, global_layers(options.size), device).step
         return lambda number: step(*faces.to(device))
 
-    def ours(precision: str, compile: str) -> Step:
-        trainer = Trainer(config(compile), device, choose_precision(precision, device))
+    def ours(precision: str) -> Step:
+        trainer = Trainer(config(), device, choose_precision(precision, device))
         return lambda number: trainer.step(number, *faces)
 
     ways = {} if options.full else {"published, fp32": published}
     kinds = {}
     for precision in options.precision:
-        for compile in options.compile:
-            name = precision + {"off": "", "on": ", compiled", "graphs": ", CUDA graphs"}[compile]
-            ways[name] = lambda precision=precision, compile=compile: ours(precision, compile)
-            kinds[name] = choose_precision(precision, device)
+        ways[precision] = lambda precision=precision: ours(precision)
+        kinds[precision] = choose_precision(precision, device)
 
     measured, memory, gflop = ({name: [] for name in ways}, {}, {})
     together = device.type == "cpu"
@@ -98,7 +95,7 @@ def main() -> None:
         gc.collect()
     if together:
         memory = {
-            name: peak_of_step(config("off"), kinds[name])
+            name: peak_of_step(config(), kinds[name])
             if name in kinds
             else peak_of_published_step(options.size, options.channels)
             for name in ways

@@ -9,7 +9,7 @@ GIB = 2**30
 
 
 def config(**changes):
-    return TrainConfig("", "", size=256, channels=64, device="cpu", judge="picture", **changes)
+    return TrainConfig("", "", size=256, channels=64, device="cpu", discriminator_input="picture", **changes)
 
 
 def test_light_at_256_pixels_stays_below_four_gigabytes_and_45_percent_of_the_published_step():

@@ -9,7 +9,6 @@ from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.errors import DragFaceError
 from dragface_lib.train import TrainConfig
 from dragface_lib.train.config import learning_rate
-from dragface_lib.train.resuming import changes_since
 
 
 def test_the_learning_rate_is_constant_to_the_half_and_then_falls_straight_to_zero():
@@ -28,25 +27,12 @@ def test_the_defaults_are_the_published_ones():
 def test_each_form_has_a_balance_of_its_own_unless_told_otherwise():
     def balance(**settings):
         config = TrainConfig(faces="f", run="r", **settings)
-        return config.cam_weight, config.gain
+        return config.cam_loss_weight, config.discriminator_gain
 
     assert balance(form="published") == (1000, 1)
     assert balance() == balance(form="residual") == (10, 2)
     assert balance(cam_weight=100.0) == (100, 2)
     assert balance(form="published", gain=1.5) == (1000, 1.5)
-
-
-def test_a_run_from_before_the_balance_was_a_setting_goes_on_with_the_published_one(tmp_path):
-    TrainConfig(faces="f", run=str(tmp_path)).save()
-    path = tmp_path / "config.json"
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({name: content[name] for name in content.keys() - {"cam_weight", "gain"}}))
-    config = TrainConfig.load(tmp_path)
-    assert (config.form, config.cam_weight, config.gain) == ("residual", 1000, 1)
-    assert changes_since({"config": {}}, {"config": config.as_dict()}) == []
-    balanced = TrainConfig(faces="f", run="r").as_dict()
-    told = ["cam_weight was 1000.0 and is now 10.0.", "gain was 1.0 and is now 2.0."]
-    assert changes_since({"config": {}}, {"config": balanced}) == told
 
 
 @pytest.mark.parametrize(
