@@ -223,9 +223,9 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
+    from .evaluate import evaluate
     from .model import starter_path
     from .showcase.looks import load_look
-    from .train.report import evaluate
 
     report = evaluate(load_look(options.weights or starter_path()), options.faces)
     report.save(options.output)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dragface_lib.evaluate.validation import Validation
 from dragface_lib.files import write_atomically
 from dragface_lib.images import contact_sheet, save_photo
 from dragface_lib.model.generator import Generator
@@ -33,7 +34,6 @@ from dragface_lib.model.norms import LIN, AdaLIN, mixed_affine
 from dragface_lib.model.tensors import to_bytes, to_unit
 from dragface_lib.train.config import TrainConfig
 from dragface_lib.train.data import FaceSet, Sampler
-from dragface_lib.train.evaluation import Validation
 from dragface_lib.train.step import Trainer
 
 SIZE, CHANNELS, STEPS, EVERY, SEEDS = 64, 16, 3000, 250, (0, 1)

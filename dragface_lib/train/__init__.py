@@ -7,7 +7,6 @@ from .keeping import draw_run
 from .live import LiveView
 from .loop import train
 from .pictures import progression
-from .worst import worst_faces
 
 __all__ = [
     "LiveView",
@@ -19,5 +18,4 @@ __all__ = [
     "read_journal",
     "train",
     "within_reach",
-    "worst_faces",
 ]

@@ -18,6 +18,7 @@ import torch
 
 from ..crop.align import ALIGNMENT
 from ..errors import DragFaceError
+from ..evaluate.validation import Validation
 from ..files import DiskFull
 from ..images import save_photo
 from ..model.generator import Generator
@@ -25,7 +26,6 @@ from ..model.weights import save_generator
 from .checkpoints import GENERATIONS, Checkpoints
 from .clock import Clock
 from .config import TrainConfig
-from .evaluation import Validation
 from .journal import Journal, best_score, read_journal, save_run_plot
 from .mirror import Mirror
 from .pictures import forget_samples_after, progression, sample_sheet, save_sample

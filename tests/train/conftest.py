@@ -4,16 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from detecting import DETECTOR
 from matplotlib import cbook
 from PIL import Image
 from skimage import data
 
-from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import crop_face, similarity
-from dragface_lib.crop.detect import open_detector
-from dragface_lib.images import open_photo, save_photo
-from dragface_lib.practice import paint
+from dragface_lib.images import save_photo
 from dragface_lib.train import TrainConfig
 
 SETTINGS = {"size": 64, "channels": 2, "blocks": 1, "steps": 8, "save_every": 2, "sample_every": 4}
@@ -59,22 +54,3 @@ def tiny(faces):
 def settings(tiny, tmp_path):
     """The same for the run's folder "run" of this test."""
     return lambda **changes: tiny(**({"run": tmp_path / "run"} | changes))
-
-
-@pytest.fixture(scope="session")
-def painted(tmp_path_factory, portraits):
-    """Faces with a pair of each portrait; and bare and painted, darker, lighter and mirrored, the training faces."""
-    folder = tmp_path_factory.mktemp("painted")
-    for name, path in portraits.items():
-        photo = open_photo(path)
-        found = find_faces(photo, open_detector(DETECTOR))[0]
-        matrix = similarity(found.points)
-        drag = paint(photo, found.points).photo
-        for domain, picture in (("selfie", photo), ("drag", drag)):
-            face = crop_face(picture, matrix)
-            save_photo(folder / "pairs" / domain / f"{name}.png", face)
-            save_photo(folder / domain / "test" / f"{name}.jpg", face, quality=95)
-            for number, light in enumerate((0.8, 0.9, 1.0, 1.1)):
-                lit = np.clip(face * light, 0, 255).astype(np.uint8)
-                save_photo(folder / domain / "train" / f"{name}_{number}.jpg", lit[:, :: (-1) ** number], quality=95)
-    return folder

@@ -1,6 +1,6 @@
 """What is measured on a face and its drag: colour by part of the face, distances between sets, how sure a mean is.
 
-Pure functions on pictures and numbers; `evaluation.py` says of which pictures, and what the numbers mean.
+Pure functions on pictures and numbers; `validation.py` says of which pictures, and what the numbers mean.
 """
 
 from __future__ import annotations

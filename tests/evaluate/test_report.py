@@ -14,13 +14,13 @@ from stand_in import StandIn
 
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
+from dragface_lib.evaluate import features
+from dragface_lib.evaluate.features import own_features
+from dragface_lib.evaluate.measures import kid, mean_interval
+from dragface_lib.evaluate.report import MEANINGS, evaluate
+from dragface_lib.evaluate.validation import Validation
 from dragface_lib.images import open_photo
 from dragface_lib.model import Generator, save_generator
-from dragface_lib.train import features
-from dragface_lib.train.evaluation import Validation
-from dragface_lib.train.features import own_features
-from dragface_lib.train.measures import kid, mean_interval
-from dragface_lib.train.report import MEANINGS, evaluate
 
 SIZE = 64
 

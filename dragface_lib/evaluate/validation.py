@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as TF
 from ..crop.masks import points_on_face
 from ..errors import DragFaceError
 from ..model.tensors import to_bytes, to_unit
-from .data import FaceSet
+from ..train.data import FaceSet
 from .measures import FACE, PARTS, colour_distance, means, parts_of_face, psnr, to_lab
 
 FACES_AT_ONCE = 4  # of a batch, for a generator of 512 px on a small GPU

@@ -9,9 +9,9 @@ from stand_in import StandIn
 
 from dragface_lib.crop import pack
 from dragface_lib.errors import DragFaceError
+from dragface_lib.evaluate.validation import OUTSIDE, Validation
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model import Generator
-from dragface_lib.train.evaluation import OUTSIDE, Validation
 
 SIZE = 64
 

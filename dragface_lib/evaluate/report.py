@@ -25,10 +25,10 @@ from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import contact_sheet, resize, save_photo
 from ..model.generator import Generator
-from .data import FaceSet
-from .evaluation import BROWS, CHEEKS, LEFT, LIPS, RIGHT, TestFace, Validation
+from ..train.data import FaceSet
 from .features import Features, open_features
 from .measures import FACE, Interval, colour_distance, kid, mean_interval, means, psnr, to_lab
+from .validation import BROWS, CHEEKS, LEFT, LIPS, RIGHT, TestFace, Validation
 
 REFERENCES = 200  # faces of each domain that distances are measured to
 SHOWN = 3  # faces of the picture: so many of the best, of the middling and of the worst
