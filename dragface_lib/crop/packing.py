@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
 from ..files import SUFFIXES, replace_atomically, write_atomically
 from .decisions import REJECTED
@@ -41,30 +44,42 @@ def pack(faces: str | Path, archive: str | Path) -> Path:
 def unpack(archive: str | Path, faces: str | Path) -> Path:
     """Bring `faces` to what the archive holds; files that are there already are not written again.
 
-    Faces that the archive does not hold are removed. Raises DragFaceError when the archive is damaged, or names a
-    file outside the folder.
+    Faces that the archive does not hold are removed. Raises DragFaceError when the archive is damaged or hostile.
     """
-    archive, faces = Path(archive), Path(faces)
-    try:
-        with zipfile.ZipFile(archive) as file:
-            entries = [entry for entry in file.infolist() if not entry.filename.endswith("/")]
-            for entry in entries:
-                path = PurePosixPath(entry.filename)
-                if not path.parts or path.is_absolute() or ".." in path.parts or set(entry.filename) & set("\\:"):
-                    raise DragFaceError(f"{archive} names a file outside its folder ({path}): do not use it.")
-            for entry in entries:
-                path = faces / entry.filename
-                if not (path.is_file() and path.stat().st_size == entry.file_size and _crc(path) == entry.CRC):
-                    write_atomically(path, file.read(entry))
-    except FileNotFoundError:
-        raise DragFaceError(f"There is no archive {archive}: pack the faces first.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
-        raise DragFaceError(f"{archive} is damaged ({error}): pack the faces again.") from error
-    expected = {faces / entry.filename for entry in entries}
+    faces = Path(faces)
+    with open_archive(archive) as packed:
+        files = {faces / member.filename: member for member in members(packed)}
+        for path, member in files.items():
+            if not (path.is_file() and path.stat().st_size == member.file_size and _crc(path) == member.CRC):
+                write_atomically(path, read_member(packed, member))
     for path in _faces_below(faces):
-        if path not in expected:
+        if path not in files:
             path.unlink()
     return faces
+
+
+def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, bytes) of the faces of one domain and split, sorted by name, from a folder or a zip.
+
+    A file that cannot be read comes with no bytes. Raises DragFaceError for an archive that is damaged or hostile.
+    """
+    faces = Path(faces)
+    if faces.is_file():
+        with open_archive(faces) as archive:
+            for member in members(archive):
+                path = PurePosixPath(member.filename)
+                if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
+                    content = b""
+                    with suppress(DragFaceError):  # one face is damaged; the others may be whole
+                        content = read_member(archive, member)
+                    yield path.name, content
+    else:
+        for path in sorted((faces / domain / split).glob("*")):
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                content = b""
+                with suppress(OSError):  # a folder or a broken link with the name of a picture
+                    content = path.read_bytes()
+                yield path.name, content
 
 
 def _faces_below(faces: Path) -> list[Path]:

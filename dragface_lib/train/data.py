@@ -9,13 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import lzma
-import zipfile
-import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -25,46 +22,15 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from ..crop.masks import mask_of_face
+from ..crop.packing import read_faces
 from ..errors import DragFaceError
-from ..images import SUFFIXES, UnreadablePhoto, open_photo
+from ..images import UnreadablePhoto, open_photo
 from ..model.tensors import to_unit
 
 Batch = TypeVar("Batch")
 DOMAINS = ("selfie", "drag")
 AHEAD = 3  # batches made in advance
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
-
-
-def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of the faces of one domain and split, sorted by name, from a folder or a zip.
-
-    A file that cannot be read comes with no bytes. Raises DragFaceError for an archive whose list of files is damaged.
-    """
-    faces = Path(faces)
-    if faces.is_file():
-        try:
-            with zipfile.ZipFile(faces) as archive:
-                for name in sorted(archive.namelist()):
-                    path = PurePosixPath(name)
-                    if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
-                        yield path.name, _read_or_nothing(archive, name)
-        except (zipfile.BadZipFile, OSError, RuntimeError) as error:  # RuntimeError: encrypted
-            raise DragFaceError(f"{faces} is not a whole archive of faces ({error}): pack it again.") from error
-    else:
-        for path in sorted((faces / domain / split).glob("*")):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                try:
-                    content = path.read_bytes()
-                except OSError:  # a folder or a broken link of that name: left out as what is no picture is
-                    content = b""
-                yield path.name, content
-
-
-def _read_or_nothing(archive: zipfile.ZipFile, name: str) -> bytes:
-    try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError):  # this one is damaged; the others may be whole
-        return b""
 
 
 class FaceSet:

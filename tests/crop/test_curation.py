@@ -12,9 +12,9 @@ from faces_to_curate import faces_to_curate
 from dragface_lib.crop import curation, pack, read_crops, unpack
 from dragface_lib.crop.curation import Review, curate
 from dragface_lib.crop.decisions import read_decisions
+from dragface_lib.crop.packing import read_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo
-from dragface_lib.train.data import read_faces
 
 GOOD, BAD = "drag/face_001.jpg", "selfie/face_000.jpg"  # a kept and a rejected one
 

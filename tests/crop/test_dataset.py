@@ -288,7 +288,7 @@ def test_a_damaged_archive_and_one_that_escapes_are_refused(tmp_path, photos, fa
     (tmp_path / "bad.zip").write_bytes(content)
     (tmp_path / "cut.zip").write_bytes(content[: len(content) // 2])
     for name in ("bad.zip", "cut.zip"):
-        with pytest.raises(DragFaceError, match="damaged"):
+        with pytest.raises(DragFaceError, match="cannot be read|not a whole zip"):
             unpack(tmp_path / name, tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
         file.writestr("../outside.jpg", b"x")
