@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="OUT",
         help="a file for a photo, a folder for several, either for a folder or zip",
     )
-    sub.add_argument("--weights", metavar="FILE", help="generator to use (default: the starter that comes along)")
+    _add_generator(sub)
     sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
     sub.add_argument("--crop-only", action="store_true", help="write the aligned 256 px face instead")
 
@@ -60,12 +60,13 @@ def parser() -> argparse.ArgumentParser:
     sub = command("gallery", commands.run_gallery)
     sub.add_argument("photos", metavar="PHOTOS", help="folder or zip")
     sub.add_argument("-o", "--output", required=True, metavar="PAGE", help="ends in .html")
-    sub.add_argument("--weights", metavar="FILE", help="generator to use (default: the starter that comes along)")
+    _add_generator(sub)
     sub.add_argument("--strength", type=_strength, default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
 
     sub = command("demo", commands.run_demo)
     sub.add_argument("photo", nargs="?", help="default: the public-domain astronaut portrait of scikit-image")
     sub.add_argument("-o", "--output", default="out/before_after.jpg", metavar="OUT")
+    _add_generator(sub)
 
     sub = command("scrape", commands.run_scrape)
     sub.add_argument("--source", choices=SOURCES, default="manifest", help="where to look (default: the manifest)")
@@ -135,12 +136,13 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("evaluate", commands.run_evaluate)
     sub.add_argument("--faces", required=True, metavar="FACES", help="folder or archive made by practice or crop")
-    sub.add_argument("--weights", metavar="FILE", help="generator to measure (default: the starter that comes along)")
+    _add_generator(sub)
     sub.add_argument("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation")
     sub.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
 
     sub = command("export", commands.run_export)
-    sub.add_argument("weights", nargs="?", metavar="WEIGHTS", help="default: the starter that comes along")
+    sub.add_argument("weights", nargs="?", metavar="FILE", help="a generator (default: the one of --look)")
+    sub.add_argument("--look", default="classic", metavar="NAME", help="classic (the default) or goth")
     sub.add_argument("-o", "--output", required=True, metavar="FILE", help="ends in .onnx or .safetensors")
     sub.add_argument("--half", action="store_true", help="weights in half precision: half the bytes")
 
@@ -157,6 +159,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", metavar="DIR", help="only photos that this run was trained on")
     sub.add_argument("-o", "--output", metavar="FILE", help="write a page that names every photo, .html or .md")
     return top
+
+
+def _add_generator(sub: argparse.ArgumentParser) -> None:
+    group = sub.add_mutually_exclusive_group()
+    group.add_argument("--look", dest="generator", default="classic", metavar="NAME", help="classic (default) or goth")
+    group.add_argument("--weights", dest="generator", default="classic", metavar="FILE", help="a generator file")
 
 
 def _add_model_options(sub: argparse.ArgumentParser) -> None:

@@ -31,7 +31,7 @@ def run_transform(options: argparse.Namespace) -> None:
     for output in outputs:
         if output.resolve() in originals:
             raise DragFaceError(f"{output} is one of the photos themselves: name another file or folder.")
-    generator = load_look(options.weights) if options.weights and not options.crop_only else None
+    generator = None if options.crop_only else load_look(options.generator)
     failures = []
     for photo, output in zip(options.photos, outputs, strict=True):
         try:
@@ -53,7 +53,7 @@ def _transform_all(options: argparse.Namespace) -> None:
     from .showcase.folders import transform_all
     from .showcase.looks import load_look
 
-    generator = load_look(options.weights) if options.weights and not options.crop_only else None
+    generator = None if options.crop_only else load_look(options.generator)
     outcome = transform_all(options.photos[0], options.output, generator, options.strength, options.crop_only)
     left_out = f", {len(outcome.left_out)} photos left out" if outcome.left_out else ""
     print(f"{len(outcome.made)} pictures in {options.output}{left_out}.")
@@ -63,6 +63,7 @@ def run_demo(options: argparse.Namespace) -> None:
     """Write a before/after picture of one photo."""
     from .images import open_photo
     from .showcase import before_after, make_drag, provenance
+    from .showcase.looks import load_look
 
     if options.photo:
         photo = open_photo(options.photo)
@@ -70,7 +71,7 @@ def run_demo(options: argparse.Namespace) -> None:
         from skimage import data
 
         photo = data.astronaut()
-    drag = make_drag(photo)
+    drag = make_drag(photo, load_look(options.generator))
     provenance.save(options.output, before_after(photo, drag.at()), drag.look)
     print(f"Before and after: {Path(options.output).resolve()}")
 
@@ -92,8 +93,8 @@ def run_gallery(options: argparse.Namespace) -> None:
 
     if Path(options.output).suffix.lower() not in (".html", ".htm"):
         raise DragFaceError(f"{options.output} is no page: end its name in .html.")
-    generator = load_look(options.weights) if options.weights else None
-    write_atomically(options.output, guess_who(options.photos, generator, options.strength).encode())
+    page = guess_who(options.photos, load_look(options.generator), options.strength)
+    write_atomically(options.output, page.encode())
     print(options.output)
 
 
@@ -224,10 +225,9 @@ def run_train(options: argparse.Namespace) -> None:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
     from .evaluate import evaluate
-    from .model import starter_path
     from .showcase.looks import load_look
 
-    report = evaluate(load_look(options.weights or starter_path()), options.faces)
+    report = evaluate(load_look(options.generator), options.faces)
     report.save(options.output)
     print(json.dumps(report.as_dict()) if options.json else report.table())
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
@@ -235,10 +235,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """Write a generator as ONNX, for other programs, or as .safetensors."""
-    from .model import load_generator, starter_path
-    from .showcase.export import export
+    from .model.export import export
+    from .showcase.looks import load_look
 
-    size = export(load_generator(options.weights or starter_path()), options.output, options.half)
+    size = export(load_look(options.weights or options.look), options.output, options.half)
     print(f"{options.output}: {size / 1e6:.1f} MB")
 
 

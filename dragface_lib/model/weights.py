@@ -27,15 +27,24 @@ from .generator import Generator
 
 Direction = Literal["selfie_to_drag", "drag_to_selfie"]
 FORMAT = "dragface-generator-1"
+STARTERS = Path(__file__).with_name("starters")
 # What networks are built from; a run of other values cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
 PUBLISHED_SIZE = 256  # a light checkpoint does not say its size; this is the port's default
 ENTRY = {"selfie_to_drag": "genA2B", "drag_to_selfie": "genB2A"}
 
 
-def starter_path() -> Path:
-    """Path of the trained generator that comes with the library."""
-    return Path(__file__).with_name("starter.safetensors")
+def starter_looks() -> list[str]:
+    """The looks of the generators that come with the library."""
+    return sorted(path.stem for path in STARTERS.glob("*.safetensors"))
+
+
+def starter_path(look: str = "classic") -> Path:
+    """The file of the generator of this look that comes with the library. Raises DragFaceError when there is none."""
+    if look not in starter_looks():
+        looks = " or ".join(starter_looks())
+        raise DragFaceError(f"There is no look called {look}: choose {looks}, or name a generator file.")
+    return STARTERS / f"{look}.safetensors"
 
 
 def newest_generator(runs: str | Path) -> Path:
@@ -80,7 +89,9 @@ def load_generator(
     if direction not in get_args(Direction):
         raise DragFaceError(f"The direction {direction!r} is unknown: choose selfie_to_drag or drag_to_selfie.")
     if not path.is_file():
-        raise DragFaceError(f"There is no generator file {path}: check the name, or leave it out for the starter.")
+        raise DragFaceError(
+            f"There is no generator file {path}: check the name, or choose a look: {', '.join(starter_looks())}."
+        )
     if path.suffix == ".safetensors":
         state, metadata = _read_safetensors(path)
         if metadata.get("direction", "selfie_to_drag") != direction:

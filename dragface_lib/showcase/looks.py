@@ -1,48 +1,50 @@
-"""The looks there are to choose from: the starter's, and every generator that a training kept.
+"""The looks to choose from: those of the generators that come along, and those that a training kept.
 
-for look in find_looks(space.runs):
-    print(look.name, look.path)
-generator = load_look(look.path)
+for name, path in find_looks(space.runs).items():
+    print(name, path)
+generator = load_look("goth")
+generator = load_look("runs/mine/best.safetensors")
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from ..devices import choose_device
-from ..model import Generator, load_generator, starter_path
+from ..model import Generator, load_generator, starter_looks, starter_path
 
 
-class Look(NamedTuple):
-    """One generator file, and what people call it."""
+def load_look(look: str | Path) -> Generator:
+    """A generator on the GPU where there is one; look: a starter's name ("classic", "goth") or a generator file.
 
-    name: str
-    path: Path
-
-
-def find_looks(runs: str | Path) -> list[Look]:
-    """The runs in a folder of runs, newest first, each with what it kept; the starter at the end.
-
-    Of a run: its newest generator, the one that did best on test faces, and the milestones, latest first.
+    Raises DragFaceError when there is neither such a look nor such a file, and what `load_generator` raises.
     """
-    folders = sorted(Path(runs).glob("*/generator.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-    looks = [look for path in folders for look in _of_run(path.parent)]
-    taken = any(look.name == "starter" for look in looks)
-    return [*looks, Look("the starter that comes along" if taken else "starter", starter_path())]
+    is_file = isinstance(look, Path) or Path(look).suffix or Path(look).is_file()
+    return load_generator(look if is_file else starter_path(str(look)), device=choose_device("auto"))
 
 
-def _of_run(run: Path) -> list[Look]:
-    looks = [Look(run.name, run / "generator.safetensors")]
-    if (run / "best.safetensors").exists():
-        looks.append(Look(f"{run.name}, best on test faces", run / "best.safetensors"))
-    for path in sorted((run / "milestones").glob("step_*[0-9].safetensors"), reverse=True):
-        if not path.stem.removeprefix("step_").isdecimal():
-            continue
-        looks.append(Look(f"{run.name}, step {int(path.stem.removeprefix('step_')):,}", path))
+def find_looks(runs: str | Path | None = None) -> dict[str, Path]:
+    """Names and files of the looks: the starters, then the generators of a folder of runs, the newest run first.
+
+    Of a run: its newest generator, the best on test faces, and the milestones, latest first.
+    """
+    looks = {look: starter_path(look) for look in starter_looks()}
+    newest = sorted(Path(runs).glob("*/generator.safetensors"), key=_age, reverse=True) if runs else []
+    for path in newest:
+        run = path.parent
+        looks[f"{run.name}, newest"] = path
+        if (run / "best.safetensors").exists():
+            looks[f"{run.name}, best on test faces"] = run / "best.safetensors"
+        for milestone in reversed(milestones(run)):
+            looks[f"{run.name}, step {int(milestone.stem.removeprefix('step_')):,}"] = milestone
     return looks
 
 
-def load_look(path: str | Path) -> Generator:
-    """`load_generator` onto the GPU where there is one."""
-    return load_generator(path, device=choose_device("auto"))
+def milestones(run: str | Path) -> list[Path]:
+    """The generators that a run has kept at growing steps, in the order of the steps."""
+    paths = Path(run).glob("milestones/step_*.safetensors")
+    return sorted(path for path in paths if path.stem.removeprefix("step_").isdecimal())
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,8 +1,8 @@
 """The widget of notebook 04: give it a photo, compare before and after, choose look, strength and faces, download it.
 
     from dragface_lib import Showcase
-    Showcase()                                                          # the starter generator
-    Showcase("runs/mine/best.safetensors", looks=find_looks("runs"))    # and others to choose from
+    Showcase()                                                          # the looks that come along
+    Showcase("runs/mine/best.safetensors", looks=find_looks("runs"))    # and those of your own runs
 
 Photos come and go as messages with binary buffers, never as traits: nothing of them is in the state that a
 notebook saves. What is shown is worked out from one cached translation, and the page mixes the strengths by itself.
@@ -28,7 +28,7 @@ The page and this class send each other (see messages.js), always with the `requ
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -38,10 +38,10 @@ import traitlets
 
 from ..errors import DragFaceError
 from ..images import encode_photo
-from ..model import Generator, starter_path
+from ..model import Generator
 from ..widgets import script, style
 from . import views
-from .looks import Look, load_look
+from .looks import find_looks, load_look
 from .provenance import encode
 from .transforming import STRONGEST, DragPhoto, make_drag, repaint
 
@@ -63,8 +63,8 @@ def example_photo() -> np.ndarray:
 class Showcase(anywidget.AnyWidget):
     """A drop zone that answers a photo with its drag version.
 
-    generator: what translates: a generator, the path of its file, or the starter when None. strength: 0..1.5,
-    where its slider stands at first. looks: others to choose from (see `find_looks`), read when they are chosen.
+    generator: a generator, its file, or the name of a look. strength: 0..1.5, where the slider stands at first.
+    looks: names and files of others to choose from (default: `find_looks()`), read when they are chosen.
     Errors appear in the widget itself. Raises DragFaceError for a strength out of range.
     """
 
@@ -76,15 +76,16 @@ class Showcase(anywidget.AnyWidget):
     look = traitlets.Unicode(help="the one that is shown").tag(sync=True)
 
     def __init__(
-        self, generator: Generator | str | Path | None = None, strength: float = 1.0, looks: Sequence[Look] = ()
+        self,
+        generator: Generator | str | Path = "classic",
+        strength: float = 1.0,
+        looks: Mapping[str, Path] | None = None,
     ):
         if not 0 <= strength <= STRONGEST:
             raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
-        self._sources: dict[str, Generator | Path] = {look.name: Path(look.path) for look in looks}
-        first = _name_of(generator, looks)
-        if first not in self._sources:
-            chosen = generator if isinstance(generator, Generator) else Path(generator or starter_path())
-            self._sources = {first: chosen} | self._sources
+        self._sources: dict[str, Generator | str | Path] = dict(find_looks() if looks is None else looks)
+        first = self._name_of(generator)
+        self._sources = {first: generator} | self._sources
         self._generator: Generator | None = None  # of the look that is shown, once it is needed
         super().__init__(strength=float(strength), looks=list(self._sources), look=first)
         self.on_msg(self._on_message)
@@ -222,12 +223,11 @@ class Showcase(anywidget.AnyWidget):
         start = int(content["part"]) * PART
         self._say("part", content, [self._file[start : start + PART]], part=content["part"])
 
-
-def _name_of(generator: Generator | str | Path | None, looks: Sequence[Look]) -> str:
-    """What the look is called that the widget begins with."""
-    if isinstance(generator, Generator):
-        return f"{generator.metadata.get('look', 'drag')}, as given"
-    path = Path(generator or starter_path()).resolve()
-    named = [look.name for look in looks if Path(look.path).resolve() == path]
-    name = "starter" if path == starter_path().resolve() else path.stem
-    return named[0] if named else f"{name}, as given" if name in {look.name for look in looks} else name
+    def _name_of(self, generator: Generator | str | Path) -> str:
+        """What the list of looks calls this generator."""
+        if isinstance(generator, Generator):
+            return f"{generator.metadata.get('look', 'drag')}, as given"
+        if str(generator) in self._sources:
+            return str(generator)
+        names = [name for name, path in self._sources.items() if Path(str(path)).resolve() == Path(generator).resolve()]
+        return names[0] if names else f"{Path(generator).stem}, as given"

@@ -23,7 +23,6 @@ CELL = """
 import os
 from pathlib import Path
 from dragface_lib import Showcase
-from dragface_lib.showcase.looks import Look
 
 class Unreliable(Showcase):
     lost = set()
@@ -35,7 +34,7 @@ class Unreliable(Showcase):
         else:
             super().send(content, buffers)
 
-Unreliable("painter.safetensors", looks=[Look("goth", Path("goth.safetensors")), Look("spoiled", Path("diary.txt"))])
+Unreliable("painter.safetensors", looks={"goth": Path("goth.safetensors"), "spoiled": Path("diary.txt")})
 """
 # What the page has drawn of the faces, so that a test can wait for a new picture.
 ADDRESS = "document.querySelector('.df-after').src"
@@ -397,7 +396,7 @@ def test_another_look_is_chosen_and_a_spoiled_one_is_a_sentence(page, folder):
     assert "can be read safely" in error_in(page)
     assert look.input_value() == "goth"
     assert np.array_equal(picture_in(page, ".df-after"), second)
-    shown_after(page, lambda: look.select_option("painter"))
+    shown_after(page, lambda: look.select_option("painter, as given"))
     assert np.array_equal(picture_in(page, ".df-after"), first)
 
 

@@ -9,7 +9,7 @@ from reference_generator import trained_reference
 from safetensors.torch import load_file, save_file
 
 from dragface_lib.errors import DragFaceError
-from dragface_lib.model import Generator, load_generator, newest_generator, save_generator, starter_path
+from dragface_lib.model import Generator, load_generator, newest_generator, save_generator, starter_looks, starter_path
 from dragface_lib.model.weights import FORMAT
 
 METADATA = {"direction": "selfie_to_drag", "look": "glamour", "steps": "7", "alignment": "eyes", "licence": "CC0"}
@@ -212,11 +212,20 @@ def test_the_newest_run_is_chosen_and_the_starter_where_there_is_none(tmp_path):
     assert newest_generator(tmp_path) == tmp_path / "a" / "generator.safetensors"
 
 
-def test_the_starter_generator_comes_along_small_and_says_what_it_is(faces):
-    assert starter_path().is_file()
-    assert starter_path().stat().st_size <= 25e6
-    starter = load_generator(starter_path())
-    assert {"look", "alignment", "steps", "licence"} <= starter.metadata.keys()
+@pytest.mark.parametrize("look", starter_looks())
+def test_the_starters_say_what_they_are_and_paint(faces, look):
+    starter = load_generator(starter_path(look))
+    told = starter.metadata
+    assert (told["look"], told["alignment"], told["direction"]) == (look, "eyes-0.25-0.46", "selfie_to_drag")
+    assert (told["form"], told["size"], int(told["steps"])) == ("residual", "256", 5775)
+    assert "CC BY 4.0; trained on" in told["licence"]
+    assert "said yes" in told["intended_use"]
     image = starter(faces(starter.size)).image
-    assert image.shape == (2, 3, starter.size, starter.size)
-    assert torch.isfinite(image).all()
+    assert image.shape == (2, 3, 256, 256)
+    assert (image - faces(256)).abs().max() > 0.3
+
+
+def test_the_starters_are_classic_and_goth_and_small_enough_for_the_repository():
+    assert starter_looks() == ["classic", "goth"]
+    assert starter_path() == starter_path("classic")
+    assert sum(starter_path(look).stat().st_size for look in starter_looks()) <= 30e6

@@ -11,7 +11,7 @@ from dragface_lib.crop.finding import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model import save_generator, starter_path
 from dragface_lib.showcase import make_drag, transforming
-from dragface_lib.showcase.looks import find_looks
+from dragface_lib.showcase.looks import find_looks, load_look
 from dragface_lib.showcase.views import attention, only, painted, places, remarks
 from dragface_lib.showcase.widget import Showcase
 from dragface_lib.widgets import script, style
@@ -92,37 +92,45 @@ def test_the_heat_map_is_brightest_where_the_generator_looked_most(drag_of, face
     assert hot > cold + 60
 
 
-def test_the_looks_are_the_newest_runs_first_with_what_they_kept(tmp_path, generator):
-    for run, age in (("older", 100), ("newer", 10)):
+def test_the_looks_are_those_that_come_along_and_the_newest_runs_with_what_they_kept(tmp_path, generator):
+    for run, age in (("older", 100), ("classic", 10)):
         save_generator(generator, tmp_path / run / "generator.safetensors", {})
         os.utime(tmp_path / run / "generator.safetensors", (1e9 - age, 1e9 - age))
-    save_generator(generator, tmp_path / "newer" / "best.safetensors", {})
-    for step in (500, 20000):
-        save_generator(generator, tmp_path / "newer" / "milestones" / f"step_{step:08d}.safetensors", {})
+    save_generator(generator, tmp_path / "classic" / "best.safetensors", {})
+    for step in ("00000500", "00020000", "before7"):
+        save_generator(generator, tmp_path / "classic" / "milestones" / f"step_{step}.safetensors", {})
     (tmp_path / "just begun").mkdir()
     looks = find_looks(tmp_path)
-    assert [look.name for look in looks] == [
-        "newer",
-        "newer, best on test faces",
-        "newer, step 20,000",
-        "newer, step 500",
-        "older",
-        "starter",
+    assert list(looks) == [
+        "classic",
+        "goth",
+        "classic, newest",
+        "classic, best on test faces",
+        "classic, step 20,000",
+        "classic, step 500",
+        "older, newest",
     ]
-    assert all(look.path.is_file() for look in looks)
-    assert find_looks(tmp_path / "no such folder") == looks[-1:]
-    assert looks[-1].path == starter_path()
+    assert all(path.is_file() for path in looks.values())
+    assert looks["goth"] == starter_path("goth")
+    assert list(find_looks(tmp_path / "no such folder")) == list(find_looks()) == ["classic", "goth"]
 
 
-def test_a_run_called_starter_and_a_strange_file_beside_its_milestones_hide_nothing(tmp_path, generator):
-    save_generator(generator, tmp_path / "starter" / "generator.safetensors", {})
-    save_generator(generator, tmp_path / "starter" / "milestones" / "step_before7.safetensors", {})
-    looks = find_looks(tmp_path)
-    assert [look.name for look in looks] == ["starter", "the starter that comes along"]
-    shown = Showcase(looks[0].path, looks=looks)
-    assert (shown.look, shown._sources["starter"]) == ("starter", looks[0].path)
-    other = tmp_path / "elsewhere" / "starter.safetensors"
-    assert Showcase(other, looks=looks)._sources["starter, as given"] == other
+def test_the_widget_offers_what_it_is_given_beside_the_looks(tmp_path, generator):
+    assert (Showcase().look, Showcase().looks) == ("classic", ["classic", "goth"])
+    assert Showcase("goth").looks == ["goth", "classic"]
+    assert Showcase(starter_path("goth")).look == "goth"
+    assert Showcase(tmp_path / "classic.safetensors").looks == ["classic, as given", "classic", "goth"]
+    assert Showcase(generator).look == "drag, as given"
+
+
+def test_a_look_is_a_name_or_a_file_and_any_other_is_one_sentence(tmp_path, generator):
+    assert load_look("goth").metadata["look"] == "goth"
+    save_generator(generator, tmp_path / "mine.safetensors", {"look": "neon"})
+    assert load_look(tmp_path / "mine.safetensors").metadata["look"] == "neon"
+    with pytest.raises(
+        DragFaceError, match=r"no look called disco: choose classic or goth, or name a generator file\.$"
+    ):
+        load_look("disco")
 
 
 def test_a_widgets_modules_are_joined_into_one_each_once(tmp_path):

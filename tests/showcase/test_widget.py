@@ -14,7 +14,6 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.model import Generator, save_generator
 from dragface_lib.showcase import crop_only, transform, transforming, widget
-from dragface_lib.showcase.looks import Look
 from dragface_lib.showcase.widget import Showcase
 
 PART = 100_000
@@ -242,7 +241,7 @@ def test_another_look_paints_the_same_photo_without_looking_for_its_faces_again(
     generator, published, astronaut, tmp_path, monkeypatch
 ):
     save_generator(published, tmp_path / "other.safetensors", {"look": "goth"})
-    page = Page(Showcase(generator, looks=[Look("my run", tmp_path / "other.safetensors")]))
+    page = Page(Showcase(generator, looks={"my run": tmp_path / "other.safetensors"}))
     assert page.showcase.looks == ["drag, as given", "my run"]
     page.drop(encode_photo(astronaut, "PNG"))
     monkeypatch.setattr(transforming, "find_faces", None)
@@ -257,7 +256,7 @@ def test_another_look_paints_the_same_photo_without_looking_for_its_faces_again(
 
 def test_a_look_is_opened_when_it_is_chosen_even_before_there_is_a_photo(generator, tmp_path):
     save_generator(generator, tmp_path / "other.safetensors", {})
-    page = Page(Showcase(looks=[Look("my run", tmp_path / "other.safetensors")]))
+    page = Page(Showcase(looks={"my run": tmp_path / "other.safetensors"}))
     assert page.ask("look", look="my run", photo=None) == (page.last(), [])
     assert page.showcase.look == "my run"
 
@@ -298,7 +297,7 @@ def test_a_look_that_cannot_be_used_is_a_sentence_and_the_one_before_stays(
     generator, astronaut, tmp_path, spoil, sentence
 ):
     spoil(tmp_path / "other.safetensors", generator)
-    page = Page(Showcase(generator, looks=[Look("spoiled", tmp_path / "other.safetensors")]))
+    page = Page(Showcase(generator, looks={"spoiled": tmp_path / "other.safetensors"}))
     page.drop(encode_photo(astronaut, "PNG"))
     before = page.download(1, format="PNG")
     content, _ = page.ask("look", look="spoiled")

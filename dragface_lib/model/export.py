@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from ..crop.align import ALIGNMENT
 from ..errors import DragFaceError
 from ..files import write_atomically
-from ..model import Generator, save_generator
-from ..model.weights import ARCHITECTURE
+from .generator import Generator
+from .weights import ARCHITECTURE, save_generator
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as TF
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model import Generator, load_generator, save_generator
-from dragface_lib.showcase.export import _serialised, export
+from dragface_lib.model.export import _serialised, export
 
 TOLD = {
     "direction": "selfie_to_drag",
