@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..devices import choose_device, choose_precision
 from .config import TrainConfig, prepare
-from .data import DOMAINS, FaceSet, Sampler, prefetched
+from .data import DOMAINS, Batch, FaceSet, Sampler, prefetched
 from .loop import peak_memory_mb
 from .step import Trainer, memory_explained
 
@@ -46,7 +46,7 @@ def _bench(config: TrainConfig, steps: int) -> dict[str, Any]:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    def draw(step: int) -> list[torch.Tensor]:
+    def draw(step: int) -> list[Batch]:
         return [sampler.batch(step, config.batch) for sampler in samplers]
 
     with closing(prefetched(draw, 0)) as batches:

@@ -157,3 +157,12 @@ def prepare(config: TrainConfig) -> Iterator[None]:
 def learning_rate(step: int, steps: int, base: float) -> float:
     """Rate of the update number `step` (from 0): base for the first half of `steps`, then linear to zero."""
     return base * min(1.0, max(0, steps - step) / (steps - steps // 2))
+
+
+def ema_share(step: int, faces_per_step: int, half_life: float) -> float:
+    """Share of the newest weights in the averaged generator at the update number `step` (from 0).
+
+    half_life: in faces; shorter at the start, when an average over the whole half-life would hold the first weights.
+    """
+    faces_seen = (step + 1) * faces_per_step
+    return 1 - 0.5 ** (faces_per_step / min(half_life, max(1.0, 0.1 * faces_seen)))

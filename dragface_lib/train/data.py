@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ..errors import DragFaceError
 from ..images import UnreadablePhoto, open_photo
 from ..model.tensors import to_unit
 
-Batch = TypeVar("Batch")
+Drawn = TypeVar("Drawn")
 DOMAINS = ("selfie", "drag")
 AHEAD = 3  # batches made in advance
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
@@ -68,6 +68,17 @@ def _resized(picture: np.ndarray, size: int) -> Tensor:
     return TF.resize(torch.from_numpy(picture).permute(2, 0, 1), [size, size], antialias=True)
 
 
+class Batch(NamedTuple):
+    """Faces in -1..1 and, where a run has them, their masks: 1 on the face, 0 outside."""
+
+    faces: Float[Tensor, "batch 3 size size"]
+    masks: Float[Tensor, "batch 1 size size"] | None = None
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, from which a GPU copies while it computes."""
+        return Batch(self.faces.pin_memory(), None if self.masks is None else self.masks.pin_memory())
+
+
 class Sampler:
     """Draws the training faces of one domain: every face once an epoch, flipped and cropped at random."""
 
@@ -78,9 +89,10 @@ class Sampler:
         self.images = TF.resize(images, [enlarged, enlarged], antialias=True)
         self._epoch, self._order = -1, torch.empty(0)
 
-    def batch(self, step: int, count: int) -> Float[Tensor, "count channels size size"]:
-        """The faces of update number `step`, in -1..1; where the set has masks, they are a fourth channel."""
-        return to_unit(torch.stack([self._face(step * count + n) for n in range(count)]))
+    def batch(self, step: int, count: int) -> Batch:
+        """The faces of update number `step`, with masks where the set has them."""
+        pixels = torch.stack([self._face(step * count + n) for n in range(count)])
+        return Batch(to_unit(pixels[:, :3]), pixels[:, 3:] / 255 if pixels.shape[1] > 3 else None)
 
     def _face(self, number: int) -> Tensor:
         epoch, position = divmod(number, len(self.images))
@@ -101,7 +113,7 @@ def random_of(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def prefetched(draw: Callable[[int], Batch], first: int, ahead: int = AHEAD) -> Generator[Batch, None, None]:
+def prefetched(draw: Callable[[int], Drawn], first: int, ahead: int = AHEAD) -> Generator[Drawn, None, None]:
     """draw(first), draw(first + 1), …, each made by a thread while those before it are computed on.
 
     Raises what `draw` raised. Close it, or its thread lives on.

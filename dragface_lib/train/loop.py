@@ -4,7 +4,7 @@
     train(TrainConfig(faces="faces", run="runs/first"))
 
 `keeping.py` says what a run leaves behind. Several GPUs of one machine train one run together when torchrun starts it
-(`team.py`).
+(`distributed.py`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ..errors import DragFaceError
 from ..files import only_one
 from .checkpoints import Checkpoints
 from .config import TrainConfig, prepare
-from .data import DOMAINS, FaceSet, Sampler, load_domains, prefetched
+from .data import DOMAINS, Batch, FaceSet, Sampler, load_domains, prefetched
+from .distributed import any_process, barrier, is_main_process, mean_over_processes, process_group, rank, world_size
 from .journal import duration
 from .keeping import Keeper
 from .mirror import restore
 from .pictures import is_milestone, sample_faces
 from .resuming import changes_since, facts_of, require_same_architecture
 from .step import Trainer, memory_explained
-from .team import Team, gathered
 
 EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
 
@@ -48,20 +48,19 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     folder holds another architecture or is being trained by another process, memory or disk do not suffice, or the
     losses are no longer numbers or explode.
     """
-    with memory_explained(config), prepare(config), gathered(choose_device(config.device)) as (team, device):
+    with memory_explained(config), prepare(config), process_group(choose_device(config.device)) as device:
         sets = load_domains(config.faces, config.size, with_masks=config.discriminator_input == "face")
         with ExitStack() as held:
             notes: list[str] = []
-            if team.leads:
+            if is_main_process():
                 held.enter_context(only_one(config.run_folder, "trained"))
                 notes = restore(Path(config.run), config.run_folder) if config.scratch else []
-            team.wait()
-            return _train(config, team, device, sets, _Speaker(progress and team.leads), notes, watch)
+            barrier()
+            return _train(config, device, sets, _Speaker(progress and is_main_process()), notes, watch)
 
 
 def _train(
     config: TrainConfig,
-    team: Team,
     device: torch.device,
     sets: dict[tuple[str, str], FaceSet],
     say: _Speaker,
@@ -73,10 +72,10 @@ def _train(
     # Sample data.
     samplers = [Sampler(sets[domain, "train"], config.size, config.seed + n) for n, domain in enumerate(DOMAINS)]
 
-    def draw(step: int) -> list[torch.Tensor]:
-        share = step * team.count + team.rank
-        faces = [sampler.batch(share, config.batch) for sampler in samplers]
-        return [batch.pin_memory() for batch in faces] if device.type == "cuda" else faces
+    def draw(step: int) -> list[Batch]:
+        share = step * world_size() + rank()
+        batches = [sampler.batch(share, config.batch) for sampler in samplers]
+        return [batch.pin_memory() for batch in batches] if device.type == "cuda" else batches
 
     for (domain, split), faces in sets.items():
         left_out = f", {len(faces.unreadable)} left out:" if faces.unreadable else ""
@@ -85,12 +84,12 @@ def _train(
             say(f"  left out: {name} ({reason})")
 
     # Construct networks.
-    trainer = Trainer(config, device, precision, team=team)
+    trainer = Trainer(config, device, precision)
     fixed = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
-    keeper = Keeper(config, trainer, fixed, say, watch) if team.leads else None
+    keeper = Keeper(config, trainer, fixed, say, watch) if is_main_process() else None
 
     # Resume.
-    facts = facts_of(config, team, sets, device, precision)
+    facts = facts_of(config, sets, device, precision)
     saved, damaged = Checkpoints(config.run_folder / "checkpoints").newest()
     notes, step, seconds = notes + damaged, 0, 0.0
     if saved is not None:
@@ -100,10 +99,10 @@ def _train(
         notes += changes_since(saved["facts"], facts)
         say(f"Going on at step {step:,} of {config.steps:,}, after {duration(seconds)}, from {config.run_folder}.")
     del saved
-    team.wait()  # until everyone has read what the leader will soon replace
+    barrier()  # until everyone has read what the leader will soon replace
 
     # Train.
-    tick = _Tick(device, team)
+    tick = _Tick(device)
     bar = tqdm(total=config.steps, initial=step, desc=Path(config.run).name, unit="step", disable=not say.aloud)
     with keeper or ExitStack(), bar, _interrupts() as interrupted, closing(prefetched(draw, step)) as batches:
         if keeper:
@@ -119,9 +118,9 @@ def _train(
             last = step >= config.steps
             # By the clock only at a tick, so that a run's journal does not depend on how fast it was.
             if ticking and not last:
-                in_time = not team.any(keeper is not None and keeper.must_stop(), device)
-            if (ticking or team.count == 1) and not last:  # where several must agree, they do so once a tick
-                last = not in_time or team.any(interrupted.is_set(), device)
+                in_time = not any_process(keeper is not None and keeper.must_stop(), device)
+            if (ticking or world_size() == 1) and not last:  # where several must agree, they do so once a tick
+                last = not in_time or any_process(interrupted.is_set(), device)
             saving = step % config.save_every == 0 or last or (ticking and keeper and keeper.clock.until_save() <= 0)
             milestone = is_milestone(step, config.milestone_every)
 
@@ -162,8 +161,8 @@ def _train(
 class _Tick:
     """Sums losses on the device and reads them once a tick: reading waits for the device."""
 
-    def __init__(self, device: torch.device, team: Team):
-        self.device, self.team = device, team
+    def __init__(self, device: torch.device):
+        self.device = device
         self._reset()
 
     def _reset(self) -> None:
@@ -176,7 +175,9 @@ class _Tick:
             self.sums[name] = self.sums[name] + loss if name in self.sums else loss.clone()
 
     def close(self) -> dict[str, float]:
-        values = (self.team.mean(torch.stack([value.float() for value in self.sums.values()])) / self.count).tolist()
+        values = (
+            mean_over_processes(torch.stack([value.float() for value in self.sums.values()])) / self.count
+        ).tolist()
         row = {name: _rounded(value) for name, value in zip(self.sums, values, strict=True)}
         row["seconds_per_step"] = _rounded((time.perf_counter() - self.started) / self.count)
         row["memory_mb"] = peak_memory_mb(self.device)

@@ -14,7 +14,7 @@ from ..errors import DragFaceError
 from ..model.weights import ARCHITECTURE
 from .config import TrainConfig
 from .data import FaceSet
-from .team import Team
+from .distributed import world_size
 
 # Settings that may change between two parts of a run without changing what is learned.
 INCONSEQUENTIAL = {"faces", "run", "scratch", "save_every", "save_minutes", "session_minutes", "sample_every"}
@@ -23,7 +23,6 @@ INCONSEQUENTIAL |= {"log_every", "validate_every", "milestone_every", "look", "l
 
 def facts_of(
     config: TrainConfig,
-    team: Team,
     sets: dict[tuple[str, str], FaceSet],
     device: torch.device,
     precision: torch.dtype,
@@ -33,7 +32,7 @@ def facts_of(
         "config": {name: value for name, value in config.as_dict().items() if name not in INCONSEQUENTIAL},
         "faces": {f"{domain}/{split}": sets[domain, split].digest for domain, split in sets if split == "train"},
         "device": device.type,
-        "processes": team.count,
+        "processes": world_size(),
         "precision": str(precision),
         "threads": torch.get_num_threads() if device.type == "cpu" else 0,
         "torch": str(torch.__version__),  # its own type is refused by weights_only

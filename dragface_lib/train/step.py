@@ -25,8 +25,9 @@ from ..model.discriminator import LOCAL_LAYERS, Discriminator, Judgement, global
 from ..model.generator import Generator
 from ..model.norms import clip_rho
 from .augment import augmented
-from .config import TrainConfig, learning_rate
-from .team import ALONE, Team
+from .config import TrainConfig, ema_share, learning_rate
+from .data import Batch
+from .distributed import rank, world_size
 
 Faces = Float[Tensor, "batch 3 height width"]
 
@@ -68,9 +69,8 @@ class Trainer:
         device: torch.device,
         precision: torch.dtype,
         make_generator: Callable[..., Generator] = Generator,
-        team: Team = ALONE,
     ):
-        self.config, self.device, self.precision, self.team = config, device, precision, team
+        self.config, self.device, self.precision = config, device, precision
         self.lap: Callable[[str], None] = lambda part: None
         torch.manual_seed(config.seed)
         networks = Networks(config, make_generator)
@@ -81,7 +81,7 @@ class Trainer:
         self.networks = networks.to(device).to(memory_format=layout)
         # The networks as they are called where gradients are wanted: several processes then average these.
         self.learning = dict(self.networks.named_children())
-        if team.count > 1:
+        if world_size() > 1:
             of_these = [device.index] if device.type == "cuda" else None
             self.learning = {
                 name: DistributedDataParallel(network, of_these, broadcast_buffers=False, gradient_as_bucket_view=True)
@@ -103,11 +103,11 @@ class Trainer:
             fused=self.device.type in ("cuda", "cpu"),
         )
 
-    def step(self, step: int, selfie: Faces, drag: Faces) -> dict[str, Tensor]:
-        """Update number `step` (from 0) on a batch of each domain, in -1..1.
+    def step(self, step: int, selfies: Batch, drags: Batch) -> dict[str, Tensor]:
+        """Update number `step` (from 0) on a batch of each domain.
 
-        A fourth channel is the mask of the face, 1 on it and -1 outside. The discriminators then see the faces
-        alone, on grey, and what the generators change outside them is a loss of its own.
+        With masks the discriminators see the faces alone, on grey, and what the generators change outside them is a
+        loss of its own.
         Returns the losses as tensors on the device; reading them waits for it, so do that once in a while.
         """
         self.rate = learning_rate(step, self.config.steps, self.config.lr)
@@ -115,11 +115,15 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = self.rate
         selfie, drag = (
-            faces.to(self.device, non_blocking=True, memory_format=torch.channels_last) for faces in (selfie, drag)
+            batch.faces.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+            for batch in (selfies, drags)
+        )
+        selfie_mask, drag_mask = (
+            None if batch.masks is None else batch.masks.to(self.device, non_blocking=True)
+            for batch in (selfies, drags)
         )
         networks, learning, count = self.networks, self.learning, len(selfie)
-        first = (step * self.team.count + self.team.rank) * count  # number of the first face, for augmentation
-        (selfie, selfie_mask), (drag, drag_mask) = _masked(selfie), _masked(drag)
+        first = (step * world_size() + rank()) * count  # number of the first face, for augmentation
         # What both faces fill: a mask of each one's own would tell real from fake by its outline.
         both = selfie_mask * drag_mask if selfie_mask is not None and drag_mask is not None else None
 
@@ -201,11 +205,7 @@ class Trainer:
 
     @torch.no_grad()
     def _update_ema(self, step: int) -> None:
-        batch = self.config.batch * self.team.count
-        seen = (step + 1) * batch
-        # Shorter at the start, when an average over the whole half-life would still hold the first weights.
-        half_life = min(self.config.ema_half_life, max(1.0, 0.1 * seen))
-        share = 1 - 0.5 ** (batch / half_life)
+        share = ema_share(step, self.config.batch * world_size(), self.config.ema_half_life)
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.networks.selfie_to_drag.parameters()), share)
 
     def state(self) -> dict[str, object]:
@@ -240,11 +240,6 @@ def memory_explained(config: TrainConfig) -> Iterator[None]:
             f"The memory does not suffice for batch {config.batch}, size {config.size}, channels {config.channels}, "
             f"{'light' if config.light else 'full'}: try {', then '.join(smaller)}."
         ) from error
-
-
-def _masked(faces: Tensor) -> tuple[Faces, Tensor | None]:
-    """Faces in -1..1 and, where a fourth channel brings it, their mask in 0..1."""
-    return faces[:, :3], (faces[:, 3:] + 1) / 2 if faces.shape[1] == 4 else None
 
 
 def _seen(faces: Faces, mask: Tensor | None) -> Faces:

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dragface_lib.model.discriminator import global_layers
 from dragface_lib.train.config import TrainConfig
+from dragface_lib.train.data import Batch
 from dragface_lib.train.step import Trainer
 
 
@@ -80,7 +81,7 @@ def peak_of_step(config: TrainConfig, precision: torch.dtype) -> int:
     """Bytes that this project's training holds at most, weights and optimisers included."""
     with imagined() as memory:
         trainer = Trainer(config, torch.device("cpu"), precision)
-        faces = torch.rand(2, config.batch, 3, config.size, config.size)
+        faces = [Batch(faces) for faces in torch.rand(2, config.batch, 3, config.size, config.size)]
         for step in range(2):  # in the first the optimisers get their moments
             trainer.step(step, *faces)
     return memory.peak

@@ -33,6 +33,7 @@ from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.model.discriminator import global_layers
 from dragface_lib.train.bench import matrix_rate
 from dragface_lib.train.config import TrainConfig
+from dragface_lib.train.data import Batch
 from dragface_lib.train.step import Trainer
 
 WARM_UP = 3
@@ -66,7 +67,7 @@ def main() -> None:
 
     def ours(precision: str) -> Step:
         trainer = Trainer(config(), device, choose_precision(precision, device))
-        return lambda number: trainer.step(number, *faces)
+        return lambda number: trainer.step(number, Batch(faces[0]), Batch(faces[1]))
 
     ways = {} if options.full else {"published, fp32": published}
     kinds = {}

@@ -3,6 +3,7 @@
 import torch
 
 from dragface_lib.train.augment import augmented
+from dragface_lib.train.data import Batch
 from dragface_lib.train.step import Trainer
 
 
@@ -41,7 +42,7 @@ def test_gradients_reach_what_is_still_to_be_seen():
 
 
 def test_only_what_discriminators_see_is_augmented(settings):
-    selfie, drag = torch.rand(2, 1, 3, 64, 64) * 2 - 1
+    selfie, drag = map(Batch, torch.rand(2, 1, 3, 64, 64) * 2 - 1)
     losses = []
     for on in (False, True):
         found = Trainer(settings(diff_augment=on), torch.device("cpu"), torch.float32).step(0, selfie, drag)

@@ -17,6 +17,7 @@ STEPS = 20
 def loss_curve() -> dict[str, list[float]]:
     """Each loss at each step, on faces that are a smooth function of their pixels' places."""
     from dragface_lib.train.config import TrainConfig
+    from dragface_lib.train.data import Batch
     from dragface_lib.train.step import Trainer
 
     settings = {"size": 64, "channels": 4, "blocks": 2, "steps": STEPS, "device": "cpu", "precision": "fp32"}
@@ -26,7 +27,7 @@ def loss_curve() -> dict[str, list[float]]:
     curve: dict[str, list[float]] = {}
     for step in range(STEPS):
         waves = torch.stack([torch.sin(place[:, None] * (1 + colour) + place[None] + step) for colour in range(3)])
-        losses = trainer.step(step, waves[None], waves.flip(0)[None] * 0.8)
+        losses = trainer.step(step, Batch(waves[None]), Batch(waves.flip(0)[None] * 0.8))
         for name, loss in losses.items():
             curve.setdefault(name, []).append(float(f"{loss.item():.7g}"))
     return curve

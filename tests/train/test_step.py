@@ -10,13 +10,14 @@ from dragface_lib.model import norms
 from dragface_lib.model.norms import LargestSingularValue
 from dragface_lib.model.tensors import to_unit
 from dragface_lib.train.config import learning_rate
-from dragface_lib.train.data import FaceSet
+from dragface_lib.train.data import Batch, FaceSet
 from dragface_lib.train.step import Trainer
 
 
-def batch(faces, domain, count, masked=False):
+def batch(faces, domain, count, masked=False, first=0):
     found = FaceSet(faces, domain, "train", 64, with_masks=masked)
-    return to_unit(torch.cat([found.images, found.masks], 1)[:count] if masked else found.images[:count])
+    part = slice(first, first + count)
+    return Batch(to_unit(found.images[part]), found.masks[part] / 255 if masked else None)
 
 
 def warmed_up(config, faces):
@@ -58,12 +59,15 @@ def cam_entropy(logits, label):
 def literal_step(networks, optimiser, selfie, drag, cam_weight):
     """One update as the paper words it: every face and every network on its own. Returns losses and gradients.
 
-    With a fourth channel discriminators are shown what two faces have in common, all around it painted grey.
+    With masks discriminators are shown what two faces have in common, all around it painted grey.
     """
     to_drag, to_selfie = networks.selfie_to_drag, networks.drag_to_selfie
-    masks = {"drag": (selfie[:, 3:] + 1) / 2, "selfie": (drag[:, 3:] + 1) / 2}  # of what is translated to it
-    masked, both = selfie.shape[1] == 4, masks["drag"] * masks["selfie"]
-    selfie, drag = selfie[:, :3], drag[:, :3]
+    masked, masks = (
+        selfie.masks is not None,
+        {"drag": selfie.masks, "selfie": drag.masks},
+    )  # of what is translated to it
+    both = selfie.masks * drag.masks if masked else None
+    selfie, drag = selfie.faces, drag.faces
 
     def shown(face):
         return face * both if masked else face
@@ -135,7 +139,7 @@ def test_step_has_the_losses_and_gradients_of_a_literal_reading(settings, faces,
     optimiser.load_state_dict(copy.deepcopy(trainer.discriminator_optimiser.state_dict()))
     optimiser.param_groups[0]["fused"] = False
     masked = config.discriminator_input == "face"
-    selfie, drag = (batch(faces, domain, config.batch + 1, masked)[1:] for domain in ("selfie", "drag"))
+    selfie, drag = (batch(faces, domain, config.batch, masked, first=1) for domain in ("selfie", "drag"))
     expected, gradients = literal_step(networks, optimiser, selfie, drag, config.cam_loss_weight)
     losses, found = gradients_of(trainer, 2, selfie, drag)
 
@@ -152,10 +156,10 @@ def test_step_has_the_losses_and_gradients_of_a_literal_reading(settings, faces,
 
 def test_what_discriminators_do_not_see_does_not_count_for_them(settings, faces):
     selfie, drag = (batch(faces, domain, 1, masked=True) for domain in ("selfie", "drag"))
-    hidden = drag[:, 3:] == -1
+    hidden = drag.masks == 0
     assert 0.3 < hidden.float().mean() < 0.9
     losses = []
-    for stage in (drag, torch.where(hidden & (torch.arange(4) < 3)[:, None, None], -drag, drag)):
+    for stage in (drag, drag._replace(faces=torch.where(hidden, -drag.faces, drag.faces))):
         trainer = Trainer(settings(form="published"), torch.device("cpu"), torch.float32)
         losses.append(trainer.step(0, selfie, stage))
     for name in ("drag_global", "drag_local"):  # the fake is that of the same selfie
