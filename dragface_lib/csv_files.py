@@ -1,0 +1,61 @@
+"""Tables in CSV files: read with one set of checks, written in one step.
+
+for line, cells in read_csv("faces/crops.csv", required=("photo", "status")):
+    print(line, cells["photo"])
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from .errors import DragFaceError
+from .files import write_atomically
+
+
+def read_csv(path: str | Path, required: Sequence[str], any_bytes: bool = False) -> list[tuple[int, dict[str, str]]]:
+    """(line number, {column: text}) of each row, with or without BOM and CRLF; empty lines are skipped.
+
+    any_bytes: accept text that is not UTF-8, as names of files on Linux may be. Raises DragFaceError naming the line
+    when a required column is missing, a row has more or fewer cells than the header, or quotes do not match.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
+    except FileNotFoundError:
+        raise DragFaceError(f"{path} does not exist: check the name of the table.") from None
+    except OSError as error:
+        raise DragFaceError(f"{path} cannot be read ({error.strerror}): move it away, or name a CSV file.") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[tuple[int, dict[str, str]]] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        for name in required:
+            if name not in header:
+                raise ValueError(f"there is no column {name}")
+        for name in header:
+            if header.count(name) > 1:
+                raise ValueError(f"the column {name or '(no name)'} is there twice")
+        for cells in reader:
+            if not any_bytes:
+                "".join(cells).encode()
+            if any(cells):  # spreadsheets leave empty lines at the end
+                if len(cells) != len(header):
+                    raise ValueError(f"{len(cells)} cells instead of {len(header)}")
+                rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
+    except (csv.Error, ValueError) as error:
+        fault = "the text is not UTF-8" if isinstance(error, UnicodeError) else error
+        raise DragFaceError(
+            f"{path}, line {reader.line_num}: {fault}: mend the line, or move the table away."
+        ) from error
+    return rows
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table in one step (see `files.replace_atomically`); what a row lacks stays empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
