@@ -13,8 +13,8 @@ from matplotlib.cbook import get_sample_data
 from skimage import data
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import apply, crop_face, similarity
-from dragface_lib.crop.finding import FoundFace
+from dragface_lib.crop.align import aligned_face, apply, similarity
+from dragface_lib.crop.find import Face
 from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.masks import face_mask
 from dragface_lib.images import contact_sheet, open_photo, save_photo
@@ -22,7 +22,7 @@ from dragface_lib.images import contact_sheet, open_photo, save_photo
 SIDE, LINE = 480, (236, 64, 160)
 
 
-def marked(photo: np.ndarray, found: FoundFace) -> np.ndarray:
+def marked(photo: np.ndarray, found: Face) -> np.ndarray:
     """The photo with the face's landmarks and the frame of its crop."""
     picture, width = photo.copy(), max(2, round(photo.shape[1] / 250))
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * SIDE - 0.5
@@ -43,9 +43,8 @@ def main(path: str) -> None:
     cells = []
     for photo in portraits:
         found = find_faces(photo)[0]
-        matrix = similarity(found.points, SIDE)
-        face = crop_face(photo, matrix, SIDE)
-        on_grey = face_mask(found.points, matrix, SIDE)[..., None]
+        face = aligned_face(photo, found.points, SIDE)
+        on_grey = face_mask(apply(similarity(found.points, SIDE), found.points), SIDE)[..., None]
         cells += [marked(photo, found), face, np.uint8(face * on_grey + 128 * (1 - on_grey))]
     captions = ["landmarks, and what is cut out", "aligned", "what discriminators see"] * 2
     save_photo(path, contact_sheet(cells, columns=3, cell=320, captions=captions), quality=88)

@@ -14,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from skimage import data
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.align import aligned_face
 from dragface_lib.model import load_generator, starter_path
 from dragface_lib.model.tensors import to_bytes, to_unit
 
@@ -26,7 +26,7 @@ def portrait() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A selfie, its drag, and where the generator looks: (S, S, 3), (S, S, 3) uint8 and (S / 4, S / 4)."""
     photo = np.ascontiguousarray(data.astronaut())
     generator = load_generator(starter_path())
-    face = crop_face(photo, similarity(find_faces(photo)[0].points, generator.size), generator.size)
+    face = aligned_face(photo, find_faces(photo)[0].points, generator.size)
     with torch.inference_mode():
         made = generator(to_unit(torch.from_numpy(face).permute(2, 0, 1)[None]))
     return face, to_bytes(made.image)[0], made.attention[0, 0].numpy()

@@ -17,11 +17,10 @@ import numpy as np
 import torch
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import apply, crop_face, similarity
+from dragface_lib.crop.align import aligned_face, apply, interocular, similarity
 from dragface_lib.crop.detect import open_detector
-from dragface_lib.crop.finding import interocular
 from dragface_lib.crop.landmark_training import is_test_person, read_tem
-from dragface_lib.crop.landmarks import CONTOURS, SURE, Landmarks
+from dragface_lib.crop.landmarks import CONTOURS, FACE_CONFIDENCE, Landmarks
 from dragface_lib.images import contact_sheet, find_photos, open_photo, save_photo
 
 PLACES = {
@@ -47,7 +46,7 @@ def measure(photos: Path) -> None:
             errors[place].append(apart[points].mean())
         start = time.perf_counter()
         for _ in range(5):
-            landmarks.look(photo, found.box)
+            landmarks.locate(photo, found.box)
         seconds.append((time.perf_counter() - start) / 5)
     print(f"{len(seconds)} held-out people; error in % of the interocular distance: mean, worst person")
     for place, found in errors.items():
@@ -63,8 +62,8 @@ def compare(photos: Path) -> None:
             photo = open_photo(path)
             boxes = [detector.find(photo)[:1] for detector in (yunet, haar)]
             if all(boxes):
-                (one, sure), (other, also) = (landmarks.look(photo, box[0]) for box in boxes)
-                if min(sure, also) < SURE:  # one of the boxes holds something else
+                (one, sure), (other, also) = (landmarks.locate(photo, box[0]) for box in boxes)
+                if min(sure, also) < FACE_CONFIDENCE:  # one of the boxes holds something else
                     continue
                 apart.append(np.linalg.norm((one - other)[:2], axis=1).max() / interocular(one) * 100)
     print(f"YuNet's and Haar's box, {len(apart)} photos: pupils {np.mean(apart):.2f} % apart, at most {max(apart):.2f}")
@@ -82,15 +81,15 @@ def draw(photos: Path, sheets: Path) -> None:
                 cells.append(cv2.resize(photo, (CELL, CELL), interpolation=cv2.INTER_AREA))
                 captions.append(f"{path.stem}: no face")
                 continue
-            matrix = similarity(found[0].points, CELL)
-            face, points = crop_face(photo, matrix, CELL), apply(matrix, found[0].points)
+            face = aligned_face(photo, found[0].points, CELL)
+            points = apply(similarity(found[0].points, CELL), found[0].points)
             for line in CONTOURS.values():
                 corners = np.round(points[list(line)] * 16).astype(np.int32)
                 cv2.polylines(face, [corners], False, (0, 255, 0), 1, cv2.LINE_AA, 4)
             for pupil in points[:2]:
                 cv2.circle(face, tuple(int(v) for v in np.round(pupil * 16)), 24, (255, 0, 0), -1, cv2.LINE_AA, 4)
             cells.append(face)
-            captions.append(f"{path.stem}: sure {found[0].sureness:.2f}")
+            captions.append(f"{path.stem}: sure {found[0].confidence:.2f}")
         for start in range(0, len(cells), 40):
             sheet = contact_sheet(cells[start : start + 40], 8, CELL, captions[start : start + 40])
             save_photo(sheets / f"{folder.replace('/', '_')}_{start}.jpg", sheet, quality=85)

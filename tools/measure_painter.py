@@ -14,7 +14,7 @@ import numpy as np
 from skimage import data
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.align import aligned_face
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.manifest import read_manifest
 from dragface_lib.practice import Unpaintable, look_names, paint
@@ -98,7 +98,7 @@ def _picture(photos: Path) -> None:
         tiles = []
         for number, (photo, face) in enumerate(sitters):
             painted = paint(photo, face.points, look, seed=number, turned=face.box.turned).photo
-            tiles.append(crop_face(painted, similarity(face.points, TILE), TILE))
+            tiles.append(aligned_face(painted, face.points, TILE))
         lines.append(np.hstack(tiles))
     save_photo(REPOSITORY / "docs" / "practice_looks.jpg", np.vstack(lines), quality=88)
 

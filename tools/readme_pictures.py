@@ -15,7 +15,7 @@ from matplotlib.cbook import get_sample_data
 from skimage import data
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.align import aligned_face
 from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model import Generator, load_generator, starter_path
 from dragface_lib.model.tensors import to_bytes, to_unit
@@ -36,8 +36,8 @@ def main(run: Path, faces: Path) -> None:
     ]
     pairs = []
     for photo in portraits:
-        matrix = similarity(find_faces(photo)[0].points, 480)
-        pairs += [crop_face(picture, matrix, 480) for picture in (photo, transform(photo))]
+        points = find_faces(photo)[0].points
+        pairs += [aligned_face(picture, points, 480) for picture in (photo, transform(photo))]
     save_photo(DOCS / "before_after.jpg", contact_sheet(pairs, columns=4, cell=320), quality=88)
     save_photo(DOCS / "seam.jpg", at_full_size(portraits[1]), quality=95)
     save_photo(DOCS / "progression.jpg", progression(run, faces), quality=88)

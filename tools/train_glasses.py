@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from safetensors.numpy import save_file
 
-from dragface_lib.crop.align import apply, crop_face, similarity
-from dragface_lib.crop.finding import find_faces
-from dragface_lib.crop.glasses import WEIGHTS, edges
+from dragface_lib.crop.align import aligned_face, apply, similarity
+from dragface_lib.crop.detect_glasses import WEIGHTS, edges
+from dragface_lib.crop.find import find_faces
 from dragface_lib.images import open_photo
 
 LABELS = Path(__file__).parents[1] / "tests" / "crop" / "portrait_labels.csv"
@@ -35,8 +35,8 @@ def main(photos: Path) -> None:
     for path in training_photos(photos):
         photo = open_photo(path)
         for found in find_faces(photo)[:1]:
-            matrix = similarity(found.points)
-            face, eyes = crop_face(photo, matrix), apply(matrix, found.points[:2].astype(np.float64))
+            face = aligned_face(photo, found.points)
+            eyes = apply(similarity(found.points), found.points[:2].astype(np.float64))
             for _ in range(ROUNDS):
                 features += [edges(vary(face, rng)), edges(vary(draw_glasses(face, eyes, rng), rng))]
                 labels += [-1.0, 1.0]

@@ -2,7 +2,7 @@
 
 from .card import balance, write_card
 from .dataset import crop_photos, kept_and_rejected, read_crops
-from .finding import find_faces
+from .find import find_faces
 from .packing import pack, unpack
 from .quality import GATES
 

@@ -1,7 +1,7 @@
 """Where a face lies in its crop: eyes level, at fixed places, a quarter of the crop's width apart.
 
-    matrix = similarity(points, 256)
-    face = crop_face(rgb, matrix, 256)
+    face = aligned_face(photo, points, 256)
+    matrix = similarity(points, 256)        the same geometry as a matrix, to go back to the photo
 
 Training and showcase use these same functions; `ALIGNMENT` names the geometry in every generator file.
 """
@@ -13,6 +13,11 @@ import numpy as np
 
 ALIGNMENT = "eyes-0.25-0.46"
 EYES = np.array([[0.375, 0.46], [0.625, 0.46]])  # left and right pupil in the unit square
+
+
+def aligned_face(photo: np.ndarray, points: np.ndarray, size: int = 256) -> np.ndarray:
+    """The aligned crop (size, size, 3) of the face with landmarks `points` (N, 2) in a photo (H, W, 3) uint8 RGB."""
+    return crop_face(photo, similarity(points, size), size)
 
 
 def similarity(points: np.ndarray, size: int = 256) -> np.ndarray:
@@ -47,10 +52,10 @@ def crop_face(rgb: np.ndarray, matrix: np.ndarray, size: int = 256) -> np.ndarra
     )
     margin = 2 + 2 / scale
     first, last, end = corners.min(0) - margin, corners.max(0) + margin, np.array(rgb.shape[1::-1]) - 1
-    # Only the part that is needed: the crop itself and, as deep as it reaches beyond a border, what is mirrored there.
+    # Take only the part that is needed: the crop, and beyond a border the strip that is mirrored there.
     low = np.clip(np.floor(np.minimum(first, 2 * end - last)), 0, end).astype(int)
     high = np.clip(np.ceil(np.maximum(last, -first)), low, end).astype(int) + 1
-    # And a little more, so that its size stays even: OpenCV halves even sizes some twenty times as fast as odd ones.
+    # Keep its size even while it is halved: OpenCV halves even sizes some twenty times as fast as odd ones.
     spare = -(high - low) % 2 ** int(np.clip(np.ceil(np.log2(0.6 / scale)), 0, 12))
     before = np.minimum(spare, low)
     low, high = low - before, np.minimum(high + spare - before, end + 1)
@@ -70,3 +75,8 @@ def crop_face(rgb: np.ndarray, matrix: np.ndarray, size: int = 256) -> np.ndarra
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (N, 2) moved by a (2, 3) matrix."""
     return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def interocular(points: np.ndarray) -> float:
+    """Distance of the pupils, in the unit of `points` (N, 2)."""
+    return float(np.linalg.norm(points[1] - points[0]))

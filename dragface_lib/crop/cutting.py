@@ -25,10 +25,10 @@ import torch
 from ..duplicates import signature
 from ..files import sha256_of
 from ..images import UnreadablePhoto, open_photo, save_photo
-from .align import crop_face, similarity
+from .align import aligned_face
 from .decisions import place
 from .detect import Detector, open_detector
-from .finding import find_faces
+from .find import find_faces
 from .quality import fault, measure
 from .rows import CropRow, face_name
 
@@ -54,10 +54,9 @@ def cut_photo(
         return [replace(fresh, status="no_face", reason="no face was found")]
     rows = []
     for number, one in enumerate(found, 1):
-        matrix = similarity(one.points, SIZE)
-        face = crop_face(photo, matrix, SIZE)
+        face = aligned_face(photo, one.points, SIZE)
         others = [other for other in found if other is not one]
-        numbers = {name: float(f"{value:.5g}") for name, value in measure(photo, one, face, matrix, others).items()}
+        numbers = {name: float(f"{value:.5g}") for name, value in measure(photo, one, face, others).items()}
         name = f"{face_name(fresh.photo)}{f'+{number}' if number > 1 else ''}.jpg"
         row = judged(replace(fresh, face=name, numbers=numbers, signature=signature(face)), thresholds)
         save_photo(faces / row.face, face, quality=95)

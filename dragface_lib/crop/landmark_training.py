@@ -262,7 +262,7 @@ def _losses(
     """Mean weighted distance of the points in interocular distances, and cross entropy of face or not."""
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         features = network.features(crops.contiguous(memory_format=torch.channels_last))
-    answer, logits = network.place(features.float())
+    answer, logits = network.points(features.float())
     distance = (points[:, 1] - points[:, 0]).norm(dim=-1)[:, None]
     errors = (answer[: len(points)] - points).abs().sum(-1) / distance  # (B, 189)
     is_face = (torch.arange(len(crops)) < len(points)).float()

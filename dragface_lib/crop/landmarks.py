@@ -1,10 +1,9 @@
 """189 landmarks on a face, by a small network of our own, in the order of the London set's .tem files.
 
-    points = Landmarks.load().look(rgb, face).points
+    points, confidence = Landmarks.load().locate(rgb, box)
 
-The network looks several times: at the detector's box, then at the crop in which its own answer has put
-the eyes level and in place. So the points hardly depend on which detector proposed the box.
-Trained by `python -m dragface_lib landmarks` (landmark_training.py).
+The network runs three times: on the detector's box, then on the crops in which its own points have put the eyes
+level and in place. So the points hardly depend on which detector proposed the box. `tools/landmarks.py` trains it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,17 +21,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import DragFaceError
 from .align import EYES, apply, crop_face, similarity_between
-from .detect import Face
+from .detect import Box
 
 WEIGHTS = Path(__file__).with_name("landmarks.safetensors")
 POINTS = 189
 INPUT_SIZE = 128  # pixels of the square crop that the network sees
 INPUT_EYES = np.array([[0.335, 0.42], [0.665, 0.42]])  # where the pupils lie in it
-LOOKS = 3  # from the box, from its own answer, and once more
-SURE = 0.7  # a sureness below this: what was proposed is something else than a face
+ROUNDS = 3  # the box, then twice the network's own points
+FACE_CONFIDENCE = 0.7  # minimum confidence that a crop shows a face
 
+HAIRLINE = tuple(range(134, 145))  # from the left temple over the forehead to the right temple
 # The outline of the face, from the left temple over the hairline to the right one and back along the jaw.
-OVAL = (109, *range(134, 145), 112, 187, 113, 188, 114, *range(133, 124, -1), 111, 186, 110, 185)
+OVAL = (109, *HAIRLINE, 112, 187, 113, 188, 114, *range(133, 124, -1), 111, 186, 110, 185)
 # Numbers of the points by what they outline; left and right as seen in the picture.
 CONTOURS = {
     "left_upper_lashes": (18, 19, 20, 21, 22),
@@ -56,13 +55,6 @@ CONTOURS = {
 }
 
 
-class Located(NamedTuple):
-    """Landmarks (189, 2) float32 in pixels of the photo, and how sure it is that this is a face, 0..1."""
-
-    points: np.ndarray
-    sureness: float
-
-
 class LandmarkNetwork(nn.Module):
     """Crops (B, 3, 128, 128) in -1..1 to points (B, 189, 2) in units of the crop, and face logits (B,).
 
@@ -74,16 +66,14 @@ class LandmarkNetwork(nn.Module):
     basis: Tensor
     mirror: Tensor
 
-    def __init__(self, components: int = 60, width: int = 24):
+    def __init__(self, components: int = 60):
         super().__init__()
-        widths = (width, 2 * width, 4 * width, 5 * width)
-        self.stem = nn.Sequential(_convolution(3, 16, 2, 5), _convolution(16, widths[0], 2))
-        stages: list[nn.Module] = []
-        for inner, outer in zip(widths[:1] + widths[:-1], widths, strict=True):
-            stages += [_convolution(inner, outer, 2)] if inner != outer else []
-            stages += [_Residual(outer), _Residual(outer)]
+        self.stem = nn.Sequential(_convolution(3, 16, 2, 5), _convolution(16, 24, 2))
+        stages: list[nn.Module] = [_Residual(24), _Residual(24)]
+        for inner, outer in ((24, 48), (48, 96), (96, 120)):
+            stages += [_convolution(inner, outer, 2), _Residual(outer), _Residual(outer)]
         self.stages = nn.Sequential(*stages)
-        self.squeeze = _convolution(widths[-1], 64, 1, 1)
+        self.squeeze = _convolution(120, 64, 1, 1)
         self.hidden = nn.Linear(64 * 4 * 4, 192)
         self.coefficients = nn.Linear(192, components + 4)
         self.is_face = nn.Linear(192, 1)
@@ -92,16 +82,14 @@ class LandmarkNetwork(nn.Module):
         self.register_buffer("mirror", torch.arange(POINTS))  # which point becomes which in a mirrored face
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """crops: (B, 3, 128, 128), see `to_input`. Returns the points (B, 189, 2), in units of the crop, and a logit of
-        each crop's being a face (B,).
-        """
-        return self.place(self.features(crops))
+        """crops: (B, 3, 128, 128), see `to_input`. Returns points (B, 189, 2) and face logits (B,)."""
+        return self.points(self.features(crops))
 
     def features(self, crops: Tensor) -> Tensor:
         """Crops (B, 3, 128, 128) to features (B, 64, 4, 4); half precision is enough for these."""
         return self.squeeze(self.stages(self.stem(crops)))
 
-    def place(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def points(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, 64, 4, 4), in full precision, to what `forward` returns."""
         hidden = torch.relu(self.hidden(features.flatten(1)))
         shape, pose = self.coefficients(hidden).split([len(self.basis), 4], dim=1)
@@ -136,30 +124,31 @@ class Landmarks:
         self._mirror = network.mirror.numpy()
 
     @classmethod
+    @lru_cache(maxsize=2)
     def load(cls, path: str | Path = WEIGHTS) -> Landmarks:
         """Read the weights. Raises DragFaceError when the file is missing, damaged or of another network."""
-        return _load(Path(path))
+        return cls(read_network(path))
 
-    def look(self, rgb: np.ndarray, face: Face, turn: float = 0.0) -> Located:
-        """Landmarks, in pixels of the whole photo, of the face proposed in (H, W, 3) uint8 RGB, and sureness.
+    def locate(self, rgb: np.ndarray, box: Box, degrees: float = 0.0) -> tuple[np.ndarray, float]:
+        """Landmarks (189, 2) float32 of the face in a box of a photo (H, W, 3) uint8 RGB, in pixels of the photo.
 
-        turn: by how many degrees the face is thought to be turned clockwise.
+        degrees: how far the face is thought to lean clockwise. Returns the points and the confidence that this is a
+        face, 0..1.
         """
-        return self._look_from(rgb, box_matrix(face, turn), LOOKS)
+        return self._locate(rgb, box_matrix(box, degrees), ROUNDS)
 
-    def look_at_crop(self, face: np.ndarray) -> Located:
-        """Landmarks of an aligned face (S, S, 3) uint8 RGB, in its pixels, and sureness."""
+    def locate_aligned(self, face: np.ndarray) -> tuple[np.ndarray, float]:
+        """The same for an aligned face (S, S, 3) uint8 RGB, in its pixels; its eyes are in place, so one round does."""
         left, right = EYES * face.shape[0] - 0.5
-        # The eyes are in their places, so there is nothing to approach in several looks.
-        return self._look_from(face, similarity_between(left, right, INPUT_EYES * INPUT_SIZE - 0.5), 1)
+        return self._locate(face, similarity_between(left, right, INPUT_EYES * INPUT_SIZE - 0.5), 1)
 
-    def _look_from(self, rgb: np.ndarray, matrix: np.ndarray, looks: int) -> Located:
-        for look in range(looks):
+    def _locate(self, rgb: np.ndarray, matrix: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
+        for number in range(rounds):
             crop = crop_face(rgb, matrix, INPUT_SIZE)
-            points, sureness = self._predict(crop, both_ways=look == looks - 1)
+            points, confidence = self._predict(crop, both_ways=number == rounds - 1)
             points = apply(cv2.invertAffineTransform(matrix), points)
             matrix = similarity_between(points[0], points[1], INPUT_EYES * INPUT_SIZE - 0.5)
-        return Located(points.astype(np.float32), sureness)
+        return points.astype(np.float32), confidence
 
     def _predict(self, crop: np.ndarray, both_ways: bool) -> tuple[np.ndarray, float]:
         # The crop and its mirror image: the mean is more accurate, and favours neither side.
@@ -189,18 +178,13 @@ def to_input(crops: Tensor) -> Tensor:
     return crops.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def box_matrix(face: Face, turn: float = 0.0) -> np.ndarray:
+def box_matrix(box: Box, degrees: float = 0.0) -> np.ndarray:
     """(2, 3) matrix from the photo to the first crop: the box's centre, 1.3 times its size."""
-    side = 1.3 * float(np.sqrt(face.width * face.height))
-    centre = np.array([face.x + face.width / 2, face.y + face.height / 2])
-    across = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))]) * side / 2
+    side = 1.3 * float(np.sqrt(box.width * box.height))
+    centre = np.array([box.x + box.width / 2, box.y + box.height / 2])
+    across = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))]) * side / 2
     target = np.array([[0.0, 0.5], [1.0, 0.5]]) * INPUT_SIZE - 0.5
     return similarity_between(centre - across, centre + across, target)
-
-
-@lru_cache(maxsize=2)
-def _load(path: Path) -> Landmarks:
-    return Landmarks(read_network(path))
 
 
 def read_network(path: str | Path) -> LandmarkNetwork:

@@ -1,7 +1,7 @@
 """Where on an aligned crop the face is: what the showcase puts back, and what discriminators look at.
 
-mask = face_mask(found.points, similarity(found.points, 256), 256)      a face of a photo
-mask = mask_of_face(face)                                               a face on disk, already aligned
+mask = face_mask(points, 256)     by landmarks in pixels of the crop
+mask = mask_of_face(face)         of a face on disk, already aligned
 """
 
 from __future__ import annotations
@@ -9,38 +9,35 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .align import EYES, apply
-from .landmarks import CONTOURS, SURE, Landmarks
+from .align import EYES
+from .landmarks import CONTOURS, FACE_CONFIDENCE, HAIRLINE, Landmarks
 
-HAIRLINE = tuple(range(134, 145))  # landmarks from the left temple over the forehead to the right temple
-FOREHEAD = 0.9  # how far from the eyes to the hairline the mask reaches: the points there are the roughest
-BROWS = 1.1  # and how far beyond the brows at least: on a turned head they end close to the outline
+FOREHEAD = 0.9  # how far from the eyes to the hairline the mask reaches: the landmarks there are the roughest
+BROWS = 1.1  # how far from the eyes beyond the brows it reaches at least: on a turned head they end at the outline
 MASK_SIZE = 256  # pixels a side in which a mask is drawn
-# In parts of the crop's side. The mask falls from 1 this far inside the outline of the face …
-INSIDE, OUTSIDE = 0.045, 0.015  # … to 0 this far outside it;
-BORDER = (0.02, 0.1)  # and from 1 to 0 between these distances to the border of the crop
-# Of a crop in which the landmark network sees no face, or sees one elsewhere, this is taken: most faces lie in it.
-CENTRE, RADII = (0.5, 0.56), (0.26, 0.36)
-MISPLACED = 0.05  # of the side: how far from their places the eyes may be found
+INSIDE = 0.045  # of the crop's side: the mask is 1 from so far inside the outline of the face
+OUTSIDE = 0.015  # of the crop's side: the mask is 0 from so far outside the outline
+BORDER = (0.02, 0.1)  # of the crop's side: distances from its border between which the mask rises from 0 to 1
+CENTRE, RADII = (0.5, 0.56), (0.26, 0.36)  # of the ellipse that stands in where the landmarks find no face
+MISPLACED = 0.05  # of the crop's side: the largest distance of the eyes from their places
 
 
-def face_mask(points: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Where on a crop the face is: (size, size) float32, 1 on it, 0 outside, soft between.
+def face_mask(points: np.ndarray, size: int) -> np.ndarray:
+    """Where on a crop of `size` pixels the face is: (size, size) float32, 1 on it, 0 outside, soft between.
 
-    points: (189, 2) landmarks in pixels of the photo; matrix: (2, 3), photo to crop of `size` pixels.
-    The face is the hull of the jaw and the forehead, brows and temples included.
+    points: (189, 2) landmarks in pixels of the crop. The face is the hull of jaw, forehead, brows and temples.
     """
-    on_crop = (apply(matrix, np.asarray(points, np.float64)) + 0.5) / size  # 0..1
-    eyes = on_crop[:2].mean(axis=0)
-    forehead = eyes + FOREHEAD * (on_crop[list(HAIRLINE)] - eyes)
-    brows = eyes + BROWS * (on_crop[list(CONTOURS["left_brow_top"] + CONTOURS["right_brow_top"])] - eyes)
-    outline = np.concatenate([on_crop[list(CONTOURS["jaw"])], forehead, brows]).clip(-1, 2)
+    points = (np.asarray(points, np.float64) + 0.5) / size
+    eyes = points[:2].mean(axis=0)
+    forehead = eyes + FOREHEAD * (points[list(HAIRLINE)] - eyes)
+    brows = eyes + BROWS * (points[list(CONTOURS["left_brow_top"] + CONTOURS["right_brow_top"])] - eyes)
+    outline = np.concatenate([points[list(CONTOURS["jaw"])], forehead, brows]).clip(-1, 2)
     hull = cv2.convexHull((outline * MASK_SIZE).round().astype(np.int32))
     face = cv2.fillConvexPoly(np.zeros((MASK_SIZE, MASK_SIZE), np.uint8), hull, 1)
     inward = cv2.distanceTransform(face, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
-    mask = smooth_step(inward / MASK_SIZE, -OUTSIDE, INSIDE)
+    mask = smoothstep(-OUTSIDE, INSIDE, inward / MASK_SIZE)
     to_side = np.minimum(np.arange(MASK_SIZE), np.arange(MASK_SIZE)[::-1]) / MASK_SIZE
-    mask *= smooth_step(np.minimum.outer(to_side, to_side), *BORDER)
+    mask *= smoothstep(*BORDER, np.minimum.outer(to_side, to_side))
     return cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
 
 
@@ -51,20 +48,20 @@ def mask_of_face(face: np.ndarray) -> np.ndarray:
     """
     size, points = face.shape[0], points_on_face(face)
     if points is not None:
-        return face_mask(points, np.eye(2, 3), size)
+        return face_mask(points, size)
     y, x = (np.mgrid[0:size, 0:size] + 0.5) / size
     radius = np.hypot((x - CENTRE[0]) / RADII[0], (y - CENTRE[1]) / RADII[1])
-    return smooth_step(1 - radius, -OUTSIDE / RADII[0], INSIDE / RADII[0]).astype(np.float32)
+    return smoothstep(-OUTSIDE / RADII[0], INSIDE / RADII[0], 1 - radius).astype(np.float32)
 
 
 def points_on_face(face: np.ndarray) -> np.ndarray | None:
     """Landmarks (189, 2) of an aligned face (S, S, 3), in its pixels; None where no face is seen in its place."""
-    points, sureness = Landmarks.load().look_at_crop(face)
+    points, confidence = Landmarks.load().locate_aligned(face)
     off = np.abs((points[:2] + 0.5) / len(face) - EYES).max()
-    return points if sureness >= SURE and off <= MISPLACED else None
+    return points if confidence >= FACE_CONFIDENCE and off <= MISPLACED else None
 
 
-def smooth_step(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, 3t^2 - 2t^3 between."""
-    t = ((value - low) / (high - low)).clip(0, 1)
+def smoothstep(low: float, high: float, values: np.ndarray) -> np.ndarray:
+    """0 below `low`, 1 above `high` (the other way round where low > high), and 3t^2 - 2t^3 between."""
+    t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

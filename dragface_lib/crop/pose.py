@@ -1,34 +1,34 @@
 """How a head is turned, from landmarks: an average head, fitted to the points as if seen from afar.
 
-yaw, pitch, roll = head_pose(found)
+yaw, pitch, roll = head_pose(face)
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .finding import FoundFace
+from .find import Face
 
 # Pupils, tip of the nose and corners of the mouth in interocular distances: x to the right of the picture, y down,
 # z towards the camera. x and y are the means of faces seen from the front, z those of anthropometry.
 HEAD = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.62, 0.42], [-0.4, 1.06, 0.12], [0.4, 1.06, 0.12]])
-FIVE = (0, 1, 55, 87, 93)  # the same among the 189 landmarks
-DISAGREE = 30.0  # degrees between the two eye lines
+FIVE = (0, 1, 55, 87, 93)  # the same five among the 189 landmarks
+DISAGREEMENT = 30.0  # degrees between the eye lines of detector and landmarks, above which the detector is wrong
 
 
-def head_pose(found: FoundFace) -> tuple[float, float, float]:
+def head_pose(face: Face) -> tuple[float, float, float]:
     """Yaw, pitch and roll in degrees: positive where the head turns, and leans, to the right of the picture, and up.
 
-    From the detector's five points where it gives them, as those follow a turned head further than the 189, which
-    are always those of a face from the front; but not where the two disagree on how the head leans, as on a head that
-    lies on its side, whose eyes the detector mistakes. Roll is beside a photo that was turned upright.
+    From the detector's five points where it has them: they follow a turned head further than the 189, which are
+    always those of a face from the front. On a head that lies on its side the detector mistakes the eyes, so its
+    points are dropped where both disagree on the roll. Roll is that in the upright photo.
     """
-    pose = pose_of(np.asarray(found.points[list(FIVE)], np.float64))
-    if found.box.points is not None:
-        told = pose_of(np.asarray(found.box.points, np.float64))
-        if abs(_half_circle(told[2] - pose[2])) < DISAGREE:
-            pose = told
-    return *pose[:2], _half_circle(pose[2] - 90 * found.quarters)
+    pose = pose_of(np.asarray(face.points[list(FIVE)], np.float64))
+    if face.box.points is not None:
+        by_detector = pose_of(np.asarray(face.box.points, np.float64))
+        if abs(_half_circle(by_detector[2] - pose[2])) < DISAGREEMENT:
+            pose = by_detector
+    return *pose[:2], _half_circle(pose[2] - 90 * face.quarters)
 
 
 def _half_circle(degrees: float) -> float:

@@ -1,6 +1,6 @@
 """Numbers on a face, and the gates that turn them into "kept" or "rejected".
 
-    numbers = measure(photo, found, face)         one number a gate, the columns of crops.csv
+    numbers = measure(photo, face, crop)          one number a gate, the columns of crops.csv
     fault(numbers)                                "" or the first gate's sentence
     fault(numbers, limits({"yaw": 20}))           with a threshold changed
 
@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 
 from ..errors import DragFaceError
-from .align import apply
-from .finding import FoundFace, interocular
-from .glasses import glasses_score
-from .landmarks import CONTOURS
-from .masks import HAIRLINE
+from .align import apply, interocular, similarity
+from .detect_glasses import glasses_score
+from .find import Face
+from .landmarks import CONTOURS, HAIRLINE
 from .pose import head_pose
 
 CROP_EYES = 64  # pixels between the pupils on a crop of 256
@@ -189,24 +188,23 @@ def quality(numbers: Mapping[str, float]) -> float:
     return min([2.0, *(gate.margin(numbers[gate.name]) for gate in GATES if gate.name in numbers)])
 
 
-def measure(
-    photo: np.ndarray, found: FoundFace, face: np.ndarray, matrix: np.ndarray, others: Sequence[FoundFace] = ()
-) -> dict[str, float]:
-    """All numbers of one face. photo: (H, W, 3) uint8 RGB; face: its (256, 256, 3) crop, made with `matrix`.
+def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Face] = ()) -> dict[str, float]:
+    """All numbers of one face. photo: (H, W, 3) uint8 RGB; crop: its aligned face, (256, 256, 3).
 
     others: the other faces in the photo.
     """
-    size = face.shape[0]
-    points = np.asarray(found.points, np.float64)
+    size = crop.shape[0]
+    points = np.asarray(face.points, np.float64)
+    matrix = similarity(points, size)
     outside = np.any((points < 0) | (points >= photo.shape[1::-1]), axis=1)
     hull = cv2.convexHull(apply(matrix, points).round().astype(np.int32))
-    region = cv2.fillConvexPoly(np.zeros(face.shape[:2], np.uint8), hull, 1).astype(bool)
-    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-    lab = cv2.cvtColor(face.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    region = cv2.fillConvexPoly(np.zeros(crop.shape[:2], np.uint8), hull, 1).astype(bool)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     luma = grey[region]
     low, middle, bright, high = np.percentile(luma, [2, 50, 95, 98])
-    yaw, pitch, roll = head_pose(found)
-    noses = [apply(matrix, one.points[:2].mean(0)) for one in others]
+    yaw, pitch, roll = head_pose(face)
+    noses = [apply(matrix, other.points[:2].mean(0)) for other in others]
     eyes = interocular(points)
     corners = apply(cv2.invertAffineTransform(matrix), np.array([[x, y] for x in GRID for y in GRID]) * size - 0.5)
     return {
@@ -220,10 +218,10 @@ def measure(
         "faces": 1.0 + sum(bool(((nose >= 0) & (nose < size)).all()) for nose in noses),
         "sharpness": sharpness(grey, eyes),
         "brightness": float(bright),
-        "blown": float((face[region].max(axis=1) >= 254).mean()),
+        "blown": float((crop[region].max(axis=1) >= 254).mean()),
         "contrast": float(high - low),
         "colour": colour(lab),
-        "glasses": glasses_score(face),
+        "glasses": glasses_score(crop),
         "covered": covered(lab, region),
         "copy": 0.0,  # one photo cannot tell
         "light": float(middle),

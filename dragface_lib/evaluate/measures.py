@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..crop.finding import interocular
+from ..crop.align import interocular
 from ..crop.landmarks import CONTOURS, OVAL
 
 FACE = 256  # pixels of the aligned face on which the landmarks were found

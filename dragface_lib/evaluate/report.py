@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib import colormaps
 from skimage.metrics import structural_similarity
 
-from ..crop.finding import interocular
+from ..crop.align import interocular
 from ..crop.landmarks import CONTOURS, Landmarks
 from ..errors import DragFaceError
 from ..files import write_atomically
@@ -173,7 +173,7 @@ def _more_of(face: TestFace, drag: np.ndarray, landmarks: Landmarks) -> dict[str
     """Of one face what the table has and the score does not need."""
     change = means(colour_distance(to_lab(drag), to_lab(face.bare)), face.parts)
     # Both at the generator's size: what enlarging blurs moves the landmarks too.
-    before, after = (landmarks.look_at_crop(resize(one, FACE, FACE)).points for one in (face.bare, drag))
+    before, after = (landmarks.locate_aligned(resize(one, FACE, FACE))[0] for one in (face.bare, drag))
     shift = np.linalg.norm(after - before, axis=-1)[STEADY].mean() / interocular(before)
     found = {"left_lid": change[LEFT], "right_lid": change[RIGHT], "landmark_shift": 100 * shift}
     if face.truth is not None:

@@ -23,7 +23,7 @@ class Canvas:
 
     lab: (h, w, 3) float32 CIELAB, changed by painting. points: (189, 2) landmarks in face coordinates.
     matrix: (2, 3), from face coordinates to canvas pixels. unit: pixels an interocular distance.
-    x, y: (h, w) float32 face coordinates of each pixel. turned: see `Face.turned`.
+    x, y: (h, w) float32 face coordinates of each pixel. turned: see `Box.turned`.
     """
 
     lab: np.ndarray
@@ -103,12 +103,6 @@ class Canvas:
         total = self.blur(weights, radius)
         mixed = self.blur(values * weights[..., None], radius)
         return mixed / np.maximum(total, 1e-4)[..., None]
-
-
-def smoothstep(low: float, high: float, values: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high` (the other way round where low > high), and smooth between."""
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def smooth_curve(points: np.ndarray, count: int = 48) -> np.ndarray:

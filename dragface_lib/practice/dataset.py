@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..crop.align import crop_face, similarity
+from ..crop.align import aligned_face
 from ..crop.cutting import SIZE, photo_sha256
 from ..crop.dataset import PRACTICE, SAVE_EVERY, photos_below
 from ..crop.detect import Detector, open_detector
-from ..crop.finding import FoundFace, find_faces
+from ..crop.find import Face, find_faces
 from ..crop.quality import fault, measure
 from ..crop.rows import CropRow, face_name, read_crops, remove_faces, write_crops
 from ..crop.splits import Listed, split_of
@@ -178,20 +178,22 @@ def _practise(path: Path, faces: Path, fresh: CropRow, detector: Detector, setti
     if not found:
         return replace(fresh, status="no_face", reason="no face was found")
     one = found[0]
-    matrix = similarity(one.points, SIZE)
-    bare = crop_face(photo, matrix, SIZE)
-    reason = fault(measure(photo, one, bare, matrix))
+    bare = aligned_face(photo, one.points, SIZE)
+    reason = fault(measure(photo, one, bare))
     if reason:
         return replace(fresh, status="rejected", reason=reason)
     try:
         check_face(photo, one.points, one.box.turned)
         if fresh.split == "test":
             truth = paint(photo, one.points, draw_makeup(settings.look), settings.seed, one.box.turned)
-            for file, face in zip(_pair(faces, fresh.photo), (bare, crop_face(truth.photo, matrix, SIZE)), strict=True):
+            for file, face in zip(
+                _pair(faces, fresh.photo), (bare, aligned_face(truth.photo, one.points, SIZE)), strict=True
+            ):
                 save_photo(file, face)
-        face = (
-            bare if fresh.domain == "selfie" else crop_face(_painted(photo, one, fresh.photo, settings), matrix, SIZE)
-        )
+        if fresh.domain == "selfie":
+            face = bare
+        else:
+            face = aligned_face(_painted(photo, one, fresh.photo, settings), one.points, SIZE)
     except Unpaintable as error:
         return replace(fresh, status="rejected", reason=str(error))
     file = f"{fresh.domain}/{fresh.split}/{face_name(fresh.photo)}.jpg"
@@ -199,7 +201,7 @@ def _practise(path: Path, faces: Path, fresh: CropRow, detector: Detector, setti
     return replace(fresh, status="kept", face=file)
 
 
-def _painted(photo: np.ndarray, face: FoundFace, name: str, settings: _Settings) -> np.ndarray:
+def _painted(photo: np.ndarray, face: Face, name: str, settings: _Settings) -> np.ndarray:
     seed = int.from_bytes(_hash(f"{settings.seed} {name}")[:4], "big")
     return paint(photo, face.points, settings.look, seed, face.box.turned, settings.wigs, settings.stages).photo
 

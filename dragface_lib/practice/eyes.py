@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .canvas import Canvas, profile, ribbon, smooth_curve, smoothstep
+from ..crop.masks import smoothstep
+from .canvas import Canvas, profile, ribbon, smooth_curve
 from .looks import Makeup
 from .skin import Skin, pigment
 

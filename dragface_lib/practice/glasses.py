@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import grey_closing
 
-from .canvas import Canvas, ribbon, smoothstep
+from ..crop.masks import smoothstep
+from .canvas import Canvas, ribbon
 
 BAR = 0.1  # of skin's lightness by which the bar over the nose is darker,
 BAR_COLOUR = 1.0  # of skin's chroma that it has at most,

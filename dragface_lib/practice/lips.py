@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .canvas import Canvas, profile, ribbon, smoothstep
+from ..crop.masks import smoothstep
+from .canvas import Canvas, profile, ribbon
 from .looks import Makeup
 from .mouth import Mouth
 from .skin import Skin

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from scipy.optimize import minimize
 
-from .canvas import Canvas, smooth_curve, smoothstep
+from ..crop.masks import smoothstep
+from .canvas import Canvas, smooth_curve
 
 TOP, TOP_INNER = (87, 88, 89, 90, 91, 92, 93), (87, 94, 95, 96, 97, 98, 93)
 BOTTOM_INNER, BOTTOM = (87, 99, 100, 101, 102, 103, 93), (87, 104, 105, 106, 107, 108, 93)

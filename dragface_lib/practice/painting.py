@@ -28,7 +28,7 @@ from .visibility import hidden_part
 from .wigs import wig as hair
 
 SMALLEST = 32.0  # pixels between the pupils
-TURNED = 0.5  # of `Face.turned`: about 35 degrees, after which the landmarks of the far eye lie beside the face
+TURNED = 0.5  # of `Box.turned`: about 35 degrees, after which the landmarks of the far eye lie beside the face
 OUTSIDE = 0.15  # of the landmarks that may lie outside the photo
 WORKING = (110.0, 300.0)  # pixels between the pupils at which is painted; other faces are enlarged or reduced for it
 DRESSING = 110.0  # at most for wig and stage
@@ -57,7 +57,7 @@ def paint(
     """Put the face of (H, W, 3) uint8 RGB into drag: the same picture for the same arguments.
 
     points: (189, 2) landmarks in pixels of the photo. look: a look's name, of which `seed` draws one make-up
-    (None: its own), or a make-up. turned: `Face.turned` where a detector has said it. wig, stage: hair around the
+    (None: its own), or a make-up. turned: `Box.turned` where a detector has said it. wig, stage: hair around the
     face and a stage behind the head besides. Raises Unpaintable for a face that is too small, turned too far (by
     TURNED, or one cheek is out of sight), cut off, or with an eye or the mouth behind a hand, and DragFaceError for
     landmarks of another kind.

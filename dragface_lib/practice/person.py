@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from ..crop.landmarks import OVAL
-from .canvas import Canvas, smooth_curve, smoothstep
+from ..crop.masks import smoothstep
+from .canvas import Canvas, smooth_curve
 
 SMALL = 220  # pixels of the longer side at which the edge is searched
 HEAD = tuple(range(145, 158))  # outline of hair and shoulders, which the landmarks only guess

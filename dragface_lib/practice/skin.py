@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from ..crop.landmarks import OVAL
-from .canvas import Canvas, smooth_curve, smoothstep
+from ..crop.masks import smoothstep
+from .canvas import Canvas, smooth_curve
 from .glasses import find_frame
 from .looks import Makeup
 from .mouth import Mouth, find_mouth

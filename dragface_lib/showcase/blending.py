@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..crop.align import apply
-from ..crop.masks import smooth_step
+from ..crop.masks import smoothstep
 
 LARGEST_STEP = 4  # enlarged by more than this, a change is first enlarged smoothly by this much
 STRIP = 2_000_000  # pixels that are computed at a time, which bounds the memory
@@ -31,7 +31,7 @@ def change_between(before: np.ndarray, after: np.ndarray, redrawn: bool) -> np.n
     energy_before, energy_after = (
         cv2.GaussianBlur(np.square(detail).mean(axis=2), (0, 0), sigma) for detail in (detail_before, detail_after)
     )
-    kept = smooth_step(energy_after / (energy_before + energy_after + 1e-3), 0.3, 0.7)[:, :, None]
+    kept = smoothstep(0.3, 0.7, energy_after / (energy_before + energy_after + 1e-3))[:, :, None]
     return (change - (1 - kept) * (detail_after - detail_before)).astype(np.float32)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..crop.align import crop_face, similarity
+from ..crop.align import aligned_face
 from ..errors import DragFaceError
 from ..images import encode_photo
 from ..model import Generator
@@ -59,8 +59,8 @@ def guess_who(
         for entry in bar:
             try:
                 drag = make_drag(entry.opened(), generator)
-                matrix = similarity(drag.faces[0].found.points, CELL)
-                made, bare = (crop_face(picture, matrix, CELL) for picture in (drag.at(strength), drag.photo))
+                points = drag.faces[0].found.points
+                made, bare = (aligned_face(picture, points, CELL) for picture in (drag.at(strength), drag.photo))
             except (DragFaceError, MemoryError) as error:
                 faults.append(str(error) or f"{entry.name} does not fit into memory.")
                 if progress:

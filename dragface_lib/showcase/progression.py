@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..crop.align import crop_face, similarity
+from ..crop.align import aligned_face
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import contact_sheet
@@ -109,10 +109,10 @@ def face_progression(photo: Photo, run: str | Path, strength: float = 1.0) -> Pr
             fault = error
             continue
         drag = make_drag(photo, generator) if drag is None else repaint(drag, generator)
-        matrix = similarity(drag.faces[0].found.points, CELL)
-        faces.setdefault(0, crop_face(drag.photo, matrix, CELL))
+        points = drag.faces[0].found.points
+        faces.setdefault(0, aligned_face(drag.photo, points, CELL))
         steps = generator.metadata.get("steps", "")
-        faces[int(steps) if steps.isdecimal() else len(faces)] = crop_face(drag.at(strength), matrix, CELL)
+        faces[int(steps) if steps.isdecimal() else len(faces)] = aligned_face(drag.at(strength), points, CELL)
     if drag is None:
         raise fault
     losses = Path(run) / "losses.png"

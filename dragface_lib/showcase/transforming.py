@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from ..crop.align import ALIGNMENT, crop_face, similarity
-from ..crop.finding import FoundFace, find_faces
+from ..crop.align import ALIGNMENT, aligned_face, apply, similarity
+from ..crop.find import Face, find_faces
 from ..crop.masks import face_mask
 from ..errors import DragFaceError
 from ..images import MAX_PIXELS, UnreadablePhoto, open_photo, resize
@@ -47,7 +47,7 @@ class DragFace(NamedTuple):
     cam_logit: how sure it is (below 0: not at all) that this is a bare face; a made-up one it leaves nearly alone.
     """
 
-    found: FoundFace
+    found: Face
     matrix: np.ndarray
     change: np.ndarray
     attention: np.ndarray
@@ -116,9 +116,7 @@ def repaint(
     return _paint(drag.photo, [face.found for face in drag.faces], generator, tell)
 
 
-def _paint(
-    rgb: np.ndarray, found: list[FoundFace], generator: Generator | None, tell: Callable[[str], None]
-) -> DragPhoto:
+def _paint(rgb: np.ndarray, found: list[Face], generator: Generator | None, tell: Callable[[str], None]) -> DragPhoto:
     generator = generator or _starter(starter_path())
     alignment = generator.metadata.get("alignment", ALIGNMENT)
     if alignment != ALIGNMENT:
@@ -139,7 +137,7 @@ def crop_only(photo: Photo) -> list[np.ndarray]:
     Raises NoFace and UnreadablePhoto as `transform` does.
     """
     rgb = _opened(photo)
-    return [crop_face(rgb, similarity(face.points, FACE_SIZE), FACE_SIZE) for face in _faces_in(rgb, photo)]
+    return [aligned_face(rgb, face.points, FACE_SIZE) for face in _faces_in(rgb, photo)]
 
 
 def before_after(photo: Photo, drag: Photo, width: int = 1600, gap: int = 8) -> np.ndarray:
@@ -155,10 +153,10 @@ def before_after(photo: Photo, drag: Photo, width: int = 1600, gap: int = 8) -> 
     return np.hstack([sides[0], np.full((height, gap, 3), 255, np.uint8), sides[1]])
 
 
-def _translate(rgb: np.ndarray, found: list[FoundFace], generator: Generator) -> list[DragFace]:
+def _translate(rgb: np.ndarray, found: list[Face], generator: Generator) -> list[DragFace]:
     """What the generator changes on each face."""
     size = generator.size
-    crops = np.stack([crop_face(rgb, similarity(face.points, FACE_SIZE), FACE_SIZE) for face in found])
+    crops = np.stack([aligned_face(rgb, face.points, FACE_SIZE) for face in found])
     device = next(generator.parameters()).device
     with torch.inference_mode():
         # From 256 px by the very function that training resizes with.
@@ -176,7 +174,7 @@ def _translate(rgb: np.ndarray, found: list[FoundFace], generator: Generator) ->
     for face, one, other, looked, logit in zip(found, before, after, attention, logits, strict=True):
         matrix = similarity(face.points, size)
         change = change_between(one, other, redrawn=generator.form == "published")
-        change *= face_mask(face.points, matrix, size)[:, :, None]
+        change *= face_mask(apply(matrix, face.points), size)[:, :, None]
         drags.append(DragFace(face, matrix, change, looked, logit))
     return drags
 
@@ -187,7 +185,7 @@ def _with_its_mirror(both: torch.Tensor) -> torch.Tensor:
     return (faces + mirrored.flip(-1)) / 2
 
 
-def _faces_in(rgb: np.ndarray, photo: Photo) -> list[FoundFace]:
+def _faces_in(rgb: np.ndarray, photo: Photo) -> list[Face]:
     found = find_faces(rgb)
     if not found:
         name = photo if isinstance(photo, (str, Path)) else getattr(photo, "name", "this photo")

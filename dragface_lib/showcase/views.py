@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 
-from ..crop.align import apply, crop_face, similarity
-from ..crop.finding import interocular
+from ..crop.align import aligned_face, apply, interocular
 from ..crop.pose import head_pose
 from ..errors import DragFaceError
 from ..images import contact_sheet, resize
@@ -91,7 +90,7 @@ def places(drag: DragPhoto) -> list[list[float]]:
 
 def thumbnails(drag: DragPhoto, size: int = 88) -> list[np.ndarray]:
     """Each face as it was, (size, size, 3) uint8 RGB."""
-    return [crop_face(drag.photo, similarity(face.found.points, size), size) for face in drag.faces]
+    return [aligned_face(drag.photo, face.found.points, size) for face in drag.faces]
 
 
 def remarks(drag: DragPhoto) -> str:
@@ -141,5 +140,5 @@ def _framed(drag: DragPhoto, picture: np.ndarray, alone: bool, longest_side: int
     columns = math.ceil(math.sqrt(len(points)))
     most = min(LARGEST_FACE, (longest_side or columns * LARGEST_FACE) // columns)
     size = int(np.clip(4 * max(interocular(p) for p in points), min(SMALLEST_FACE, most), most))
-    faces = [crop_face(picture, similarity(p, size), size) for p in points]
+    faces = [aligned_face(picture, p, size) for p in points]
     return faces[0] if len(faces) == 1 else contact_sheet(faces, columns, size)

@@ -17,16 +17,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dragface_lib.crop.align import crop_face, similarity, similarity_between
+from dragface_lib.crop.align import aligned_face, similarity_between
 from dragface_lib.crop.detect import open_detector
-from dragface_lib.crop.finding import FoundFace, find_faces, lean
+from dragface_lib.crop.find import Face, find_faces
 from dragface_lib.crop.quality import GATES, limits, measure
 from dragface_lib.images import open_photo
 
 LABELS = Path(__file__).parents[1] / "crop" / "portrait_labels.csv"
 EVERY = 4  # of the photos that are made worse
 
-Photo = tuple[np.ndarray, FoundFace, list[FoundFace]]
+Photo = tuple[np.ndarray, Face, list[Face]]
 
 
 def main(folder: Path) -> None:
@@ -154,8 +154,7 @@ def first_face(path: Path) -> Photo:
 
 def numbers_of(seen: Photo) -> dict[str, float]:
     photo, face, others = seen
-    matrix = similarity(face.points)
-    return measure(photo, face, crop_face(photo, matrix), matrix, others)
+    return measure(photo, face, aligned_face(photo, face.points), others)
 
 
 def scaled(photo: np.ndarray, scale: float) -> np.ndarray:
@@ -171,7 +170,7 @@ def exposed(photo: np.ndarray, stops: float) -> np.ndarray:
     return (photo * 2.0 ** (stops / 2.2)).clip(0, 255).astype(np.uint8)
 
 
-def mask_over(photo: np.ndarray, face: FoundFace, colour: tuple[int, int, int]) -> np.ndarray:
+def mask_over(photo: np.ndarray, face: Face, colour: tuple[int, int, int]) -> np.ndarray:
     """The part of the face below the bridge of the nose in one colour, with the shading that was there."""
     low = face.points[[111, *range(125, 134), 114, 55]]
     shape = cv2.fillConvexPoly(np.zeros(photo.shape[:2], np.uint8), cv2.convexHull(low.round().astype(np.int32)), 1)
@@ -210,7 +209,7 @@ def detection(folder: Path) -> None:
             seen += len(find_faces(photo, detector)) == 1
             for side in (-1, 1):
                 found = find_faces(np.ascontiguousarray(np.rot90(photo, side)), detector)
-                turned += len(found) == 1 and abs(lean(found[0])) < 45 and found[0].quarters == -side % 4
+                turned += len(found) == 1 and found[0].upright and found[0].quarters == -side % 4
         print(
             f"| {name} | {hits} of {total} | {extra} | {false} | {seen} of {len(portraits)} | "
             f"{turned} of {2 * len(portraits)} |",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +13,9 @@ from skimage import data
 
 from dragface_lib import network
 from dragface_lib.crop import align, detect
-from dragface_lib.crop.detect import Face, _turned, open_detector
-from dragface_lib.crop.finding import FoundFace, _share_an_eye, find_faces, interocular
+from dragface_lib.crop.align import interocular
+from dragface_lib.crop.detect import Box, open_detector
+from dragface_lib.crop.find import Face, _share_an_eye, find_faces
 from dragface_lib.crop.pose import FIVE, head_pose
 from dragface_lib.crop.quality import limits
 from dragface_lib.errors import DragFaceError
@@ -46,9 +46,9 @@ def test_eyes_are_level_and_in_place_on_the_crop(degrees, detector):
     turn = cv2.getRotationMatrix2D((227, 106), degrees, 1.0)
     photo = cv2.warpAffine(photo, turn, photo.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
     points = find_faces(photo, detector)[0].points
-    matrix = align.similarity(points, 256)
+    matrix = align.similarity(points)
     np.testing.assert_allclose((align.apply(matrix, points[:2]) + 0.5) / 256, [[0.375, 0.46], [0.625, 0.46]], atol=1e-6)
-    face = align.crop_face(photo, matrix, 256)
+    face = align.aligned_face(photo, points)
     again = find_faces(face, detector)[0].points  # an independent look at the crop itself
     np.testing.assert_allclose((again[:2] + 0.5) / 256, [[0.375, 0.46], [0.625, 0.46]], atol=0.02)
 
@@ -57,26 +57,25 @@ def test_any_reasonable_box_leads_to_the_same_eyes(detector):
     from dragface_lib.crop.landmarks import Landmarks
 
     box = detector.find(PORTRAITS["astronaut"])[0]
-    here = Landmarks.load().look(PORTRAITS["astronaut"], box).points
+    here, _ = Landmarks.load().locate(PORTRAITS["astronaut"], box)
     for dx, dy, scale in ((0.1, 0, 1), (-0.1, 0.05, 1), (0, -0.1, 1.1), (0, 0.1, 0.9)):
         x, y = box.x + dx * box.width, box.y + dy * box.height
-        other = Face(x, y, box.width * scale, box.height * scale, 1.0)
-        points = Landmarks.load().look(PORTRAITS["astronaut"], other).points
+        other = Box(x, y, box.width * scale, box.height * scale, 1.0)
+        points, _ = Landmarks.load().locate(PORTRAITS["astronaut"], other)
         assert np.linalg.norm(points[:2] - here[:2], axis=1).max() < 0.03 * interocular(here)
 
 
 @pytest.mark.haar
 def test_both_detectors_align_alike(photos_folder):
     """Within 3 % of the interocular distance; where YuNet's file is not at hand, against a box like YuNet's."""
-    models = os.environ.get("DRAGFACE_MODELS")
     photos = [*PORTRAITS.values(), *map(open_photo, sorted(photos_folder.glob("portraits/male/?.jpg")))]
     for photo in photos:
         by_haar = find_faces(photo, open_detector("haar"))[0]
-        if models:
-            by_yunet = find_faces(photo, open_detector("yunet", Path(models)))[0]
+        if os.environ.get("DRAGFACE_MODELS"):
+            by_yunet = find_faces(photo, open_detector("yunet"))[0]
         else:
             x, y, width, height, *_ = by_haar.box
-            by_yunet = find_faces(photo, _Fixed(Face(x + 0.12 * width, y, 0.76 * width, 1.05 * height, 1.0)))[0]
+            by_yunet = find_faces(photo, _Fixed(Box(x + 0.12 * width, y, 0.76 * width, 1.05 * height, 1.0)))[0]
         apart = np.linalg.norm(by_haar.points[:2] - by_yunet.points[:2], axis=1).max()
         assert apart < 0.03 * interocular(by_yunet.points)
 
@@ -91,7 +90,7 @@ def test_both_detectors_align_alike(photos_folder):
     ],
 )
 def test_how_far_a_face_is_turned(eyes_and_nose, turned):
-    assert _turned(np.array(eyes_and_nose, np.float32)) == pytest.approx(turned)
+    assert Box(0, 0, 1, 1, 1.0, np.array(eyes_and_nose, np.float32)).turned == pytest.approx(turned)
 
 
 @pytest.mark.yunet
@@ -108,7 +107,7 @@ def test_yunet_tells_a_turned_face_from_a_straight_one(photos_folder):
 class _Fixed:
     name = "fixed"
 
-    def __init__(self, *boxes: Face):
+    def __init__(self, *boxes: Box):
         self.boxes = list(boxes)
 
     def find(self, rgb):
@@ -118,7 +117,7 @@ class _Fixed:
 def test_a_box_without_a_face_is_left_out_and_a_face_proposed_twice_counts_once(detector):
     photo = PORTRAITS["astronaut"]
     box = detector.find(photo)[0]
-    nothing = Face(20.0, 20.0, 120.0, 120.0, 1.0)  # the flag
+    nothing = Box(20.0, 20.0, 120.0, 120.0, 1.0)  # the flag
     found = find_faces(photo, _Fixed(box, box._replace(x=box.x + 5), nothing))
     assert len(found) == 1
 
@@ -128,7 +127,7 @@ def test_two_faces_that_share_an_eye_are_one():
     points[0], points[1] = (100, 100), (200, 100)
     half = points - (100, 0)
     apart = points + (300, 0)
-    one, other, third = (FoundFace(Face(0, 0, 1, 1, 1), p, 1.0) for p in (points, half, apart))
+    one, other, third = (Face(Box(0, 0, 1, 1, 1), p, 1.0) for p in (points, half, apart))
     assert _share_an_eye(one, other)
     assert not _share_an_eye(one, third)
 
@@ -160,12 +159,13 @@ def test_shrinking_a_large_photo_averages_instead_of_skipping_pixels():
 
 def test_without_haar_and_without_yunet_a_sentence_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("DRAGFACE_MODELS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("DRAGFACE_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setattr(network, "BACKOFF", 0.01)  # nobody answers there, however long one waits
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
     detect._open.cache_clear()
     with pytest.raises(DragFaceError, match="DRAGFACE_MODELS"):
-        open_detector("auto", tmp_path / "models")
+        open_detector("auto")
     detect._open.cache_clear()
 
 
@@ -182,7 +182,7 @@ def test_a_photo_on_its_side_gives_the_face_that_it_gives_upright(quarters, dete
     (found,) = find_faces(turned, detector)
     assert found.quarters == quarters
     assert head_pose(found) == pytest.approx(head_pose(upright), abs=2)
-    faces = [align.crop_face(p, align.similarity(f.points)) for p, f in ((photo, upright), (turned, found))]
+    faces = [align.aligned_face(p, f.points) for p, f in ((photo, upright), (turned, found))]
     assert np.abs(faces[0].astype(int) - faces[1]).mean() < 6
     middle = found.box.x + found.box.width / 2, found.box.y + found.box.height / 2
     assert np.linalg.norm(found.points[55] - middle) < interocular(found.points)

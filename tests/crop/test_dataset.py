@@ -16,7 +16,7 @@ from PIL import Image
 from dragface_lib.crop import crop_photos, dataset, kept_and_rejected, pack, read_crops, unpack
 from dragface_lib.crop.decisions import record_decisions
 from dragface_lib.crop.detect import open_detector
-from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.practice import paint

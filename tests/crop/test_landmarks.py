@@ -9,9 +9,9 @@ from detecting import DETECTOR
 from skimage import data
 
 from dragface_lib.crop import landmark_training as training
-from dragface_lib.crop.align import apply, crop_face
-from dragface_lib.crop.detect import Face, open_detector
-from dragface_lib.crop.finding import find_faces, interocular
+from dragface_lib.crop.align import apply, crop_face, interocular
+from dragface_lib.crop.detect import Box, open_detector
+from dragface_lib.crop.find import find_faces
 from dragface_lib.crop.landmark_views import Sample
 from dragface_lib.crop.landmarks import WEIGHTS, Landmarks
 from dragface_lib.errors import DragFaceError
@@ -82,7 +82,7 @@ def test_a_training_of_seconds_writes_weights_that_load_and_locate(precision, lo
     out = tmp_path / "out" / "l.safetensors"
     training.train_landmarks(london, out, minutes=0.02, progress=False, precision=precision)
     photo, found = astronaut
-    points = Landmarks.load(out).look(photo, found.box).points
+    points = Landmarks.load(out).locate(photo, found.box)[0]
     assert points.shape == (189, 2)
     centre = points.mean(0)  # after a second of training the points lie on the head, no more
     assert np.linalg.norm(centre - found.points.mean(0)) < 2 * interocular(found.points)
@@ -96,7 +96,7 @@ def test_training_goes_on_from_weights(london, tmp_path, astronaut, monkeypatch)
     out = tmp_path / "l.safetensors"
     training.train_landmarks(london, out, minutes=0.02, start=WEIGHTS, progress=False)
     photo, found = astronaut
-    points = Landmarks.load(out).look(photo, found.box).points
+    points = Landmarks.load(out).locate(photo, found.box)[0]
     apart = np.linalg.norm(points - found.points, axis=1).mean() / interocular(found.points)
     assert 0 < apart < 0.12  # anew, a second brings them no nearer than the head
     with pytest.raises(DragFaceError, match=r"none\.safetensors is missing"):
@@ -133,7 +133,7 @@ def test_the_mirrored_photo_has_the_mirrored_points(astronaut):
     photo, found = astronaut
     width = photo.shape[1]
     box = found.box._replace(x=width - found.box.x - found.box.width)
-    mirrored = Landmarks.load().look(np.ascontiguousarray(photo[:, ::-1]), box).points[Landmarks.load()._mirror]
+    mirrored = Landmarks.load().locate(np.ascontiguousarray(photo[:, ::-1]), box)[0][Landmarks.load()._mirror]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
     apart = np.linalg.norm(mirrored - found.points, axis=1).max()
     assert apart < 0.01 * interocular(found.points)
@@ -161,7 +161,7 @@ def test_pictures_of_any_shape_can_be_searched():
     for shape in ((1, 1, 3), (1, 3000, 3), (3000, 2, 3), (20, 20, 3)):
         assert find_faces(np.full(shape, 128, np.uint8), detector) == []
     dots = np.zeros((40, 40, 3), np.uint8)
-    Landmarks.load().look(dots, Face(500.0, -300.0, 4.0, 4.0, 1.0))  # far outside: an answer, whatever it is
+    Landmarks.load().locate(dots, Box(500.0, -300.0, 4.0, 4.0, 1.0))  # far outside: an answer, whatever it is
 
 
 def test_shrinking_reflects_at_the_same_border_as_not_shrinking():

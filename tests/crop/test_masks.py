@@ -7,9 +7,9 @@ from detecting import DETECTOR
 from matplotlib.cbook import get_sample_data
 from skimage import data
 
-from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.align import aligned_face, apply, similarity
 from dragface_lib.crop.detect import open_detector
-from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.find import find_faces
 from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.masks import face_mask, mask_of_face
 from dragface_lib.images import open_photo
@@ -30,9 +30,8 @@ def at(mask, points):
 @pytest.mark.parametrize("size", [64, 256])
 def test_the_mask_covers_what_is_painted_and_ends_before_the_border(found_faces, size):
     for _, points in found_faces:
-        matrix = similarity(points, size)
-        mask = face_mask(points, matrix, size)
-        on_crop = points @ matrix[:, :2].T + matrix[:, 2]
+        on_crop = apply(similarity(points, size), points)
+        mask = face_mask(on_crop, size)
         for contour in ("left_upper_lashes", "right_upper_lashes", "upper_lip_top", "lower_lip_bottom"):
             assert at(mask, on_crop[list(CONTOURS[contour])]).min() > 0.95
         for contour in ("left_brow_top", "right_brow_top"):
@@ -47,7 +46,7 @@ def test_the_mask_covers_what_is_painted_and_ends_before_the_border(found_faces,
 
 def test_wild_landmarks_still_give_a_mask_that_ends_before_the_border():
     points = np.random.default_rng(0).normal(0, 1e4, (189, 2))
-    mask = face_mask(points, similarity(points, 128), 128)
+    mask = face_mask(points, 128)
     assert np.isfinite(mask).all()
     assert max(mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) == 0
 
@@ -55,8 +54,8 @@ def test_wild_landmarks_still_give_a_mask_that_ends_before_the_border():
 @pytest.mark.parametrize("size", [96, 256])
 def test_an_aligned_face_has_the_mask_that_it_has_in_its_photo(found_faces, size):
     for photo, points in found_faces:
-        matrix = similarity(points, size)
-        ours, aim = mask_of_face(crop_face(photo, matrix, size)), face_mask(points, matrix, size)
+        ours = mask_of_face(aligned_face(photo, points, size))
+        aim = face_mask(apply(similarity(points, size), points), size)
         assert ours.shape == (size, size)
         assert np.abs(ours - aim).mean() < 0.02
         assert np.abs(ours - mask_of_face(data.chelsea()[:size, :size])).mean() > 0.02  # of this face, not of any

@@ -14,9 +14,9 @@ from detecting import DETECTOR
 from PIL import Image
 
 from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
-from dragface_lib.crop.align import crop_face, similarity
-from dragface_lib.crop.detect import Face, open_detector
-from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.align import aligned_face
+from dragface_lib.crop.detect import Box, open_detector
+from dragface_lib.crop.find import find_faces
 from dragface_lib.crop.quality import fault, measure
 from dragface_lib.crop.splits import TEST_SHARE
 from dragface_lib.errors import DragFaceError
@@ -165,9 +165,7 @@ def test_tiny_huge_grey_and_turned_pictures_each_get_what_they_deserve(photos, f
         assert rows[name].status == "kept", rows[name].reason
         assert rows[name].numbers["eyes"] == pytest.approx(eyes * scale, rel=0.03)
         face = open_photo(faces / rows[name].face)
-        apart = np.abs(
-            face.astype(int) - crop_face(photo, similarity(find_faces(photo, open_detector(DETECTOR))[0].points))
-        )
+        apart = np.abs(face.astype(int) - aligned_face(photo, find_faces(photo, open_detector(DETECTOR))[0].points))
         assert apart.mean() < 8
 
 
@@ -194,11 +192,11 @@ def test_half_a_face_is_rejected_and_a_whole_one_at_the_border_kept(tmp_path, po
     save_photo(tmp_path / "p" / "mouth.png", photo[:140])
     save_photo(tmp_path / "p" / "whole.png", photo[:205, 130:310])
 
-    class Box:
+    class HalfFace:
         """Half a face is more than the Haar cascade finds."""
 
         def __init__(self, x, y):
-            self.box = Face(x, y, 100.0, 105.0, 1.0)
+            self.box = Box(x, y, 100.0, 105.0, 1.0)
 
         def find(self, rgb):
             return [self.box]
@@ -206,9 +204,8 @@ def test_half_a_face_is_rejected_and_a_whole_one_at_the_border_kept(tmp_path, po
     reasons = {}
     for name, x in (("half", 118), ("mouth", 178), ("whole", 48)):
         part = open_photo(tmp_path / "p" / f"{name}.png")
-        for found in find_faces(part, Box(float(x), 65.0)):
-            matrix = similarity(found.points)
-            reasons[name] = fault(measure(part, found, crop_face(part, matrix), matrix))
+        for found in find_faces(part, HalfFace(float(x), 65.0)):
+            reasons[name] = fault(measure(part, found, aligned_face(part, found.points)))
     assert reasons["half"] == "cut off: 100% of the face lies outside the photo"  # so does an eye
     assert reasons["mouth"].startswith("cut off: ")
     assert reasons["whole"] == ""

@@ -14,9 +14,8 @@ from detecting import DETECTOR
 from skimage import data
 
 from dragface_lib.crop import align, balance, card, crop_photos, cutting, pack, read_crops, write_card
-from dragface_lib.crop.align import apply, crop_face, similarity
-from dragface_lib.crop.detect import Face, open_detector
-from dragface_lib.crop.finding import FoundFace, find_faces
+from dragface_lib.crop.detect import Box, open_detector
+from dragface_lib.crop.find import Face, find_faces
 from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.pose import FIVE, HEAD, head_pose, pose_of
 from dragface_lib.crop.quality import GATES, fault, hair, limits, measure, quality
@@ -33,8 +32,7 @@ def seen(portraits):
 
 
 def numbers(photo, face, others=()):
-    matrix = align.similarity(face.points)
-    return measure(photo, face, align.crop_face(photo, matrix), matrix, others)
+    return measure(photo, face, align.aligned_face(photo, face.points), others)
 
 
 def test_both_portraits_pass_all_gates(seen):
@@ -112,7 +110,10 @@ def test_a_face_goes_back_to_its_place_within_half_a_pixel(seen):
         x, y = face.points[55].round().astype(int)
         cv2.circle(marked, (int(x), int(y)), 5, (255, 255, 255), -1)
         back = cv2.warpAffine(
-            align.crop_face(marked, matrix), matrix, photo.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            align.aligned_face(marked, face.points),
+            matrix,
+            photo.shape[1::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
         weights = back[..., 0].astype(float)
         rows, columns = np.indices(weights.shape)
@@ -204,12 +205,12 @@ def test_the_detectors_points_are_not_believed_where_the_eyes_lie_otherwise():
     points = np.zeros((189, 2))
     points[list(FIVE)] = HEAD[:, :2] @ np.array([[0.0, 100.0], [-100.0, 0.0]])  # leaning by 90 degrees
     mistaken = points[list(FIVE)][[0, 2, 1, 3, 4]]
-    box = Face(0, 0, 1, 1, 1.0, points=mistaken)
-    yaw, pitch, roll = head_pose(FoundFace(box, points, 1.0))
+    box = Box(0, 0, 1, 1, 1.0, points=mistaken)
+    yaw, pitch, roll = head_pose(Face(box, points, 1.0))
     assert (yaw, pitch) == pytest.approx((0, 0), abs=1)
     assert roll == pytest.approx(90)
     agreed = points[list(FIVE)] + [[0, 0], [0, 0], [0, 20], [0, 0], [0, 0]]  # its nose further to the side
-    assert head_pose(FoundFace(box._replace(points=agreed), points, 1.0)) == pose_of(agreed)
+    assert head_pose(Face(box._replace(points=agreed), points, 1.0)) == pose_of(agreed)
 
 
 def test_a_threshold_that_is_no_number_is_refused():
@@ -220,8 +221,8 @@ def test_a_threshold_that_is_no_number_is_refused():
 def test_hair_worn_long_is_told_from_hair_worn_short():
     astronaut = np.ascontiguousarray(data.astronaut())
     found = find_faces(astronaut, open_detector(DETECTOR))[0]
-    matrix = similarity(found.points, 256)
-    face, points = crop_face(astronaut, matrix, 256), apply(matrix, found.points)
+    face = align.aligned_face(astronaut, found.points)
+    points = align.apply(align.similarity(found.points), found.points)
     jaw = points[list(CONTOURS["jaw"])]
     head = cv2.fillConvexPoly(np.zeros((256, 256), np.uint8), cv2.convexHull(jaw.round().astype(np.int32)), 1)
     below = (np.arange(256) > points[:2, 1].mean())[:, None] & (head == 0)

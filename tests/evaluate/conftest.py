@@ -5,7 +5,7 @@ import pytest
 from detecting import DETECTOR
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.align import aligned_face
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.practice import paint
@@ -18,10 +18,9 @@ def painted(tmp_path_factory, portraits):
     for name, path in portraits.items():
         photo = open_photo(path)
         found = find_faces(photo, open_detector(DETECTOR))[0]
-        matrix = similarity(found.points)
         drag = paint(photo, found.points).photo
         for domain, picture in (("selfie", photo), ("drag", drag)):
-            face = crop_face(picture, matrix)
+            face = aligned_face(picture, found.points)
             save_photo(folder / "pairs" / domain / f"{name}.png", face)
             save_photo(folder / domain / "test" / f"{name}.jpg", face, quality=95)
             for number, light in enumerate((0.8, 0.9, 1.0, 1.1)):

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from skimage import data
 
-from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo
 from dragface_lib.model import Generator, load_generator, save_generator

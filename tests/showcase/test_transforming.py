@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dragface_lib.crop.align import apply, similarity
-from dragface_lib.crop.finding import find_faces, interocular
+from dragface_lib.crop.align import apply, interocular, similarity
+from dragface_lib.crop.find import find_faces
 from dragface_lib.crop.landmarks import Landmarks
 from dragface_lib.crop.masks import face_mask
 from dragface_lib.errors import DragFaceError
@@ -40,9 +40,8 @@ def difference(one, other):
 def test_the_face_changes_and_everything_else_keeps_every_pixel(astronaut, generator, astronaut_faces):
     picture = transform(astronaut, generator)
     points = astronaut_faces[0].points
-    on_photo = cv2.warpAffine(
-        face_mask(points, similarity(points, 256), 256), similarity(points, 256), (512, 512), flags=cv2.WARP_INVERSE_MAP
-    )
+    matrix = similarity(points, 256)
+    on_photo = cv2.warpAffine(face_mask(apply(matrix, points), 256), matrix, (512, 512), flags=cv2.WARP_INVERSE_MAP)
     near_the_mask = cv2.dilate((on_photo > 0).astype(np.uint8), np.ones((9, 9))) > 0
     changed = difference(picture, astronaut)
     assert (picture.shape, picture.dtype) == (astronaut.shape, np.uint8)

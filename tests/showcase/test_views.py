@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model import save_generator, starter_path
 from dragface_lib.showcase import make_drag, transforming

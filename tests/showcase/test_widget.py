@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dragface_lib.crop.align import crop_face, similarity
-from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.align import aligned_face
+from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.model import Generator, save_generator
@@ -219,7 +219,7 @@ def test_a_face_alone_is_cut_as_training_sees_it(page, astronaut, hopper, genera
     assert before.shape == after.shape == (256, 256, 3)
     assert difference(before, crop_only(astronaut)[0]) < 3
     points = page.showcase._drag.faces[0].found.points
-    expected = crop_face(transform(astronaut, generator), similarity(points, 256), 256)
+    expected = aligned_face(transform(astronaut, generator), points, 256)
     assert np.array_equal(page.download(1, alone=True, format="PNG"), expected)
     page.drop(encode_photo(np.hstack([astronaut, hopper[:512]]), "PNG"))
     height, width = page.ask("view", alone=True)[1][0].shape[:2]

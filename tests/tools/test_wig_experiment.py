@@ -12,9 +12,9 @@ import torch
 from detecting import DETECTOR
 from skimage import data
 
-from dragface_lib.crop.align import crop_face, similarity
+from dragface_lib.crop.align import aligned_face
 from dragface_lib.crop.detect import open_detector
-from dragface_lib.crop.finding import find_faces
+from dragface_lib.crop.find import find_faces
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model.generator import Generator
 from dragface_lib.model.norms import AdaLIN
@@ -37,9 +37,8 @@ def wig_faces(tmp_path_factory):
     photo = np.ascontiguousarray(data.astronaut())
     points = find_faces(photo, open_detector(DETECTOR))[0].points
     faces = tmp_path_factory.mktemp("wig_faces")
-    matrix = similarity(points, 256)
     for domain, picture in (("selfie", photo), ("drag", paint(photo, points).photo)):
-        face = crop_face(picture, matrix, 256)
+        face = aligned_face(picture, points, 256)
         save_photo(faces / "pairs" / domain / "portrait.png", face)
         save_photo(faces / domain / "train" / "female.jpg", face)
         save_photo(faces / domain / "train" / "other.jpg", face)

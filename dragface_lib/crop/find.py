@@ -1,0 +1,118 @@
+"""Find the faces in a photo, with landmarks: cropping and the showcase both start here.
+
+for face in find_faces(rgb):
+    crop = aligned_face(rgb, face.points, 256)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .align import interocular
+from .detect import LONGEST_SIDE, Box, Detector, open_detector, shrink
+from .landmarks import FACE_CONFIDENCE, Landmarks
+
+GOOD_CONFIDENCE = 0.97  # a face this certain, and upright: the photo needs no further look
+OTHER_CONFIDENCE = 0.9  # minimum landmark confidence for tilted crops and for turned or smaller photos
+TILTS = (-40.0, 40.0)  # degrees to try for a head that is not recognised upright
+TILTED_BOX_SCORE = 0.85  # minimum detector score for tilted crops
+OTHER_BOX_SCORE = 0.7  # minimum detector score in turned or smaller photos; Haar gives real faces 0.7 to 0.9
+CLOSE_UP_SIDE = 256  # longest side, in pixels, at which YuNet sees faces that fill the photo
+OTHER_LOOKS = ((0, CLOSE_UP_SIDE), (1, LONGEST_SIDE), (2, LONGEST_SIDE), (3, LONGEST_SIDE))  # quarter turns, side
+
+
+class Face(NamedTuple):
+    """A face in a photo.
+
+    box: the detector's. points: (189, 2) landmarks. Both are in pixels of the photo as it lies.
+    confidence: of the landmark network that this is a face, 0..1. quarters: how many quarter turns clockwise the
+    photo lies turned.
+    """
+
+    box: Box
+    points: np.ndarray
+    confidence: float
+    quarters: int = 0
+
+    @property
+    def lean(self) -> float:
+        """Degrees by which the head leans clockwise in the upright photo, -180..180."""
+        x, y = self.points[1] - self.points[0]
+        return float((np.degrees(np.arctan2(y, x)) - 90 * self.quarters + 180) % 360 - 180)
+
+    @property
+    def upright(self) -> bool:
+        """Whether the head leans by at most half a quarter turn."""
+        return abs(self.lean) <= 45
+
+
+def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
+    """Faces in (H, W, 3) uint8 RGB, largest first; boxes in which the landmark network sees no face are left out.
+
+    Without a good face, the photo may be a close-up, on its side or upside down: it is searched smaller and turned.
+    detector: `open_detector()` when None.
+    """
+    detector = detector or open_detector()
+    best = _locate(rgb, detector.find(rgb))
+    if _has_good_face(best):
+        return best
+    for quarters, longest_side in OTHER_LOOKS:
+        small, scale = shrink(rgb, longest_side)
+        boxes = [
+            _in_photo(box, quarters, small.shape, scale)
+            for box in detector.find(np.ascontiguousarray(np.rot90(small, quarters)))
+            if box.score >= OTHER_BOX_SCORE
+        ]
+        faces = _locate(rgb, boxes, quarters)
+        if not _has_good_face(faces):
+            faces = [face for face in faces if face.confidence >= OTHER_CONFIDENCE]
+        best = max(best, faces, key=lambda faces: sum(face.confidence for face in faces if face.upright))
+    return best
+
+
+def _locate(rgb: np.ndarray, boxes: list[Box], quarters: int = 0) -> list[Face]:
+    """The faces in these boxes, largest first, each once."""
+    faces: list[Face] = []
+    proposals = [_locate_in(rgb, box, quarters) for box in boxes]
+    for face in sorted(proposals, key=lambda face: -face.confidence):
+        if face.confidence >= FACE_CONFIDENCE and not any(_share_an_eye(face, known) for known in faces):
+            faces.append(face)
+    return sorted(faces, key=lambda face: -interocular(face.points))
+
+
+def _locate_in(rgb: np.ndarray, box: Box, quarters: int) -> Face:
+    landmarks = Landmarks.load()
+    face = Face(box, *landmarks.locate(rgb, box, 90.0 * quarters), quarters)
+    if face.confidence < FACE_CONFIDENCE and box.score > TILTED_BOX_SCORE:
+        tilted = [Face(box, *landmarks.locate(rgb, box, 90.0 * quarters + tilt), quarters) for tilt in TILTS]
+        surest = max(tilted, key=lambda face: face.confidence)
+        if surest.confidence >= OTHER_CONFIDENCE:
+            return surest
+    return face
+
+
+def _in_photo(box: Box, quarters: int, shape: tuple[int, ...], scale: float) -> Box:
+    """A box of a small, turned photo in pixels of the whole photo as it lies; shape: of the small photo as it lies."""
+    size = np.array(shape[1::-1]) / 2
+    cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
+
+    def back(points: np.ndarray) -> np.ndarray:
+        turned_size = size[::-1] if quarters % 2 else size
+        return ((points - turned_size) @ np.array([[cosine, sine], [-sine, cosine]]) + size) / scale
+
+    corners = back(np.array([[box.x, box.y], [box.x + box.width, box.y + box.height]]))
+    points = None if box.points is None else back(box.points.astype(np.float64) + 0.5) - 0.5
+    (x, y), (width, height) = corners.min(0).tolist(), np.ptp(corners, axis=0).tolist()
+    return Box(x, y, width, height, box.score, points)
+
+
+def _has_good_face(faces: list[Face]) -> bool:
+    return any(face.confidence >= GOOD_CONFIDENCE and face.upright for face in faces)
+
+
+def _share_an_eye(face: Face, other: Face) -> bool:
+    """True for one face proposed twice, or half of it taken for a whole one: the surer of the two is right."""
+    apart = np.linalg.norm(face.points[:2, None] - other.points[None, :2], axis=-1).min()
+    return bool(apart < 0.3 * max(interocular(face.points), interocular(other.points)))
