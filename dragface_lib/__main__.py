@@ -101,8 +101,6 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--manifest", metavar="CSV", help="default: DRAGFACE_MANIFEST, else data_manifest.csv")
     sub.add_argument("--look", default="classic", metavar="NAME", help="classic (the default), neon, goth or glitter")
     sub.add_argument("--seed", type=int, default=0, metavar="N")
-    sub.add_argument("--wigs", action="store_true", help="painted faces wear wigs")
-    sub.add_argument("--stages", action="store_true", help="painted faces stand on a stage")
     sub.add_argument("--limit", type=_positive, metavar="N", help="only so many photos")
 
     sub = command("landmarks", commands.run_landmarks)

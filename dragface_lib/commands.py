@@ -164,8 +164,6 @@ def run_practice(options: argparse.Namespace) -> None:
         options.manifest or (options.photos and _beside(options.photos)) or find_manifest(),
         look=options.look,
         seed=options.seed,
-        wigs=options.wigs,
-        stages=options.stages,
         limit=options.limit,
     )
     if not any(row.status == "kept" for row in rows):

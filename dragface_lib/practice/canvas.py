@@ -105,6 +105,19 @@ class Canvas:
         return mixed / np.maximum(total, 1e-4)[..., None]
 
 
+def resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Values (h, w, ...) at another height and width; averaged where they shrink."""
+    if values.shape[:2] == tuple(shape):
+        return values
+    shrinking = values.shape[0] > shape[0]
+    return cv2.resize(values, shape[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+
+
+def to_rgb(lab: np.ndarray) -> np.ndarray:
+    """CIELAB (h, w, 3) to float32 RGB in 0..1."""
+    return np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1)
+
+
 def smooth_curve(points: np.ndarray, count: int = 48) -> np.ndarray:
     """(count, 2): a smooth curve through `points` (N, 2), evenly in arc length between them."""
     points = np.asarray(points, np.float64)

@@ -44,8 +44,6 @@ PAINTER = 3  # raised whenever the painter paints otherwise: faces of an older o
 class _Settings:
     look: str
     seed: int
-    wigs: bool
-    stages: bool
     painter: int = PAINTER
 
 
@@ -55,8 +53,6 @@ def practice_faces(
     manifest: str | Path | None = None,
     look: str = "classic",
     seed: int = 0,
-    wigs: bool = False,
-    stages: bool = False,
     limit: int | None = None,
     detector: str = "auto",
     progress: bool = True,
@@ -65,11 +61,11 @@ def practice_faces(
 
     photos: a folder; None for the workspace's selfies, of which only those are taken that the manifest has under a
     licence. manifest: decides who is for testing, and whose photos are withdrawn. look, seed: see `draw_makeup`; every
-    photo has a make-up of its own, the pairs the look's own. wigs, stages: hair and a background besides. limit: only
+    photo has a make-up of its own, the pairs the look's own. limit: only
     the first so many photos. Raises DragFaceError when there are no photos, when they show one person only, or when
     `faces` holds faces of another kind.
     """
-    settings = _Settings(look, seed, wigs, stages)
+    settings = _Settings(look, seed)
     draw_makeup(look)  # a wrong name is said before anything is done
     faces = Path(faces)
     rows = read_manifest(manifest) if manifest else []
@@ -202,8 +198,12 @@ def _practise(path: Path, faces: Path, fresh: CropRow, detector: Detector, setti
 
 
 def _painted(photo: np.ndarray, face: Face, name: str, settings: _Settings) -> np.ndarray:
-    seed = int.from_bytes(_hash(f"{settings.seed} {name}")[:4], "big")
-    return paint(photo, face.points, settings.look, seed, face.box.turned, settings.wigs, settings.stages).photo
+    return paint(photo, face.points, settings.look, make_up_seed(name, settings.seed), face.box.turned).photo
+
+
+def make_up_seed(photo: str, seed: int) -> int:
+    """The seed of the make-up on one photo, of a data set's seed."""
+    return int.from_bytes(_hash(f"{seed} {photo}")[:4], "big")
 
 
 def _pair(faces: Path, photo: str) -> list[Path]:

@@ -4,7 +4,7 @@
     painted = paint(photo, points, makeup, seed=3)
     painted.photo, painted.mask
 
-Nothing outside the mask changes by a single bit, unless a wig or a stage is asked for.
+Nothing outside the mask changes by a single bit.
 """
 
 from __future__ import annotations
@@ -16,22 +16,18 @@ import numpy as np
 
 from ..crop.landmarks import POINTS
 from ..errors import DragFaceError
-from .canvas import Canvas
+from .canvas import Canvas, resized, to_rgb
 from .eyes import cover_brows, paint_eyes
 from .lips import paint_lips
 from .looks import Makeup, draw_makeup
-from .person import person_mask
 from .sculpting import sculpt
 from .skin import foundation, study_skin
-from .stages import stage as behind
 from .visibility import hidden_part
-from .wigs import wig as hair
 
 SMALLEST = 32.0  # pixels between the pupils
 TURNED = 0.5  # of `Box.turned`: about 35 degrees, after which the landmarks of the far eye lie beside the face
 OUTSIDE = 0.15  # of the landmarks that may lie outside the photo
 WORKING = (110.0, 300.0)  # pixels between the pupils at which is painted; other faces are enlarged or reduced for it
-DRESSING = 110.0  # at most for wig and stage
 
 
 class Unpaintable(DragFaceError):
@@ -51,16 +47,13 @@ def paint(
     look: str | Makeup = "classic",
     seed: int | None = 0,
     turned: float = 0.0,
-    wig: bool = False,
-    stage: bool = False,
 ) -> Painted:
     """Put the face of (H, W, 3) uint8 RGB into drag: the same picture for the same arguments.
 
     points: (189, 2) landmarks in pixels of the photo. look: a look's name, of which `seed` draws one make-up
-    (None: its own), or a make-up. turned: `Box.turned` where a detector has said it. wig, stage: hair around the
-    face and a stage behind the head besides. Raises Unpaintable for a face that is too small, turned too far (by
-    TURNED, or one cheek is out of sight), cut off, or with an eye or the mouth behind a hand, and DragFaceError for
-    landmarks of another kind.
+    (None: its own), or a make-up. turned: `Box.turned` where a detector has said it. Raises Unpaintable for a face
+    that is too small, cut off, or turned too far (by TURNED, or until one cheek is out of sight), and for an eye or
+    mouth behind a hand; DragFaceError for landmarks of another kind.
     """
     makeup = draw_makeup(look, seed) if isinstance(look, str) else look
     points = check_face(photo, points, turned)
@@ -69,7 +62,7 @@ def paint(
     part = photo[box]
     local = points - [box[1].start, box[0].start]
     scale = _scale(float(np.linalg.norm(points[1] - points[0])))
-    large = _resized(part.astype(np.float32) / 255, scale)
+    large = _scaled(part.astype(np.float32) / 255, scale)
     canvas = Canvas.of(large, (local + 0.5) * scale - 0.5, turned)
     before = canvas.lab.copy()
     skin = study_skin(canvas)
@@ -81,39 +74,15 @@ def paint(
     paint_eyes(canvas, skin, makeup, rng)
     paint_lips(canvas, skin, makeup)
     canvas.lab[...] += skin.frame[..., None] * (before - canvas.lab)
-    after = _to_rgb(canvas.lab)
+    after = to_rgb(canvas.lab)
     # What was changed is added to the photo, so that enlarging and reducing costs it no sharpness.
-    change = _back(after - _to_rgb(before), part.shape[:2])
+    change = resized(after - to_rgb(before), part.shape[:2])
     mask = np.zeros(photo.shape[:2], np.float32)
-    mask[box] = np.clip(_back(skin.oval, part.shape[:2]), 0, 1)
+    mask[box] = np.clip(resized(skin.oval, part.shape[:2]), 0, 1)
     change *= mask[box][..., None] > 0
     result = photo.copy()
     result[box] = np.clip(part + np.round(change * 255), 0, 255).astype(np.uint8)
-    if wig or stage:
-        result = _dressed(result, points, mask, wig, stage, np.random.default_rng([0 if seed is None else seed, 11]))
     return Painted(result, mask)
-
-
-def _dressed(
-    photo: np.ndarray, points: np.ndarray, mask: np.ndarray, wig: bool, stage: bool, rng: np.random.Generator
-) -> np.ndarray:
-    """The photo with a stage behind the person and with a wig, both drawn at a moderate resolution."""
-    scale = min(1.0, DRESSING / float(np.linalg.norm(points[1] - points[0])))
-    small = _resized(photo.astype(np.float32) / 255, scale)
-    canvas = Canvas.of(small, (points + 0.5) * scale - 0.5)
-    face = np.clip(_back(mask, canvas.shape), 0, 1)
-    rgb = _back(photo.astype(np.float32) / 255, canvas.shape)
-    change, kept = np.zeros_like(rgb), np.ones(canvas.shape, np.float32)
-    if stage:
-        person = np.maximum(person_mask(canvas), face)[..., None]
-        change, kept = behind(canvas, rng) * (1 - person), person[..., 0]
-    if wig:
-        cover, lab = hair(canvas, face, rng)
-        change = change * (1 - cover[..., None]) + _to_rgb(lab) * cover[..., None]
-        kept = kept * (1 - cover)
-    # Of the photo itself nothing is resampled: what is kept of it is kept at its own resolution.
-    change, kept = _back(change, photo.shape[:2]), _back(kept, photo.shape[:2])
-    return np.clip(np.round(photo * kept[..., None] + 255 * change), 0, 255).astype(np.uint8)
 
 
 def check_face(photo: np.ndarray, points: np.ndarray, turned: float = 0.0) -> np.ndarray:
@@ -150,19 +119,8 @@ def _scale(eyes: float) -> float:
     return 1.0 / np.ceil(eyes / WORKING[1]) if eyes > WORKING[1] else 1.0
 
 
-def _resized(part: np.ndarray, scale: float) -> np.ndarray:
+def _scaled(part: np.ndarray, scale: float) -> np.ndarray:
     if scale == 1:
         return part
     size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
     return np.clip(cv2.resize(part, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA), 0, 1)
-
-
-def _back(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if values.shape[:2] == tuple(shape):
-        return values
-    shrinking = values.shape[0] > shape[0]
-    return cv2.resize(values, shape[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-
-
-def _to_rgb(lab: np.ndarray) -> np.ndarray:
-    return np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1)
