@@ -1,43 +1,59 @@
-"""The commands: each a few lines over a room of the library, which is imported when it is needed.
-
-`__main__.py` reads the options that they are given.
-"""
+"""The commands: options and action side by side. Each is a few lines over a room, imported when the command runs."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from argparse import Namespace
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .arguments import command, gate, number, option
 from .errors import DragFaceError
 
-REASONS = 5  # printed of photos that came to nothing
+REASONS = 5  # photos printed with the reason why they were left out
+SOURCES = ("manifest", "commons", "openverse", "google", "instagram", "folder", "zip", "gdown")
 
 
-def run_transform(options: argparse.Namespace) -> None:
+COUNT = number(1, kind=int)
+LOOK = option("--look", dest="generator", default="classic", metavar="NAME", help="classic (the default) or goth")
+WEIGHTS = option("--weights", dest="generator", default="classic", metavar="FILE", help="a generator file")
+STRENGTH = option("--strength", type=number(0, 1.5), default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
+DOMAIN = option("--domain", choices=("selfie", "drag"), default="selfie", help="what the photos show (default: selfie)")
+MANIFEST = option("--manifest", metavar="CSV", help="default: the workspace's, else DRAGFACE_MANIFEST or the project's")
+
+
+@command(
+    option("photos", nargs="+", metavar="PHOTO", help="photos, or one folder or zip of them"),
+    option("-o", "--output", required=True, metavar="OUT", help="a file for one photo; a folder or zip for several"),
+    option("--crop-only", action="store_true", help="write the aligned 256 px face instead"),
+    *(LOOK, WEIGHTS, STRENGTH),
+)
+def run_transform(options: Namespace) -> None:
     """Put the faces of photos into drag."""
     from .images import save_photo
     from .showcase import crop_only, make_drag, provenance
-    from .showcase.folders import outputs_of
+    from .showcase.folders import outputs_of, transform_all
     from .showcase.looks import load_look
 
-    if len(options.photos) == 1 and (Path(options.photos[0]).is_dir() or options.photos[0].lower().endswith(".zip")):
-        _transform_all(options)
+    generator = None if options.crop_only else load_look(options.generator)
+    photo = options.photos[0]
+    if len(options.photos) == 1 and (Path(photo).is_dir() or photo.lower().endswith(".zip")):
+        outcome = transform_all(photo, options.output, generator, options.strength, options.crop_only)
+        left_out = f", {len(outcome.left_out)} photos left out" if outcome.left_out else ""
+        print(f"{len(outcome.made)} pictures in {options.output}{left_out}.")
         return
     outputs = outputs_of(options.photos, options.output)
     originals = {Path(photo).resolve() for photo in options.photos}
     for output in outputs:
         if output.resolve() in originals:
             raise DragFaceError(f"{output} is one of the photos themselves: name another file or folder.")
-    generator = None if options.crop_only else load_look(options.generator)
     failures = []
     for photo, output in zip(options.photos, outputs, strict=True):
         try:
             if options.crop_only:
-                faces = crop_only(photo)
-                for number, face in enumerate(faces):
+                for number, face in enumerate(crop_only(photo)):
                     save_photo(output.with_stem(f"{output.stem}_{number + 1}") if number else output, face)
             else:
                 drag = make_drag(photo, generator)
@@ -49,17 +65,12 @@ def run_transform(options: argparse.Namespace) -> None:
         raise DragFaceError(" ".join(failures))
 
 
-def _transform_all(options: argparse.Namespace) -> None:
-    from .showcase.folders import transform_all
-    from .showcase.looks import load_look
-
-    generator = None if options.crop_only else load_look(options.generator)
-    outcome = transform_all(options.photos[0], options.output, generator, options.strength, options.crop_only)
-    left_out = f", {len(outcome.left_out)} photos left out" if outcome.left_out else ""
-    print(f"{len(outcome.made)} pictures in {options.output}{left_out}.")
-
-
-def run_demo(options: argparse.Namespace) -> None:
+@command(
+    option("photo", nargs="?", help="default: the public-domain astronaut portrait of scikit-image"),
+    option("-o", "--output", default="out/before_after.jpg", metavar="OUT"),
+    *(LOOK, WEIGHTS),
+)
+def run_demo(options: Namespace) -> None:
     """Write a before/after picture of one photo."""
     from .images import open_photo
     from .showcase import before_after, make_drag, provenance
@@ -76,16 +87,27 @@ def run_demo(options: argparse.Namespace) -> None:
     print(f"Before and after: {Path(options.output).resolve()}")
 
 
-def run_progression(options: argparse.Namespace) -> None:
+@command(
+    option("photo", metavar="PHOTO"),
+    option("--run", required=True, metavar="DIR"),
+    option("-o", "--output", required=True, metavar="OUT", help=".jpg, .png: a strip; .gif, .webp: moving; .html"),
+    STRENGTH,
+)
+def run_progression(options: Namespace) -> None:
     """Show a face through the generators that a run has kept."""
     from .showcase.progression import face_progression, save_progression
 
-    found = face_progression(options.photo, options.run, options.strength)
-    save_progression(found, options.output)
-    print(f"{options.output}: steps {', '.join(f'{step:,}' for step in found.steps[1:])}")
+    progress = face_progression(options.photo, options.run, options.strength)
+    save_progression(progress, options.output)
+    print(f"{options.output}: steps {', '.join(f'{step:,}' for step in progress.steps[1:])}")
 
 
-def run_gallery(options: argparse.Namespace) -> None:
+@command(
+    option("photos", metavar="PHOTOS", help="folder or zip"),
+    option("-o", "--output", required=True, metavar="PAGE", help="ends in .html"),
+    *(LOOK, WEIGHTS, STRENGTH),
+)
+def run_gallery(options: Namespace) -> None:
     """Guess who: a page of everybody in drag, shuffled, names on click."""
     from .files import write_atomically
     from .showcase.gallery import guess_who
@@ -98,7 +120,19 @@ def run_gallery(options: argparse.Namespace) -> None:
     print(options.output)
 
 
-def run_scrape(options: argparse.Namespace) -> None:
+@command(
+    option("--source", choices=SOURCES, default="manifest", help="where to look (default: the manifest)"),
+    option("--query", metavar="TEXT", help="words; for commons also Category:NAME; for folder, zip a path"),
+    option("--domain", choices=("selfie", "drag"), help="what the photos show (default: selfie)"),
+    option("--limit", type=COUNT, metavar="N", help="at most so many photos"),
+    option("--manifest", metavar="CSV", help="kept up to date (default: PHOTOS/data_manifest.csv)"),
+    option("--depth", type=int, default=1, metavar="N", help="levels of subcategories on commons, default 1"),
+    option("--cookies", metavar="FILE", help="of your own account, for instagram and the like"),
+    option("--unlicensed", action="store_true", help="fetch photos without a licence too"),
+    option("--dry-run", action="store_true", help="only list what would be fetched"),
+    option("-o", "--output", metavar="PHOTOS", help="default: the workspace's folder of photos"),
+)
+def run_scrape(options: Namespace) -> None:
     """Find licensed photos, note down whose they are, and fetch them."""
     from .scrape import collect, dry_run, open_source
     from .workspace import Workspace
@@ -109,14 +143,13 @@ def run_scrape(options: argparse.Namespace) -> None:
         f"{options.source} has nothing that fits: use other words for --query, or another --domain."
     )
     if options.dry_run:
-        licences: dict[str, int] = {}
-        for row in dry_run(source, words, options.limit):
+        rows = list(dry_run(source, words, options.limit))
+        for row in rows:
             print(f"{row.image_url or row.file}  {row.licence or 'no licence stated: left out'}")
-            licences[row.licence] = licences.get(row.licence, 0) + 1
-        if not licences:
+        if not rows:
             raise nothing
-        counts = ", ".join(f"{count} {licence or 'without a licence'}" for licence, count in licences.items())
-        print(f"{sum(licences.values())} photos would be looked at: {counts}.")
+        counts = Counter(row.licence or "without a licence" for row in rows)
+        print(f"{len(rows)} photos would be looked at: {', '.join(f'{n} {licence}' for licence, n in counts.items())}.")
         return
     photos = Path(options.output) if options.output else Workspace.open().photos
     outcome = collect(source, photos, options.manifest, words, options.limit, options.unlicensed)
@@ -127,7 +160,11 @@ def run_scrape(options: argparse.Namespace) -> None:
     _report(outcome.counts, [reason for _, _, reason in outcome.reasons], photos, ("stored", "here", "withdrawn"))
 
 
-def run_withdraw(options: argparse.Namespace) -> None:
+@command(
+    option("photos", nargs="+", metavar="PHOTO", help="an id, file or image address of the manifest"),
+    *(option("--reason", metavar="TEXT"), MANIFEST),
+)
+def run_withdraw(options: Namespace) -> None:
     """Mark photos whose people or authors take them back."""
     from .manifest import manifest_of
     from .scrape import withdraw
@@ -138,33 +175,42 @@ def run_withdraw(options: argparse.Namespace) -> None:
         print(f"{row.id} is withdrawn ({row.reason}): its photo goes at the next scrape, its faces at the next crop.")
 
 
-def run_crop(options: argparse.Namespace) -> None:
+@command(
+    option("photos", metavar="PHOTOS"),
+    option("-o", "--output", required=True, metavar="FACES"),
+    DOMAIN,
+    option("--manifest", metavar="CSV", help="decides splits (default: the one beside the photos, if any)"),
+    option("--detector", choices=("auto", "yunet", "haar"), default="auto"),
+    option("--gate", type=gate, action="append", metavar="NAME=NUMBER", help="a threshold, e.g. yaw=20"),
+)
+def run_crop(options: Namespace) -> None:
     """Find, align and cut out the faces of photos."""
     from .crop.dataset import crop_photos
 
+    manifest, gates = options.manifest or _beside(options.photos), dict(options.gate or ())
     rows = crop_photos(
-        options.photos,
-        options.output,
-        options.domain,
-        manifest=options.manifest or _beside(options.photos),
-        detector=options.detector,
-        gates=dict(options.gate or ()),
+        options.photos, options.output, options.domain, manifest=manifest, detector=options.detector, gates=gates
     )
-    _summarise(rows, Path(options.output), ("kept",))
+    reasons = [f"{row.photo}: {row.reason}" for row in rows if row.status != "kept"]
+    _report(Counter(row.status for row in rows), reasons, Path(options.output), ("kept",))
 
 
-def run_practice(options: argparse.Namespace) -> None:
+@command(
+    option("-o", "--output", required=True, metavar="FACES"),
+    option("--photos", metavar="DIR", help="default: the manifest's own selfies, once they are downloaded"),
+    option("--manifest", metavar="CSV", help="default: DRAGFACE_MANIFEST, else data_manifest.csv"),
+    option("--look", default="classic", metavar="NAME", help="classic (the default), neon, goth or glitter"),
+    option("--seed", type=int, default=0, metavar="N"),
+    option("--limit", type=COUNT, metavar="N", help="only so many photos"),
+)
+def run_practice(options: Namespace) -> None:
     """Make practice faces: half of the people as they are, half in painted drag."""
     from .manifest import find_manifest
     from .practice.dataset import practice_faces, summary
 
+    manifest = options.manifest or (options.photos and _beside(options.photos)) or find_manifest()
     rows = practice_faces(
-        options.photos,
-        options.output,
-        options.manifest or (options.photos and _beside(options.photos)) or find_manifest(),
-        look=options.look,
-        seed=options.seed,
-        limit=options.limit,
+        options.photos, options.output, manifest, look=options.look, seed=options.seed, limit=options.limit
     )
     if not any(row.status == "kept" for row in rows):
         raise DragFaceError(f"None of the {len(rows)} photos gave a face; {rows[0].photo}: {rows[0].reason}")
@@ -179,18 +225,8 @@ def _beside(photos: str) -> Path | None:
     return next((folder / NAME for folder in folders if (folder / NAME).is_file()), None)
 
 
-def _summarise(rows: Sequence, folder: Path, good: Sequence[str]) -> None:
-    """Print how many rows have which status, and why the first of the others have theirs; an error if all do."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.status] = counts.get(row.status, 0) + 1
-    reasons = [
-        f"{getattr(row, 'photo', '')}: {row.reason}".removeprefix(": ") for row in rows if row.status not in good
-    ]
-    _report(counts, reasons, folder, good)
-
-
 def _report(counts: Mapping[str, int], reasons: Sequence[str], folder: Path, good: Sequence[str]) -> None:
+    """Print how many photos have which status and the first reasons; an error where none has a good status."""
     summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count) + f" ({folder})"
     if reasons and not any(counts.get(status) for status in good):
         raise DragFaceError(f"Nothing came of it: {summary}. The first reason: {reasons[0]}")
@@ -201,26 +237,24 @@ def _report(counts: Mapping[str, int], reasons: Sequence[str], folder: Path, goo
     print(summary)
 
 
-def run_landmarks(options: argparse.Namespace) -> None:
-    """Train the landmark network on photos with .tem files."""
-    from .crop.landmark_training import train_landmarks
-
-    settings = {"minutes": options.minutes, "seed": options.seed, "precision": options.precision}
-    print(train_landmarks(options.photos, options.output, start=options.weights, **settings))
-
-
-def run_train(options: argparse.Namespace) -> None:
-    """Train, or go on with, a run."""
+@command(settings="all")
+def run_train(options: Namespace) -> None:
+    """Train, or go on with, a run. An existing run keeps the settings that are not given."""
     from .train import TrainConfig, train
 
-    run = Path(options.run) / "config.json"
-    settings = TrainConfig.load(options.run).as_dict() if run.exists() else {}  # a run keeps its settings
-    settings |= {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
-    if not train(TrainConfig(**settings)):
+    kept = TrainConfig.load(options.run).as_dict() if (Path(options.run) / "config.json").exists() else {}
+    given = {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
+    if not train(TrainConfig(**kept | given)):
         raise SystemExit(130)
 
 
-def run_evaluate(options: argparse.Namespace) -> None:
+@command(
+    option("--faces", required=True, metavar="FACES", help="folder or archive made by practice or crop"),
+    option("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation"),
+    option("--json", action="store_true", help="print one JSON object instead of the table"),
+    *(LOOK, WEIGHTS),
+)
+def run_evaluate(options: Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
     from .evaluate import evaluate
     from .showcase.looks import load_look
@@ -231,7 +265,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
 
 
-def run_export(options: argparse.Namespace) -> None:
+@command(
+    option("weights", nargs="?", metavar="FILE", help="a generator (default: the one of --look)"),
+    option("--look", default="classic", metavar="NAME", help="classic (the default) or goth"),
+    option("-o", "--output", required=True, metavar="FILE", help="ends in .onnx or .safetensors"),
+    option("--half", action="store_true", help="weights in half precision: half the bytes"),
+)
+def run_export(options: Namespace) -> None:
     """Write a generator as ONNX, for other programs, or as .safetensors."""
     from .model.export import export
     from .showcase.looks import load_look
@@ -240,51 +280,49 @@ def run_export(options: argparse.Namespace) -> None:
     print(f"{options.output}: {size / 1e6:.1f} MB")
 
 
-def run_bench(options: argparse.Namespace) -> None:
+@command(
+    option("--steps", type=COUNT, default=10, metavar="N", help="steps to time, default 10"),
+    option("--json", action="store_true", help="print one JSON object"),
+    settings="step",
+)
+def run_bench(options: Namespace) -> None:
     """Time the training step on this machine."""
     from .train import TrainConfig
     from .train.bench import bench
 
-    given = {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
-    steps = given.pop("steps", 10)
-    if steps < 1:
-        raise DragFaceError(f"steps is {steps}: use 1 or more.")
-    found = bench(TrainConfig(faces="", run="", **given), steps)
+    settings = {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
+    result = bench(TrainConfig(faces="", run="", **settings | {"steps": 1}), options.steps)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
     else:
-        parts = found.pop("seconds_by_part")
-        for name, value in (found | {f"seconds in {part}": value for part, value in parts.items()}).items():
+        for name, value in result.items():
             print(f"{name.replace('_', ' '):>25}  {value}")
 
 
-def run_credits(options: argparse.Namespace) -> None:
+@command(
+    MANIFEST,
+    option("--faces", metavar="DIR", help="only photos that gave faces in this folder or archive"),
+    option("--run", metavar="DIR", help="only photos that this run was trained on"),
+    option("-o", "--output", metavar="FILE", help="write a page that names every photo, .html or .md"),
+)
+def run_credits(options: Namespace) -> None:
     """Say whose photos were used, and under which licences."""
+    from .crop.splits import used_in
     from .files import write_atomically
     from .manifest import manifest_of, read_manifest
     from .scrape import credits, credits_page
+    from .train import TrainConfig
     from .workspace import Workspace
 
-    faults: list[str] = []
-    rows = read_manifest(options.manifest or manifest_of(Workspace.open().photos), faults)
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    if options.run:
-        from .train import TrainConfig
-
-        options.faces = TrainConfig.load(options.run).faces
-    if options.faces:
-        from .crop.splits import used_in
-
-        rows = used_in(options.faces, rows)
-    rows = [row for row in rows if row.status in ("", "stored")]
-    if not options.output:
-        for line in credits(rows):
-            print(line)
-        return
     formats = {".html": "html", ".htm": "html", ".md": "md"}
-    format = formats.get(Path(options.output).suffix.lower())
-    if not format:
+    kind = formats.get(Path(options.output or "-.md").suffix.lower())
+    if not kind:
         raise DragFaceError(f"{options.output} has neither the suffix .html nor .md: end it in one of them.")
-    write_atomically(options.output, credits_page(rows, format).encode())
-    print(f"{len(rows)} photos are credited in {options.output}.")
+    rows = read_manifest(options.manifest or manifest_of(Workspace.open().photos))
+    faces = TrainConfig.load(options.run).faces if options.run else options.faces
+    rows = [row for row in (used_in(faces, rows) if faces else rows) if row.status in ("", "stored")]
+    if options.output:
+        write_atomically(options.output, credits_page(rows, kind).encode())
+        print(f"{len(rows)} photos are credited in {options.output}.")
+    else:
+        print(*credits(rows), sep="\n")
