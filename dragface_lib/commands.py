@@ -135,7 +135,7 @@ def run_gallery(options: Namespace) -> None:
 def run_scrape(options: Namespace) -> None:
     """Find licensed photos, note down whose they are, and fetch them."""
     from .scrape import collect, dry_run, open_source
-    from .workspace import Workspace
+    from .session import Workspace
 
     given = {name: getattr(options, name) or "" for name in ("domain", "query", "manifest", "cookies")}
     source, words = open_source(options.source, depth=options.depth, limit=options.limit, **given)
@@ -168,7 +168,7 @@ def run_withdraw(options: Namespace) -> None:
     """Mark photos whose people or authors take them back."""
     from .manifest import manifest_of
     from .scrape import withdraw
-    from .workspace import Workspace
+    from .session import Workspace
 
     manifest = options.manifest or manifest_of(Workspace.open().photos)
     for row in withdraw(manifest, options.photos, options.reason or ""):
@@ -311,8 +311,8 @@ def run_credits(options: Namespace) -> None:
     from .files import write_atomically
     from .manifest import manifest_of, read_manifest
     from .scrape import credits, credits_page
+    from .session import Workspace
     from .train import TrainConfig
-    from .workspace import Workspace
 
     formats = {".html": "html", ".htm": "html", ".md": "md"}
     kind = formats.get(Path(options.output or "-.md").suffix.lower())

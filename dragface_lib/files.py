@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import lzma
 import os
-import tempfile
-import zipfile
-import zlib
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from .archives import DAMAGES as DAMAGES  # until every reader of zips uses archives.py
 from .errors import DragFaceError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # a module or None, which no annotation says
-
-
-# Of files that may be pictures; whether they are, opening them says.
+# Suffixes treated as images.
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
-# What zipfile raises for damaged archives; RuntimeError is a password, UnicodeDecodeError a member's name.
-DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, UnicodeDecodeError)
 
 
 class DiskFull(DragFaceError):
-    """There is no room left: nothing else can be written either, so whoever writes many files stops."""
+    """There is no room left. Whoever writes many files stops."""
 
 
 @contextmanager
@@ -36,23 +28,20 @@ def replace_atomically(path: str | Path, make_folder: bool = True) -> Iterator[P
     """Yield a temporary path beside `path`; move it into place when the block ends without an error.
 
     Readers see the old file or the new one, never half of one. The folder is created when missing, if `make_folder`.
-    Raises DiskFull when there is no room and DragFaceError when the folder cannot be written; the old file
-    then stays. Errors of the block that are not about writing pass through unchanged.
+    Raises DiskFull when there is no room and DragFaceError when the folder cannot be written; the old file then
+    stays. Errors of the block that do not concern this file pass through.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}.part")
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
-        os.close(handle)
+        temporary.touch(exist_ok=False)  # with the permissions of the user's umask
     except OSError as error:
         raise _unwritable(path, error) from error
-    temporary = Path(name)
     try:
         yield temporary
         _flush_to_disk(temporary)
-        with suppress(OSError):  # some file systems have no permissions to set
-            os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         _flush_to_disk(path.parent)
     except OSError as error:
@@ -81,53 +70,28 @@ def sha256_of(path: str | Path) -> str:
 
 
 @contextmanager
-def only_one(folder: str | Path, doing: str) -> Iterator[None]:
-    """Keep a second process out of a folder. The lock ends with its process, however that ends.
+def locked(folder: str | Path, doing: str = "") -> Iterator[None]:
+    """Hold a folder until the block or the process ends. Waits while another process holds it.
 
-    doing: what is done to the folder, e.g. "trained". Raises DragFaceError when another process does it already.
-    Where a file system knows no locks (some network drives) nothing is kept out.
+    doing: does not wait, but raises DragFaceError: "FOLDER is being DOING by another process".
+    A file system without locks (some network drives) keeps nobody out.
     """
-    if fcntl is None:
-        yield
-        return
-    path = Path(folder) / ".lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "w")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DragFaceError(
-                f"{folder} is being {doing} by another process: wait for it, stop it, or name another folder."
-            ) from None
-        except OSError:
-            pass
-        yield
-
-
-@contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
-    """Wait until no other process or thread holds this folder, then hold it; leaves nothing behind.
-
-    Where a file system knows no locks (some network drives, Windows) nothing is waited for.
-    """
-    if fcntl is None:
-        yield
-        return
+    lock = FileLock(Path(folder) / ".lock", timeout=0 if doing else -1)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        lock.acquire()
+    except Timeout:
+        raise DragFaceError(
+            f"{folder} is being {doing} by another process: wait for it, stop it, or name another folder."
+        ) from None
+    except NotImplementedError:  # no locks here
+        pass
     except OSError as error:
         raise _unwritable(Path(folder), error) from error
     try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -135,7 +99,7 @@ def _flush_to_disk(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Google Drive's file system refuses fsync on folders; the move itself is still atomic there.
+        # Google Drive refuses fsync on folders; the move itself is still atomic there.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
             raise
     finally:

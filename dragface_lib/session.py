@@ -1,45 +1,155 @@
-"""What a notebook's set-up cell does once it has the code, and how an unattended session ends.
+"""A notebook's session: where photos, faces, runs and models live, what the set-up cell says, how a session ends.
 
 from dragface_lib import session
 session.begin()
+space = session.Workspace.open()   # Google Drive on Colab, a folder elsewhere
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from . import __version__
 from .errors import DragFaceError
-from .workspace import Workspace, host, on_drive, remember_refusal
 
 if TYPE_CHECKING:
     from .train import TrainConfig
 
+Value = TypeVar("Value")
 ROOT = Path(__file__).resolve().parents[1]
-GPU_FROM = {
+COLAB_DISK = Path("/content")  # ends with the session; Drive is mounted below it
+KAGGLE_DISK = Path("/kaggle/working")  # what Kaggle keeps of a session; it has no Drive
+ADVICE = {
     "Colab": " (for one: Runtime → Change runtime type → T4 GPU)",
     "Kaggle": " (for one: Settings → Accelerator → GPU T4 x2)",
     "": "",
 }
 GIB = 2**30
 
+_drive_refused = ""  # why Drive was refused in this session: nobody is asked twice
 
-def begin(refused: str = "") -> None:
-    """Install what is missing on Colab or Kaggle, and say in one line what was found.
 
-    refused: why Drive was not mounted, where the set-up cell has asked for it already.
-    """
-    remember_refusal(bool(refused))
+def is_smoke() -> bool:
+    """True when DRAGFACE_SMOKE=1: the notebooks' cells then run on tiny sizes, in seconds."""
+    return os.environ.get("DRAGFACE_SMOKE", "") not in ("", "0")
+
+
+def sized(real: Value, smoke: Value) -> Value:
+    """`real`, or `smoke` at smoke size: how a notebook states both sizes of a number side by side."""
+    return smoke if is_smoke() else real
+
+
+def host() -> str:
+    """Whose machine this is: "Colab", "Kaggle", or "" for any other."""
+    if KAGGLE_DISK.is_dir():  # Kaggle's machines know google.colab as well
+        return "Kaggle"
+    try:
+        import google.colab  # noqa: F401
+    except ImportError:
+        return ""
+    return "Colab" if COLAB_DISK.is_dir() else ""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one user. `root` survives the session; `scratch` is a fast disk that may not."""
+
+    root: Path
+    scratch: Path
+    on_colab: bool
+
+    @property
+    def photos(self) -> Path:
+        """Whole photos, a folder a domain: photos/selfie, photos/drag."""
+        return self.root / "photos"
+
+    @property
+    def faces(self) -> Path:
+        """Aligned 256 px faces: faces/{selfie,drag}/{train,test}."""
+        return self.scratch / "faces"
+
+    @property
+    def faces_archive(self) -> Path:
+        """The file in which the faces travel: Drive is slow with thousands of small ones."""
+        return self.root / "faces.zip"
+
+    @property
+    def runs(self) -> Path:
+        """Trainings, a folder a run."""
+        return self.root / "runs"
+
+    @classmethod
+    def open(cls, root: str | Path | None = None) -> Workspace:
+        """Mount Google Drive on Colab and use its folder DragFace; elsewhere DRAGFACE_HOME or ./workspace (on Kaggle
+        its working folder's).
+
+        Raises DragFaceError when the folder cannot be made. Where Drive is refused, the workspace lies on Colab's own
+        disk, and a line on stderr says that it ends with the session.
+        """
+        drive = None if root or os.environ.get("DRAGFACE_HOME") else _mount_drive()
+        default = KAGGLE_DISK / "DragFace" if host() == "Kaggle" else "workspace"
+        folder = Path(root or os.environ.get("DRAGFACE_HOME") or drive or default).expanduser().resolve()
+        space = cls(folder, COLAB_DISK / "dragface-scratch" if drive else folder, drive is not None)
+        try:
+            for path in (space.photos, space.faces, space.runs):
+                path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise DragFaceError(
+                f"{folder} cannot be used as the workspace ({error.strerror}): set DRAGFACE_HOME to a folder "
+                "you may write to."
+            ) from error
+        return space
+
+
+def _mount_drive() -> Path | None:
+    """Mount Drive and return its DragFace folder; None outside Colab."""
+    global _drive_refused
+    if host() != "Colab":
+        return None
+    my_drive, local = COLAB_DISK / "drive" / "MyDrive", COLAB_DISK / "DragFace"
+    try:
+        if my_drive.is_dir():  # mounting again would open Google's window again
+            return my_drive / "DragFace"
+    except OSError:  # Drive has dropped out: "Transport endpoint is not connected"
+        pass
+    if _drive_refused:
+        return local
+    from google.colab import drive
+
+    try:
+        drive.mount(str(COLAB_DISK / "drive"))
+        return my_drive / "DragFace"
+    except NotImplementedError:  # google.colab is installed outside Colab
+        return None
+    except Exception as error:  # Colab raises ValueError, MessageError and others when Drive is refused
+        _drive_refused = str(error)
+        print(
+            f"Google Drive was not mounted ({error}): everything is kept on this machine and ends with the "
+            "session. Run the set-up cell again to mount it.",
+            file=sys.stderr,
+        )
+        return local
+
+
+def begin() -> None:
+    """Install what is missing on Colab or Kaggle, mount Drive, and say in one line what was found."""
+    global _drive_refused
+    _drive_refused = ""
     if host():
         install_missing()
-    print(found(refused))
+    print(summary())
 
 
 def missing_packages() -> list[str]:
@@ -48,7 +158,7 @@ def missing_packages() -> list[str]:
     for line in (ROOT / "requirements.txt").read_text().partition("# Only where")[0].splitlines():
         requirement = line.partition("#")[0].strip()
         name = re.split(r"[^\w.-]", requirement)[0]
-        if name and not (name == "opencv-python" and find_spec("cv2")):  # of which there are several wheels
+        if name and not (name == "opencv-python" and find_spec("cv2")):  # cv2 comes in several wheels
             try:
                 version(name)
             except PackageNotFoundError:
@@ -57,35 +167,22 @@ def missing_packages() -> list[str]:
 
 
 def install_missing() -> None:
-    """Install what the library needs and this machine lacks; what is there stays, in whatever version.
+    """Install what the library needs and this machine lacks. Installed packages keep their versions.
 
     Raises DragFaceError when that fails.
     """
     missing = missing_packages()
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *missing]
     if missing and subprocess.run(command, check=False).returncode:
-        switch = "switch Internet on in the notebook's settings" if host() == "Kaggle" else "check the network"
-        raise DragFaceError(f"{', '.join(missing)} could not be installed: {switch}, and run this cell again.")
+        advice = "switch Internet on in the notebook's settings" if host() == "Kaggle" else "check the network"
+        raise DragFaceError(f"{', '.join(missing)} could not be installed: {advice}, and run this cell again.")
 
 
-def found(refused: str = "") -> str:
-    """One line: the code and where it is from, the GPU and what it computes in, the room left, a run to go on with."""
+def summary() -> str:
+    """One line: version and folder of the code, the GPU and its precision, free space, the run to go on with."""
     space = Workspace.open()
-    place = f" on {host()}" if host() else ""
-    return f"DragFace {__version__} ({_origin()}){place}: {_gpu()}; {_room(space, refused)}; {_run(space.runs)}."
-
-
-def _origin() -> str:
-    """The address and branch of a clone, else the folder."""
-    if not (ROOT / ".git").exists():
-        return str(ROOT)
-    commands = (["config", "--get", "remote.origin.url"], ["rev-parse", "--abbrev-ref", "HEAD"])
-    try:
-        asked = [subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True) for command in commands]
-    except OSError:  # no git
-        return str(ROOT)
-    address, branch = (answer.stdout.strip() for answer in asked)
-    return f"{address.removeprefix('https://')}, branch {branch}" if address else str(ROOT)
+    where = f" on {host()}" if host() else ""
+    return f"DragFace {__version__} ({ROOT}){where}: {_gpu()}; {_free_space(space)}; {_newest_run(space.runs)}."
 
 
 def _gpu() -> str:
@@ -98,33 +195,29 @@ def _gpu() -> str:
     if device.type == "mps":
         return f"Apple GPU, {precision}"
     if device.type != "cuda":
-        return f"no GPU{GPU_FROM[host()]}, without which 03_train makes do with a small run"
-    facts = torch.cuda.get_device_properties(device)
-    count = torch.cuda.device_count()
-    several = f"{count} × " if count > 1 else ""
-    return f"{several}{facts.name}, {facts.total_memory / GIB:.0f} GiB, {precision}"
+        return f"no GPU{ADVICE[host()]}, without which 03_train makes do with a small run"
+    card, count = torch.cuda.get_device_properties(device), torch.cuda.device_count()
+    return f"{f'{count} × ' if count > 1 else ''}{card.name}, {card.total_memory / GIB:.0f} GiB, {precision}"
 
 
-def _room(space: Workspace, refused: str) -> str:
+def _free_space(space: Workspace) -> str:
     left = f"{shutil.disk_usage(space.root).free / GIB:.1f} GiB left"
-    if space.on_colab and "MyDrive" in space.root.parts:
-        return f"{left} on Drive"
-    if host() == "Colab":
-        return f"Drive was not mounted{f' ({refused})' if refused else ''}, so all of it ends with the session; {left}"
-    return f"{left} in {space.root}"
+    if _drive_refused:
+        return f"Drive was not mounted ({_drive_refused}), so all of it ends with the session; {left}"
+    return f"{left} on Drive" if space.on_colab else f"{left} in {space.root}"
 
 
-def _run(runs: Path) -> str:
-    """The run that was saved last, and how far it is."""
-    saved = [path for path in runs.glob("*/checkpoints/step_*.pt") if path.is_file()]
+def _newest_run(runs: Path) -> str:
+    """The run that was saved last, and its step."""
+    saved = [path for path in runs.glob("*/checkpoints/step_*.pt") if re.fullmatch(r"step_\d{8}\.pt", path.name)]
     if not saved:
         return "no run to go on with yet"
     newest = max(saved, key=lambda path: path.stat().st_mtime)
-    return f"the run {newest.parents[1].name} goes on at step {int(newest.stem.removeprefix('step_')):,}"
+    return f"the run {newest.parents[1].name} goes on at step {int(newest.stem[5:]):,}"
 
 
 def end(config: TrainConfig) -> None:
-    """Give Colab's machine back after an unattended run, with all of it on Drive; elsewhere only say so.
+    """Give Colab's machine back after an unattended run that is on Drive; elsewhere only say so.
 
     Raises DragFaceError, and keeps the machine, where the run's newest checkpoint has not arrived whole in its folder,
     or that folder is not on Drive.
@@ -139,9 +232,9 @@ def end(config: TrainConfig) -> None:
             f"The machine stays: the newest state is in {config.run_folder} alone. Run the training cell again to copy "
             f"it to {config.run}."
         )
-    if not on_drive(config.run):
+    if not Path(config.run).absolute().is_relative_to(COLAB_DISK / "drive"):
         raise DragFaceError(f"The machine stays: {config.run} is not on Drive, and ends with the session.")
     from google.colab import drive, runtime
 
-    drive.flush_and_unmount()  # what was written to Drive is on its way for a while
+    drive.flush_and_unmount()  # Drive uploads with a delay
     runtime.unassign()

@@ -63,7 +63,7 @@ def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     """Function that makes this machine look like Colab, with what `tests/colab` stands in for; keyword arguments are
     its settings (see `google/colab/_front_end.py` there). Returns the folder that is `/content` then.
     """
-    from dragface_lib import workspace
+    from dragface_lib import session
 
     content, state = tmp_path / "content", tmp_path / "colab"
     content.mkdir()
@@ -72,8 +72,8 @@ def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(Path(__file__).parent / "colab")
     monkeypatch.setenv("COLAB_STAND_IN", str(state))
-    monkeypatch.setattr(workspace, "COLAB_DISK", content)
-    monkeypatch.setattr(workspace, "_refused", False)
+    monkeypatch.setattr(session, "COLAB_DISK", content)
+    monkeypatch.setattr(session, "_drive_refused", "")
     monkeypatch.delenv("DRAGFACE_HOME")
 
     def make(**settings: object) -> Path:

@@ -32,7 +32,7 @@ from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo, save_photo
 from ..manifest import DOMAINS, read_manifest
-from ..workspace import Workspace
+from ..session import Workspace
 from .looks import draw_makeup
 from .painting import Unpaintable, check_face, paint
 

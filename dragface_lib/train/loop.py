@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from ..devices import choose_device, choose_precision
 from ..errors import DragFaceError
-from ..files import only_one
+from ..files import locked
 from .checkpoints import Checkpoints
 from .config import TrainConfig, prepare
 from .data import DOMAINS, Batch, FaceSet, Sampler, load_domains, prefetched
@@ -53,7 +53,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
         with ExitStack() as held:
             notes: list[str] = []
             if is_main_process():
-                held.enter_context(only_one(config.run_folder, "trained"))
+                held.enter_context(locked(config.run_folder, "trained"))
                 notes = restore(Path(config.run), config.run_folder) if config.scratch else []
             barrier()
             return _train(config, device, sets, _Speaker(progress and is_main_process()), notes, watch)

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -33,155 +32,89 @@ def test_a_notebook_begins_with_its_badge_and_has_short_titled_cells_without_out
         assert source.startswith("# @title ")
         assert not cell["outputs"]
         assert cell["execution_count"] is None
-        assert len(source.splitlines()) <= (25 if number else 31)
+        assert len(source.splitlines()) <= (25 if number else 12)
 
 
 def test_all_notebooks_share_one_set_up_cell_with_the_address_of_the_project():
     setups = {"".join(code_cells(name)[0]["source"]) for name in NAMES}
     assert len(setups) == 1
-    assert f'REPOSITORY, BRANCH = "{ADDRESS}", "main"' in setups.pop()
+    assert f"-b main {ADDRESS} " in setups.pop()
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Function that runs the set-up cell as on Colab or Kaggle, with `google.colab`'s stand-in where there is one and
-    its folders below tmp_path. Returns the finished process and the folder that dragface_lib was imported from.
+    its folders below tmp_path, then the code `after`. Returns what was printed.
     """
-    commands = tmp_path / "commands"
-    commands.mkdir()
-    for name, body in {"unzip": UNZIP, "git": GIT, "curl": CURL}.items():
-        (commands / name).write_text(f"#!{sys.executable}\n{body}\n")
-        (commands / name).chmod(0o755)
-    for folder in ("content/sample_data", "drive", "colab"):
-        (tmp_path / folder).mkdir(parents=True)
-    monkeypatch.setenv("PATH", str(commands), prepend=":")
+    for folder in ("commands", "content", "drive", "colab", "tmp"):
+        (tmp_path / folder).mkdir()
+    git = tmp_path / "commands/git"
+    git.write_text('#!/bin/sh\necho git "$@"\ncp -r "$PUBLISHED" "$7"\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(git.parent), prepend=":")
     monkeypatch.setenv("COLAB_STAND_IN", str(tmp_path / "colab"))
-    monkeypatch.setenv("COLAB_JUPYTER_IP", "172.28.0.12")
-    monkeypatch.setenv("PUBLISHED", str(tmp_path / "published"))
+    monkeypatch.setenv("PUBLISHED", str(project(tmp_path / "published", tmp_path)))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.delenv("DRAGFACE_HOME")
 
-    def run(colab=True, says="print(refused)", **settings):
+    def run(colab=True, after="", **settings):
         (tmp_path / "colab" / "settings.json").write_text(json.dumps(settings))
-        cell = "".join(code_cells("01_scrape")[0]["source"]).replace("session.begin(refused)", says)
-        for place in ("content", "kaggle", "tmp/dragface-code"):
+        cell = "".join(code_cells("01_scrape")[0]["source"])
+        for place in ("content", "tmp/DragFace"):
             cell = cell.replace(f'"/{place}', f'"{tmp_path}/{place}')
-        script = f"{cell}\nimport dragface_lib\nprint(dragface_lib.__file__)\n"
+        (tmp_path / "cell.ipy").write_text(f"{cell}\n{after}\n")
         environment = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "colab") if colab else ""}
-        command = [sys.executable, "-c", script]
+        command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(tmp_path / "cell.ipy")]
         done = subprocess.run(
             command, cwd=tmp_path / "content", env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
-        return done, Path(done.stdout.splitlines()[-1]).parents[1]
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     return run
 
 
-UNZIP = """
-import fnmatch, sys, zipfile
-_, options, packed, *parts, into, folder = sys.argv
-assert (options, into) == ("-qo", "-d")
-with zipfile.ZipFile(packed) as archive:
-    archive.extractall(folder, [n for n in archive.namelist() if any(fnmatch.fnmatch(n, part) for part in parts)])
-"""
-GIT = """
-import os, shutil, sys
-if sys.argv[1] == "clone":
-    shutil.copytree(os.environ["PUBLISHED"], sys.argv[-1])
-    print("cloned", sys.argv[-2], sys.argv[-3])
-"""
-CURL = """
-import os, sys
-assert sys.argv[-1] == "172.28.0.12:9000/api/sessions"
-print(os.environ.get("SESSIONS", ""))
-"""
-
-
-def project(folder):
-    """A copy of what the cell needs."""
+def project(folder, tmp_path):
+    """A copy of what the cell needs, with Colab's disk below tmp_path."""
     shutil.copytree(ROOT / "dragface_lib", folder / "dragface_lib", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "pyproject.toml", "data_manifest.csv"):
         shutil.copy(ROOT / name, folder)
+    code = folder / "dragface_lib/session.py"
+    code.write_text(code.read_text().replace('Path("/content")', f'Path("{tmp_path}/content")'))
     return folder
 
 
-def in_the_cloud(tmp_path, name):
-    """A place on the Drive of this Colab."""
-    place = tmp_path / "colab" / "cloud" / name
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+WHERE = "import dragface_lib; print(dragface_lib.__file__); print('torchvision' in sys.modules)"
 
 
-def test_set_up_on_colab_takes_the_project_from_a_zip_on_drive(tmp_path, machine):
-    project(tmp_path / "packed" / "DragFace-main")
-    target = in_the_cloud(tmp_path, "DragFace.zip").with_suffix("")
-    shutil.make_archive(str(target), "zip", tmp_path / "packed", "DragFace-main")
-    for _ in range(2):  # the cell is safe to run twice
-        _, home = machine()
-        assert home == tmp_path / "tmp/dragface-code/DragFace-main"
-        assert (home / "requirements.txt").is_file()
-        shutil.rmtree(tmp_path / "content/drive")
-
-
-def test_set_up_on_colab_prefers_a_folder_on_drive_and_passes_over_other_zips(tmp_path, machine):
-    project(in_the_cloud(tmp_path, "MyCopy"))
-    with zipfile.ZipFile(in_the_cloud(tmp_path, "DragFace photos.zip"), "w") as other:
-        other.writestr("me.jpg", b"")
-    in_the_cloud(tmp_path, "dragface.zip").write_text("no zip at all")
-    assert machine()[1] == tmp_path / "content/drive/MyDrive/MyCopy"
-    assert not list(tmp_path.glob("tmp/**/me.jpg"))
-
-
-def test_set_up_on_colab_clones_the_repository_when_drive_is_refused(tmp_path, machine):
-    project(tmp_path / "published")
-    done, home = machine(drive="refused")
-    assert "credential propagation was unsuccessful" in done.stdout
-    assert f"cloned {ADDRESS} main" in done.stdout
-    assert home == tmp_path / "tmp/dragface-code/repository"
-    assert "cloned" not in machine(drive="refused")[0].stdout  # it is there already
-
-
-@pytest.mark.parametrize("slash", ["/", "%2F"])
-def test_set_up_on_colab_takes_the_fork_and_branch_that_the_notebook_was_opened_from(
-    tmp_path, machine, monkeypatch, slash
-):
-    project(tmp_path / "published")
-    opened = "fileId=https%3A//github.com/someone/Their.Fork/blob/better-lips/notebooks/03_train.ipynb"
-    monkeypatch.setenv("SESSIONS", json.dumps([{"path": opened.replace("/", slash), "name": "03_train.ipynb"}]))
-    assert "cloned https://github.com/someone/Their.Fork better-lips" in machine()[0].stdout
-
-
-def test_set_up_on_kaggle_takes_an_attached_copy_or_the_repository(tmp_path, machine):
-    project(tmp_path / "published")
-    assert machine(colab=False)[1] == tmp_path / "tmp/dragface-code/repository"
-    project(tmp_path / "kaggle/input/dragface/DragFace-main")
-    assert machine(colab=False)[1] == tmp_path / "kaggle/input/dragface/DragFace-main"
-
-
-def test_set_up_asks_for_drive_once_and_says_in_one_line_what_it_found(tmp_path, machine):
-    home = project(in_the_cloud(tmp_path, "DragFaceCode"))
-    place = home / "dragface_lib/workspace.py"
-    place.write_text(place.read_text().replace('Path("/content")', f'Path("{tmp_path}/content")'))
-    opened = "session.begin(refused); print('torchvision' in sys.modules)"
-    opened += "; from dragface_lib import Workspace; print(Workspace.open().root)"
-    mounted, line, slow, root, _ = machine(says=opened)[0].stdout.splitlines()
+def test_set_up_on_colab_clones_the_repository_once_mounts_drive_and_says_what_it_found(tmp_path, machine):
+    cloned, mounted, line, place, slow = machine(after=WHERE).splitlines()
+    assert cloned == f"git clone -q --depth=1 -b main {ADDRESS} {tmp_path}/tmp/DragFace"
     assert mounted.startswith("Mounted at")
-    assert slow == "False"  # what takes seconds to import waits for the cell that needs it
     assert re.fullmatch(r"DragFace .* on Colab: no GPU .*T4 GPU.*; [\d.]+ GiB left on Drive; no run .* yet\.", line)
-    assert root.endswith("MyDrive/DragFace")
-    assert (tmp_path / "colab/calls.txt").read_text().split() == ["request_auth"]
+    assert place == f"{tmp_path}/tmp/DragFace/dragface_lib/__init__.py"
+    assert slow == "False"  # what takes seconds to import waits for the cell that needs it
+    assert "git" not in machine()  # the cell is safe to run twice
+
+
+def test_set_up_on_colab_prefers_a_copy_on_drive(tmp_path, machine):
+    copy = project(tmp_path / "content/drive/MyDrive/MyCopy", tmp_path)
+    printed = machine(after=WHERE)
+    assert "git" not in printed
+    assert f"{copy}/dragface_lib/__init__.py" in printed
 
 
 def test_set_up_does_not_ask_again_for_a_drive_that_was_refused(tmp_path, machine):
-    home = project(tmp_path / "published")
-    place = home / "dragface_lib/workspace.py"
-    place.write_text(place.read_text().replace('Path("/content")', f'Path("{tmp_path}/content")'))
-    opened = "session.begin(refused); from dragface_lib import Workspace; print(Workspace.open().root)"
-    _, line, root, _ = machine(says=opened, drive="timeout")[0].stdout.splitlines()
+    after = "from dragface_lib import Workspace; print(Workspace.open().root)"
+    *_, line, root = machine(after=after, drive="timeout").splitlines()
     assert "Drive was not mounted (mount failed: timeout" in line
     assert "ends with the session" in line
     assert root == f"{tmp_path}/content/DragFace"
     assert (tmp_path / "colab/calls.txt").read_text().split() == ["request_auth"]
+
+
+def test_set_up_on_kaggle_clones_the_repository(tmp_path, machine):
+    assert f"{tmp_path}/tmp/DragFace/dragface_lib/__init__.py" in machine(colab=False, after=WHERE)
 
 
 def test_the_published_address_is_rewritten_everywhere_by_one_command(tmp_path):

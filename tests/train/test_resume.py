@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
-from dragface_lib.files import only_one, sha256_of
+from dragface_lib.files import locked, sha256_of
 from dragface_lib.train import read_journal, train
 from dragface_lib.train.config import TrainConfig
 from dragface_lib.train.step import Trainer
@@ -134,7 +134,7 @@ def test_a_death_between_any_two_files_loses_nothing(tiny, tmp_path, monkeypatch
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(settings, tmp_path):
-    with only_one(tmp_path / "run", "trained"), pytest.raises(DragFaceError, match="by another process"):
+    with locked(tmp_path / "run", "trained"), pytest.raises(DragFaceError, match="by another process"):
         train(settings(), progress=False)
     assert train(settings(), progress=False)
 
