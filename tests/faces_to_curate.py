@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from dragface_lib.crop.rows import CropRow, write_crops
+from dragface_lib.crop.table import CropRow, write_crops
 from dragface_lib.images import open_photo, save_photo
 
 REASONS = ("blurred: sharpness 0.20, 0.30 is needed", "turned to the side by 34 degrees", "greyscale")
@@ -31,6 +31,6 @@ def faces_to_curate(faces: Path, count: int) -> list[CropRow]:
         reason = REASONS[number // 3 % 3] if rejected else ""
         status = "rejected" if rejected else "kept"
         numbers = {"sharpness": 0.2 + 0.01 * (number % 7) if rejected else 0.5 + 0.01 * (number % 11)}
-        rows.append(CropRow(name, domain, split, name, status, reason, file, "", numbers=numbers))
-    write_crops(faces, rows, {})
+        rows.append(CropRow(name, domain, split, name, status, reason, face=file, numbers=numbers))
+    write_crops(faces, rows)
     return rows

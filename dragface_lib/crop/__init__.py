@@ -1,10 +1,11 @@
 """Faces: finding them, aligning them by their landmarks, judging and packing them."""
 
 from .card import balance, write_card
-from .dataset import crop_photos, kept_and_rejected, read_crops
+from .dataset import crop_photos, kept_and_rejected
 from .find import find_faces
 from .packing import pack, unpack
 from .quality import GATES
+from .table import read_crops
 
 __all__ = [
     "GATES",

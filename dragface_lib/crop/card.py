@@ -1,11 +1,10 @@
 """What a folder of faces holds, for whoever trains on it: card.md and card.png beside crops.csv, in the archive too.
 
 write_card("faces", manifest="data_manifest.csv")
-for line in balance(read_crops("faces")):
-    print(line)
+print(*balance(read_crops("faces")), sep="\n")
 
-What the two domains differ in besides make-up, the generator learns as well: where all of one domain wear wigs, it
-learns to draw wigs. So the report names what differs.
+The generator learns whatever the two domains differ in, as if it were make-up: where all of one domain wear wigs, it
+draws wigs. So the card names what differs.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo
 from ..manifest import DOMAINS, read_manifest
 from .quality import FACTS, GATES, limits
-from .rows import CropRow, read_crops
-from .splits import Listed
+from .splits import manifest_rows
+from .table import CropRow, read_crops
 
-CARD, PICTURE = "card.md", "card.png"
-FEW = 20  # faces of a domain: with fewer nothing can be said of it
-APART = 0.75  # how often a random face of one domain must have the higher number: 0.5 is by chance
-# What it means when drag has the higher, or the lower, number.
+FEW = 20  # faces of a domain: fewer say nothing
+APART = 0.75  # how often a random drag face must have the higher number than a random selfie; 0.5 is by chance
+# What it means when drag has the higher number, and the lower.
 COMPARED = {
     "light": ("the drag faces are lighter", "the drag faces are darker, as on a stage"),
     "background": ("drag stands before lighter backgrounds", "drag stands before darker backgrounds, as on a stage"),
@@ -48,28 +46,21 @@ SHOWN = ("eyes", "yaw", "pitch", "light", "background", "skin_tone", "sharpness"
 
 def balance(rows: Sequence[CropRow]) -> list[str]:
     """Sentences on what the kept faces of the two domains differ in besides make-up."""
-    kept = {domain: [row for row in rows if row.status == "kept" and row.domain == domain] for domain in DOMAINS}
-    count = {domain: len(kept[domain]) for domain in DOMAINS}
-    if min(count.values()) < FEW:
-        return [
-            f"{count['selfie']} selfies and {count['drag']} drag faces: with fewer than {FEW} in a domain nothing can "
-            "be said about what the domains differ in."
-        ]
-    lines = []
-    if max(count.values()) > 3 * min(count.values()):
-        lines.append(
-            f"There are {count['selfie']} selfies and {count['drag']} drag faces: the smaller domain will be learned "
-            "by heart. Gather more of it."
-        )
+    selfies, drag = (_kept(rows, domain) for domain in DOMAINS)
+    count = f"There are {len(selfies)} selfies and {len(drag)} drag faces"
+    few, many = sorted((len(selfies), len(drag)))
+    if few < FEW:
+        return [f"{count}: with fewer than {FEW} in a domain nothing can be said about what the domains differ in."]
+    lines = [f"{count}: the smaller domain will be learned by heart. Gather more of it."] if many > 3 * few else []
     for name, (higher, lower) in COMPARED.items():
-        selfie, drag = (_values(kept[domain], name) for domain in DOMAINS)
-        if len(selfie) < FEW or len(drag) < FEW:
+        values = [_values(kept, name) for kept in (selfies, drag)]
+        if min(map(len, values)) < FEW:
             continue
-        share = higher_share(selfie, drag)
+        share = higher_share(*values)
         if max(share, 1 - share) > APART:
             lines.append(
-                f"In {max(share, 1 - share):.0%} of pairs {higher if share > 0.5 else lower} ({name}: "
-                f"{np.median(selfie):.3g} in selfies, {np.median(drag):.3g} in drag, in the middle). The generator "
+                f"In {max(share, 1 - share):.0%} of pairs {higher if share > 0.5 else lower} (median {name}: "
+                f"{np.median(values[0]):.3g} in selfies, {np.median(values[1]):.3g} in drag). The generator "
                 "will learn that as if it were make-up: mix the sources, or leave the extremes out."
             )
     lines.append(
@@ -80,10 +71,10 @@ def balance(rows: Sequence[CropRow]) -> list[str]:
     return lines
 
 
-def higher_share(one: np.ndarray, other: np.ndarray) -> float:
-    """How often a random value of `other` is above one of `one`, ties counted half (Mann and Whitney's U / n m)."""
-    below = np.searchsorted(np.sort(one), other, side="left") + np.searchsorted(np.sort(one), other, side="right")
-    return float(below.mean() / (2 * len(one)))
+def higher_share(selfies: np.ndarray, drag: np.ndarray) -> float:
+    """How often a random value of `drag` is above one of `selfies`, ties counted half (Mann and Whitney's U / n m)."""
+    below = sum(np.searchsorted(np.sort(selfies), drag, side) for side in ("left", "right"))
+    return float(np.mean(below) / (2 * len(selfies)))
 
 
 def write_card(faces: str | Path, manifest: str | Path | None = None, gates: Mapping[str, float] | None = None) -> Path:
@@ -94,55 +85,75 @@ def write_card(faces: str | Path, manifest: str | Path | None = None, gates: Map
     faces = Path(faces)
     limits(gates)  # a wrong name is said before anything is written
     rows = read_crops(faces)
-    write_atomically(faces / PICTURE, _picture(faces, rows))
-    lines = ["# Faces", "", "| domain | train | test | rejected | no face | unreadable |", "|---|---|---|---|---|---|"]
+    write_atomically(faces / "card.png", _picture(faces, rows))
+    counts = []
     for domain in DOMAINS:
-        places = Counter((row.status, row.split) for row in rows if row.domain == domain)
         states = Counter(row.status for row in rows if row.domain == domain)
-        counts = (places["kept", "train"], places["kept", "test"], states["rejected"], states["no_face"])
-        lines.append(f"| {domain} | {' | '.join(map(str, counts))} | {states['unreadable']} |")
-    lines += ["", f"![Mean faces, and how both domains differ]({PICTURE})", "", "## What the domains differ in", ""]
-    lines += [f"* {line}" for line in balance(rows)]
-    lines += ["", "## Why faces were rejected", "", "| reason | faces |", "|---|---|"]
-    reasons = Counter(row.reason.split(":")[0].split(" by ")[0] for row in rows if row.status == "rejected")
-    reasons = Counter({"a copy of another photo": 0}) + Counter(
-        "a copy of another photo" if reason.startswith("a copy of") else reason for reason in reasons.elements()
-    )
-    lines += [f"| {reason} | {count} |" for reason, count in sorted(reasons.items())]
-    lines += ["", "## Gates", "", "| number | threshold | what it is |", "|---|---|---|"]
-    for gate in GATES:
-        lines.append(f"| {gate.name} | {gate.threshold(gates or {})} | {gate.help} |")
-    lines += [f"| {name} | none | {meaning} |" for name, meaning in FACTS.items()]
-    lines += ["", "## Sources", "", "| licence | from | faces |", "|---|---|---|"]
-    lines += [f"| {licence} | {author} | {count} |" for (licence, author), count in _sources(rows, manifest)]
-    write_atomically(faces / CARD, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
-    return faces / CARD
+        splits = Counter(row.split for row in _kept(rows, domain))
+        rest = (states["rejected"], states["no_face"], states["unreadable"])
+        counts.append((domain, splits["train"], splits["test"], *rest))
+    reasons = Counter(_reason(row) for row in rows if row.status == "rejected")
+    numbers = [(gate.name, gate.threshold(gates or {}), gate.help) for gate in GATES]
+    numbers += [(name, "none", meaning) for name, meaning in FACTS.items()]
+    sections = [
+        "# Faces",
+        _table("domain | train | test | rejected | no face | unreadable", counts),
+        "![Mean faces, and how both domains differ](card.png)",
+        "## What the domains differ in",
+        "\n".join(f"* {line}" for line in balance(rows)),
+        "## Why faces were rejected",
+        _table("reason | faces", sorted(reasons.items())),
+        "## Gates",
+        _table("number | threshold | what it is", numbers),
+        "## Sources",
+        _table("licence | from | faces", _sources(rows, manifest)),
+    ]
+    write_atomically(faces / "card.md", ("\n\n".join(sections) + "\n").encode("utf-8", "surrogateescape"))
+    return faces / "card.md"
 
 
-def _sources(rows: Sequence[CropRow], manifest: str | Path | None) -> list[tuple[tuple[str, str], int]]:
-    entries = read_manifest(manifest) if manifest else []
-    known = {domain: Listed(entries, Path("photos"), domain) for domain in DOMAINS}
+def _table(header: str, rows: Sequence[Sequence[object]]) -> str:
+    lines = [header, "|".join("---" for _ in header.split("|")), *(" | ".join(map(str, row)) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _reason(row: CropRow) -> str:
+    """The reason of a rejected face without its numbers and names."""
+    if row.copy_of:
+        return "a copy of another photo"
+    return row.reason.split(":")[0].split(" by ")[0] or "by hand"
+
+
+def _sources(rows: Sequence[CropRow], manifest: str | Path | None) -> list[tuple[str, str, int]]:
+    """How many faces there are of each licence and author."""
+    listed = read_manifest(manifest) if manifest else []
     # Of photos that were cropped from a folder further down only the group is left of the manifest's names.
-    groups = {entry.split_group: entry for entry in entries if entry.split_group}
-    found: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        if row.status == "kept" and row.domain in DOMAINS:
-            entry = known[row.domain].find(row.photo) or groups.get(row.split_group)
-            found[(entry.licence, entry.author) if entry is not None else ("not in the manifest", "")] += 1
-    return sorted(found.items())
+    groups = {row.split_group: row for row in listed if row.split_group}
+    counts: Counter[tuple[str, str]] = Counter()
+    for domain in DOMAINS:
+        kept = _kept(rows, domain)
+        known = manifest_rows({r.photo for r in kept}, Path("photos"), [r for r in listed if r.domain == domain])
+        for row in kept:
+            source = known.get(row.photo) or groups.get(row.split_group)
+            counts[(source.licence, source.author) if source is not None else ("not in the manifest", "")] += 1
+    return [(*source, count) for source, count in sorted(counts.items())]
 
 
-def mean_face(faces: str | Path, rows: Sequence[CropRow]) -> np.ndarray | None:
-    """The mean of the kept faces, (256, 256, 3) uint8 RGB: eyes and mouth are sharp where alignment is right."""
+def mean_face(faces: Path, rows: Sequence[CropRow]) -> np.ndarray | None:
+    """The mean of kept faces, (256, 256, 3) uint8 RGB: eyes and mouth are sharp where alignment is right."""
     total, count = np.zeros((256, 256, 3), np.int64), 0
     for row in rows:
         try:
-            face = open_photo(Path(faces) / row.face)
+            face = open_photo(faces / row.face)
         except UnreadablePhoto:
             continue
-        if row.status == "kept" and face.shape == total.shape:
+        if face.shape == total.shape:
             total, count = total + face, count + 1
     return (total // count).astype(np.uint8) if count else None
+
+
+def _kept(rows: Sequence[CropRow], domain: str) -> list[CropRow]:
+    return [row for row in rows if row.status == "kept" and row.domain == domain]
 
 
 def _values(rows: Sequence[CropRow], name: str) -> np.ndarray:
@@ -156,12 +167,12 @@ def _picture(faces: Path, rows: Sequence[CropRow]) -> bytes:
     figure = Figure(figsize=(12, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 5)
-    for place, domain, colour in zip(axes[:, 0], DOMAINS, ("#3366aa", "#cc3377"), strict=True):
-        kept = [row for row in rows if row.status == "kept" and row.domain == domain]
+    for face_axis, domain, colour in zip(axes[:, 0], DOMAINS, ("#3366aa", "#cc3377"), strict=True):
+        kept = _kept(rows, domain)
         mean = mean_face(faces, kept)
-        place.imshow(np.full((256, 256, 3), 235, np.uint8) if mean is None else mean)
-        place.set_title(f"{domain}: mean of {len(kept)}", color=colour)
-        place.axis("off")
+        face_axis.imshow(np.full((256, 256, 3), 235, np.uint8) if mean is None else mean)
+        face_axis.set_title(f"{domain}: mean of {len(kept)}", color=colour)
+        face_axis.axis("off")
         for name, plot in zip(SHOWN, axes[:, 1:].ravel(), strict=True):
             values = _values(kept, name)
             if len(values):

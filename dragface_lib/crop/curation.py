@@ -4,248 +4,193 @@
     curate("faces")
     curate("faces", first="runs/first/evaluation/faces.csv")    # the faces that training found odd come first
 
-Every decision is on disk (see decisions.py) before the widget says so, and running the cell again goes on with the
-faces that nobody has looked at. Pictures travel as messages with binary buffers, a page at a time. The page and
-`Curation` send each other (see curation.js):
+Every decision is in crops.csv before the widget says so, and running the cell again goes on with the faces that nobody
+has looked at. The page (curation.js) and `Curation` send each other messages; an unanswered one is sent again:
 
-    page    open     the list of faces is wanted: request
-            thumbs   pictures are wanted: request, faces (their keys), large (true for the whole 256 px)
-            decide   request, decisions (keep, reject by key); the same request is never carried out twice
-            undo     take back the last `decide`: request
-    kernel  faces    request, part, parts, faces (see `Review.about`), undo (how many can be taken back)
-            thumbs   request, faces, buffers: a JPEG each, empty where there is none
-            saved    request, faces (those that changed), undo: they are on disk
+    page    page     request, shown (a key of SHOWN), domain ("" for both), order (one of ORDERS), start
+            decide   request, decisions ({face: keep, reject or ""})
+    kernel  page     request, faces, total, counts, and as buffers a JPEG of each face, empty where there is none
+            saved    request, faces (those that changed), counts
             error    request, text
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import anywidget
 import traitlets
 
+from ..csv_files import read_csv, write_csv
 from ..errors import DragFaceError
-from ..images import UnreadablePhoto, encode_photo, open_photo, resize
+from ..images import UnreadablePhoto, encode_photo, open_photo
+from ..manifest import DOMAINS
 from ..widgets import script, style
-from .decisions import apply_decisions, face_key, read_decisions, record_decisions, settle, share_decisions
-from .quality import quality
-from .rows import CropRow, read_crops, write_crops
+from .quality import GATES, quality
+from .table import DECISIONS, CropRow, decided, move_face, read_crops, write_crops
 
-HERE = Path(__file__).parent
-TARGET = 1000  # faces a domain: with fewer a GAN learns its data by heart
-THUMBNAIL = 176  # pixels: tiles are half as large, and most screens have two pixels for one
-PART = 1000  # faces of the list that are sent at once; a server may refuse messages above 1 MB a second
+PAGE = 24  # faces; with 15 kB each they stay below the 1 MB a second that a notebook server lets through
+SHOWN = {
+    "open": lambda row: not row.decision,
+    "kept": lambda row: row.status == "kept",
+    "rejected": lambda row: row.status == "rejected",
+    "decided": lambda row: bool(row.decision),
+    "all": lambda row: True,
+}
+ORDERS = ["worst first", *(gate.name for gate in GATES)]
 
 
 class Review:
-    """The faces of a folder, what was decided on them, and the way back.
+    """The faces of a folder and what was decided on them.
 
-    order: keys, those to look at first in front. Raises DragFaceError when the folder holds no faces.
+    first: a table of scores (see `read_scores`), whose faces come first. copy: see `curate`. Raises DragFaceError when
+    the folder holds no faces, or `first` names none of them.
     """
 
     def __init__(self, faces: str | Path, first: str | Path | None = None, copy: str | Path | None = None):
-        self.faces, self.copy = Path(faces), copy
-        self._notes = read_scores(first) if first else {}
-        self._places = {key: place for place, key in enumerate(self._notes)}
-        self._undo: list[dict[str, str]] = []
-        self.refresh()
-        if not self.rows:
+        self.faces, self.copy = Path(faces), Path(copy) if copy else None
+        self.scores = read_scores(first) if first else {}
+        self._places = {face: place for place, face in enumerate(self.scores)}
+        self._listed: list[str] = []
+        rows = read_crops(self.faces)
+        if self.copy and self.copy.exists():
+            decisions = _read_decisions(self.copy)
+            rows = [decided(row, decisions[row.key]) if row.key in decisions else row for row in rows]
+            write_crops(self.faces, rows)
+        for row in filter(_has_face, rows):
+            move_face(self.faces, row)
+        if not self.rows():
             raise DragFaceError(f"{self.faces} holds no faces: crop photos first.")
-        if self._notes and not any(self._note(key) for key in self.rows):
-            raise DragFaceError(
-                f"{first} names none of the faces in {self.faces}: name the faces.csv of a run on them."
-            )
+        if first and not any(self._score(row) for row in self.rows()):
+            raise DragFaceError(f"{first} names none of the faces in {faces}: name the faces.csv of a run on them.")
 
-    def refresh(self) -> None:
-        """Read crops.csv anew and bring it in line with the decisions, also those of a session that was lost."""
-        if self.copy:
-            share_decisions(self.faces, self.copy)
-        before = read_crops(self.faces)
-        rows = apply_decisions(self.faces, before)
-        if rows != before:
-            write_crops(self.faces, rows, {})
-        self._stamp = self._stamp_now()
-        self._all = {_key(row): row for row in rows}
-        self.decisions = read_decisions(self.faces)
-        self.rows = {
-            key: row
-            for key, row in self._all.items()
-            if row.status in ("kept", "rejected") and row.face and (self.faces / row.face).is_file()
+    def rows(self) -> list[CropRow]:
+        """The faces that are there, as crops.csv has them now."""
+        return [row for row in read_crops(self.faces) if _has_face(row) and (self.faces / row.face).is_file()]
+
+    def page(self, shown: str, domain: str, order: str, start: int) -> tuple[list[CropRow], int]:
+        """The faces of one page, and how many there are on all pages. The list is made anew with the first page."""
+        rows = {row.key: row for row in self.rows()}
+        if start == 0:
+            fitting = [row for row in rows.values() if SHOWN[shown](row) and row.domain in (domain or DOMAINS)]
+            self._listed = [row.key for row in sorted(fitting, key=lambda row: self._rank(row, order))]
+        return [rows[key] for key in self._listed[start : start + PAGE] if key in rows], len(self._listed)
+
+    def decide(self, decisions: Mapping[str, str]) -> list[CropRow]:
+        """Keep or reject faces, or leave them to the gates (""); on return that is on disk. Returns their rows."""
+        rows = read_crops(self.faces)
+        changed = {
+            number: decided(row, decisions[row.key])
+            for number, row in enumerate(rows)
+            if _has_face(row) and decisions.get(row.key) in ("", *DECISIONS)
         }
-        self.order = sorted(self.rows, key=self._rank)
+        rows = [changed.get(number, row) for number, row in enumerate(rows)]
+        if self.copy:  # before crops.csv: a session that goes on believes the copy
+            before = _read_decisions(self.copy) if self.copy.exists() else {}
+            after = before | {row.key: row.decision for row in rows if row.decision or row.key in before}
+            write_csv(self.copy, ("face", "decision"), [{"face": f, "decision": d} for f, d in after.items()])
+        write_crops(self.faces, rows)
+        for row in changed.values():
+            move_face(self.faces, row)
+        return list(changed.values())
 
-    def about(self, key: str) -> dict[str, Any]:
+    def about(self, row: CropRow) -> dict[str, Any]:
         """What the page shows of a face."""
-        row = self.rows[key]
-        return {
-            "key": key,
-            "domain": row.domain,
-            "split": row.split,
-            "photo": row.photo,
-            "kept": row.status == "kept",
-            "reason": row.reason,
-            "decision": self.decisions.get(key, ""),
-            "note": self._note(key),
-        }
+        names = ("photo", "domain", "split", "reason", "decision", "key")
+        return {name: getattr(row, name) for name in names} | {"kept": row.status == "kept", "note": self._score(row)}
 
-    def decide(self, decisions: Mapping[str, str]) -> list[str]:
-        """Keep or reject faces; on return that is on disk. Returns the keys of the faces that there are."""
-        decisions = {key: word for key, word in decisions.items() if key in self.rows and word in ("keep", "reject")}
-        before = {key: self.decisions.get(key, "undo") for key in decisions}
-        self._carry_out(decisions)
-        if before:
-            self._undo.append(before)
-        return list(decisions)
+    def counts(self) -> dict[str, int]:
+        """How many faces each choice of SHOWN has, and how many of each domain are kept."""
+        rows = self.rows()
+        kept = {domain: sum(row.domain == domain and row.status == "kept" for row in rows) for domain in DOMAINS}
+        return {shown: sum(map(fits, rows)) for shown, fits in SHOWN.items()} | kept
 
-    def undo(self) -> list[str]:
-        """Take back the last `decide`; returns the keys of its faces."""
-        if not self._undo:
-            return []
-        self._carry_out(self._undo[-1])
-        return [key for key in self._undo.pop() if key in self.rows]
-
-    @property
-    def undoable(self) -> int:
-        """How many times `undo` has something to take back."""
-        return len(self._undo)
-
-    def picture(self, key: str, large: bool = False) -> bytes:
-        """A JPEG of the face, small or as it is; empty when its file is missing or damaged."""
-        row = self.rows.get(key)
+    def picture(self, row: CropRow) -> bytes:
+        """A JPEG of the face; empty when its file is damaged."""
         try:
-            face = open_photo(self.faces / row.face) if row else None
+            return encode_photo(open_photo(self.faces / row.face), quality=80)
         except UnreadablePhoto:
-            face = None
-        if face is None:
             return b""
-        return encode_photo(face if large else resize(face, THUMBNAIL, THUMBNAIL), quality=90 if large else 80)
 
-    def _carry_out(self, decisions: Mapping[str, str]) -> None:
-        if not decisions:
-            return
-        record_decisions(self.faces, decisions)
-        if self._stamp != self._stamp_now():
-            self.refresh()  # faces were cropped meanwhile
-            return
-        for key, word in decisions.items():
-            self.decisions[key] = word
-            if word == "undo":
-                del self.decisions[key]
-            if key in self.rows:
-                self.rows[key] = self._all[key] = settle(self.faces, self.rows[key], self.decisions.get(key))
-        write_crops(self.faces, self._all.values(), {})
-        self._stamp = self._stamp_now()
-        if self.copy:
-            share_decisions(self.faces, self.copy)
+    def _score(self, row: CropRow) -> str:
+        return self.scores.get(row.key) or self.scores.get(Path(row.key).name, "")
 
-    def _stamp_now(self) -> tuple[int, int] | None:
-        path = self.faces / "crops.csv"
-        return (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
-
-    def _note(self, key: str) -> str:
-        return self._notes.get(key) or self._notes.get(PurePosixPath(key).name, "")
-
-    def _rank(self, key: str) -> tuple[int, float, bool]:
-        """Those named first in the order given, then the worst."""
-        names = (key, PurePosixPath(key).name)
-        place = min((self._places[name] for name in names if name in self._places), default=len(self._places))
-        row = self.rows[key]
-        return place, quality(row.numbers), row.status == "kept"
+    def _rank(self, row: CropRow, order: str) -> tuple[float, float]:
+        """The faces of the scores come first, in their order; then the worst."""
+        for gate in GATES:
+            if gate.name == order:
+                return 0, gate.margin(row.numbers[order]) if order in row.numbers else math.inf
+        places = (self._places.get(name, math.inf) for name in (row.key, Path(row.key).name))
+        return min(places), quality(row.numbers)
 
 
 class Curation(anywidget.AnyWidget):
     """The grid on the page (see the head of this file), over a `Review`."""
 
-    _esm = script(HERE / "curation.js")
-    _css = style(HERE / "curation.css")
-    target = traitlets.Int(TARGET, help="faces that each domain should have").tag(sync=True)
+    _esm = script(Path(__file__).with_suffix(".js"))
+    _css = style(Path(__file__).with_suffix(".css"))
+    orders: traitlets.List = traitlets.List(ORDERS, help="what faces can be put in order by").tag(sync=True)
 
-    def __init__(self, review: Review, target: int = TARGET):
-        super().__init__(target=target)
+    def __init__(self, review: Review):
+        super().__init__()
         self.review = review
-        self._done: dict[Any, list[str]] = {}  # faces by request: a page that got no answer asks again
         self.on_msg(self._on_message)
 
     def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
-        answers = {"open": self._list, "thumbs": self._pictures, "decide": self._decide, "undo": self._undo}
-        kind = content.get("kind") if isinstance(content, dict) else None
-        if kind not in answers:
-            return
         try:
-            answers[kind](content)
+            if content["kind"] == "page":
+                rows, total = self.review.page(*(content[name] for name in ("shown", "domain", "order", "start")))
+                self._answer(content, "page", rows, [self.review.picture(row) for row in rows], total=total)
+            elif content["kind"] == "decide":
+                self._answer(content, "saved", self.review.decide(content["decisions"]))
         except DragFaceError as error:
-            self._say("error", content, text=str(error))
+            self.send({"kind": "error", "request": content["request"], "text": str(error)})
         except Exception as error:  # an exception in a message handler would end in a log that nobody reads
-            self._say(
-                "error", content, text=f"This did not work ({type(error).__name__}: {error}): run the cell again."
-            )
+            text = f"This did not work ({type(error).__name__}: {error}): run the cell again."
+            self.send({"kind": "error", "request": content["request"], "text": text})
 
-    def _say(self, kind: str, content: dict, buffers: list[bytes] | None = None, **more: Any) -> None:
-        self.send({"kind": kind, "request": content.get("request"), **more}, buffers)
-
-    def _list(self, content: dict) -> None:
-        self.review.refresh()
-        order = self.review.order
-        parts = [order[start : start + PART] for start in range(0, len(order), PART)] or [[]]
-        for number, keys in enumerate(parts):
-            faces = [self.review.about(key) for key in keys]
-            self._say("faces", content, part=number, parts=len(parts), faces=faces, undo=self.review.undoable)
-
-    def _pictures(self, content: dict) -> None:
-        keys = list(content["faces"])
-        large = bool(content.get("large"))
-        self._say("thumbs", content, [self.review.picture(key, large) for key in keys], faces=keys)
-
-    def _decide(self, content: dict) -> None:
-        self._save(content, lambda: self.review.decide(content["decisions"]))
-
-    def _undo(self, content: dict) -> None:
-        self._save(content, self.review.undo)
-
-    def _save(self, content: dict, change: Callable[[], list[str]]) -> None:
-        request = content["request"]
-        if request not in self._done:
-            self._done[request] = change()
-        faces = [self.review.about(key) for key in self._done[request] if key in self.review.rows]
-        self._say("saved", content, faces=faces, undo=self.review.undoable)
+    def _answer(
+        self, content: dict, kind: str, rows: list[CropRow], buffers: list[bytes] | None = None, **more: Any
+    ) -> None:
+        faces = [self.review.about(row) for row in rows]
+        answer = {"kind": kind, "request": content["request"], "faces": faces, "counts": self.review.counts()}
+        self.send(answer | more, buffers)
 
 
-def curate(
-    faces: str | Path, first: str | Path | None = None, target: int = TARGET, copy: str | Path | None = None
-) -> Curation:
+def curate(faces: str | Path, first: str | Path | None = None, copy: str | Path | None = None) -> Curation:
     """A widget in which to go through the faces that `crop_photos` cut out.
 
-    first: a table with columns face and score, such as the faces.csv of evaluate; its faces come first, in its
-    order. target: faces that each domain should have. copy: a second place for the decisions, on Colab on Drive,
-    as the faces lie on a disk that ends with the session; what it holds of earlier sessions is taken over.
-    Raises DragFaceError when there are no faces, or `first` names none of them.
+    first: the table faces.csv of evaluate, or another with the columns face and score; its faces come first, in its
+    order. copy: a second place for the decisions, on Colab on Drive, as the faces lie on a disk that ends with the
+    session; where it exists already its decisions are taken over. Raises DragFaceError when there are no faces, or
+    `first` names none of them.
     """
-    return Curation(Review(faces, first, copy), target)
-
-
-def _key(row: CropRow) -> str:
-    return face_key(row.face) or f"{row.domain}: {row.photo}"
-
-
-def _named(face: str) -> str:
-    """What a face of a table is called here: pairs/selfie/anna.png is that of anna.jpg, in either domain."""
-    path = PurePosixPath(face)
-    return f"{path.stem}.jpg" if path.parts[:1] == ("pairs",) else face_key(face)
+    return Curation(Review(faces, first, copy))
 
 
 def read_scores(path: str | Path) -> dict[str, str]:
-    """A note on each face of a table with the columns face and score, in its order, by `face_key`.
+    """A note on each face of a table with the columns face and score, in its order, by `CropRow.key` or file name."""
+    scores = {}
+    for _, cells in read_csv(path, ("face", "score"), any_bytes=True):
+        face = PurePosixPath(cells["face"])
+        pair = face.parts[0] == "pairs"  # pairs/selfie/anna.png is the face anna.jpg, in either domain
+        scores[f"{face.stem}.jpg" if pair else "/".join(dict.fromkeys([face.parts[0], face.name]))] = (
+            f"score {cells['score']}"
+        )
+    return scores
 
-    Raises DragFaceError when it cannot be read or lacks one of the columns.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            return {_named(line["face"]): f"score {line['score']}" for line in csv.DictReader(file)}
-    except KeyError as error:
-        raise DragFaceError(f"{path} has no column {error}: name the faces.csv that evaluate wrote.") from None
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise DragFaceError(f"{path} cannot be read ({error}): name the faces.csv that evaluate wrote.") from error
+
+def _read_decisions(path: Path) -> dict[str, str]:
+    return {cells["face"]: cells["decision"] for _, cells in read_csv(path, ("face", "decision"), any_bytes=True)}
+
+
+def _has_face(row: CropRow) -> bool:
+    return (
+        row.face != ""
+        and row.domain in DOMAINS
+        and row.split in ("train", "test")
+        and row.status in ("kept", "rejected")
+    )

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
 from ..files import SUFFIXES, replace_atomically, write_atomically
-from .decisions import REJECTED
+from .table import REJECTED
 
-BESIDE = ("crops.csv", "decisions.csv", "practice.json", "card.md", "card.png")  # what travels with the faces
+BESIDE = ("crops.csv", "practice.json", "card.md", "card.png")  # what travels with the faces
 
 
 def pack(faces: str | Path, archive: str | Path) -> Path:

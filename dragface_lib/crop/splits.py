@@ -1,60 +1,57 @@
-"""What the manifest says of photos that were cropped, above all which are for testing.
+"""Which photos are for testing: the manifest decides where it says so, elsewhere a hash of the group.
 
-Elsewhere a hash of the group, which is mostly a person, decides that.
-
-split, group = split_of(listed.find(name), name, listed.splits, training)
+A group is mostly a person. The photos of a group are on one side of the split.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import DragFaceError
 from ..manifest import Row
-from .rows import read_crops
+from .table import read_crops
 
 TEST_SHARE = 0.15  # of the groups, where no manifest says which are for testing
 
 
-class Listed:
-    """The manifest's row of a photo: by its path below the folder of photos; else, as that folder may be a part of
-    the manifest's or hold it, by the longest end of its whole path that only one row has.
+def manifest_rows(names: Iterable[str], photos: Path, rows: Sequence[Row]) -> dict[str, Row]:
+    """The manifest's row of each photo that has one. names: paths below the folder `photos`; rows: of one domain.
+
+    That folder may be a part of the manifest's, or hold it. So the row of exactly this path is taken first, else the
+    only row with the longest path suffix in common.
     """
+    exact = {row.file: row for row in rows}
+    by_suffix: dict[str, list[Row]] = {}
+    for row in rows:
+        for suffix in _suffixes(row.file):
+            by_suffix.setdefault(suffix, []).append(row)
+    matched = {}
+    for name in names:
+        candidates = [by_suffix.get(suffix, []) for suffix in _suffixes(f"{photos.resolve().as_posix()}/{name}")]
+        row = exact.get(name) or next((rows[0] for rows in candidates if len(rows) == 1), None)
+        if row is not None:
+            matched[name] = row
+    return matched
 
-    def __init__(self, rows: Sequence[Row], photos: Path, domain: str):
-        # Of both domains: a person is the same in each.
-        self.splits = {row.split_group: row.split for row in rows if row.split_group}
-        rows = [row for row in rows if row.domain == domain]
-        self._folder = photos.resolve().parts[1:]
-        self._by_file = {row.file: row for row in rows}
-        self._by_ending: dict[str, list[Row]] = {}
-        for row in rows:
-            parts = row.file.split("/")
-            for start in range(len(parts)):
-                self._by_ending.setdefault("/".join(parts[start:]), []).append(row)
 
-    def find(self, name: str) -> Row | None:
-        """The row of the photo that lies at `name` below the folder of photos, if there is one."""
-        if name in self._by_file:
-            return self._by_file[name]
-        parts = [*self._folder, *name.split("/")]
-        for start in range(len(parts)):
-            rows = self._by_ending.get("/".join(parts[start:]), [])
-            if len(rows) == 1:
-                return rows[0]
-        return None
+def _suffixes(path: str) -> list[str]:
+    """a/b/c, b/c and c for a/b/c."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def splits_of_groups(rows: Iterable[Row]) -> dict[str, str]:
+    """The manifest's split of each group, of both domains: a person is the same in each."""
+    return {row.split_group: row.split for row in rows if row.split_group}
 
 
 def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Collection[str]) -> tuple[str, str]:
-    """Split and group of a photo. splits: the manifest's, by group; training: groups that crops.csv has for training,
-    where they stay.
+    """Split and group of a photo. row: the manifest's, if it has one; splits: the manifest's, by group.
+
+    training: groups that have been trained on, and never become test groups by their hash.
     """
     group = (row.split_group if row is not None else "") or _group(name, splits)
     split = (row.split if row is not None else "") or splits.get(group, "")
@@ -65,13 +62,13 @@ def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Co
 
 
 def _group(name: str, known: Collection[str]) -> str:
-    """Whom a photo shows, by its name: anna_1.jpg and anna_2.jpg are of one group. A file named after a group of the
-    manifest, as a made-up copy of its photo is, belongs to that group: london_001_0.jpg to london_001.
+    """The group of a photo by its name: anna_1.jpg and anna_2.jpg are of one group.
+
+    A painted copy is named after a group of the manifest and belongs to it: london_001_0.jpg to london_001.
     """
     path = PurePosixPath(name).with_suffix("")
     numbered = re.sub(r"[_-]\d$", "", str(path))
-    candidates = (path.name, PurePosixPath(numbered).name)
-    return next((group for group in candidates if group in known), numbered)
+    return next((group for group in (path.name, PurePosixPath(numbered).name) if group in known), numbered)
 
 
 def _hash(name: str) -> bytes:
@@ -80,12 +77,7 @@ def _hash(name: str) -> bytes:
 
 def used_in(faces: str | Path, rows: Sequence[Row]) -> list[Row]:
     """The rows of photos that gave the faces in a folder or archive. Raises DragFaceError where that is not known."""
-    with tempfile.TemporaryDirectory() as folder:
-        if zipfile.is_zipfile(faces):
-            # A table that is not there, or damaged, says nothing.
-            with zipfile.ZipFile(faces) as archive, suppress(KeyError, zipfile.BadZipFile, zlib.error, EOFError):
-                Path(folder, "crops.csv").write_bytes(archive.read("crops.csv"))
-        kept = [crop for crop in read_crops(folder if Path(faces).is_file() else faces) if crop.status == "kept"]
+    kept = [crop for crop in read_crops(faces) if crop.status == "kept"]
     if not kept:
         raise DragFaceError(f"{faces} does not say which photos its faces come from: name a folder with a crops.csv.")
     hashes, files = {crop.sha256 for crop in kept} - {""}, {crop.photo for crop in kept}

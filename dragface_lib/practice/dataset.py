@@ -26,8 +26,8 @@ from ..crop.dataset import PRACTICE, SAVE_EVERY, photos_below
 from ..crop.detect import Detector, open_detector
 from ..crop.find import Face, find_faces
 from ..crop.quality import fault, measure
-from ..crop.rows import CropRow, face_name, read_crops, remove_faces, write_crops
-from ..crop.splits import Listed, split_of
+from ..crop.splits import manifest_rows, split_of, splits_of_groups
+from ..crop.table import CropRow, face_name, read_crops, remove_faces, write_crops
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo, save_photo
@@ -71,31 +71,31 @@ def practice_faces(
     rows = read_manifest(manifest) if manifest else []
     own, photos = photos is None, Path(photos) if photos is not None else Workspace.open().photos / "selfie"
     found = _photos(photos, faces) if photos.is_dir() or not own else {}
-    listed = Listed(rows, photos, "selfie")
-    known = {name: listed.find(name) for name in found}
-    withdrawn = {name for name, row in known.items() if row is not None and row.withdrawn}
-    licensed = {name for name, row in known.items() if row is not None and row.licence}
+    splits = splits_of_groups(rows)
+    known = manifest_rows(found, photos, [row for row in rows if row.domain == "selfie"])
+    withdrawn = {name for name, row in known.items() if row.withdrawn}
+    licensed = {name for name, row in known.items() if row.licence}
     found = {name: path for name, path in found.items() if name not in withdrawn and (name in licensed or not own)}
     found = dict(list(found.items())[:limit])
     if not found:
         raise DragFaceError(f"{photos} holds no photos to paint: download some first (scrape), or name a folder.")
-    places = _places({name: split_of(known[name], name, listed.splits, ()) for name in found}, listed.splits)
+    places = _places({name: split_of(known.get(name), name, splits, ()) for name in found}, splits)
     before = _before(faces, settings)
     finder = open_detector(detector)
-    done: dict[str, list[CropRow]] = {}
+    done: dict[str, CropRow] = {}
     for name in [name for name in before if name not in found]:
         _remove(faces, name)
     for number, name in enumerate(tqdm(found, desc="practice faces", unit="photo", disable=not progress), 1):
         domain, split, group = places[name]
-        fresh = CropRow(name, domain, split, group, "", "", "", photo_sha256(found[name]))
+        fresh = CropRow(name, domain, split, group, sha256=photo_sha256(found[name]))
         if not _is_current(faces, fresh, before.get(name)):
             _remove(faces, name)
             before[name] = _practise(found[name], faces, fresh, finder, settings)
-        done[name] = [before[name]]
+        done[name] = before[name]
         if number % SAVE_EVERY == 0:
-            write_crops(faces, [], done)
-    write_crops(faces, [], done)
-    return [row for name in found for row in done[name]]
+            write_crops(faces, done.values())
+    write_crops(faces, done.values())
+    return list(done.values())
 
 
 def clear_practice(faces: str | Path) -> None:
@@ -151,7 +151,7 @@ def _before(faces: Path, settings: _Settings) -> dict[str, CropRow]:
     if path.exists() and path.read_text(encoding="utf-8") != text:
         for row in rows:
             _remove(faces, row.photo)
-        write_crops(faces, [], {})
+        write_crops(faces, [])
         rows = []
     # Written before the first face: a run that is killed is known for what it was.
     write_atomically(path, text.encode())
@@ -159,7 +159,7 @@ def _before(faces: Path, settings: _Settings) -> dict[str, CropRow]:
 
 
 def _is_current(faces: Path, fresh: CropRow, row: CropRow | None) -> bool:
-    if row is None or replace(row, status="", reason="", face="") != fresh:
+    if row is None or replace(row, status="", reason="", decision="", face="") != fresh:
         return False
     files = [faces / row.face, *_pair(faces, row.photo)] if row.split == "test" else [faces / row.face]
     return row.status != "kept" or all(file.is_file() for file in files)

@@ -11,7 +11,6 @@ from faces_to_curate import faces_to_curate
 
 from dragface_lib.crop import curation, pack, read_crops, unpack
 from dragface_lib.crop.curation import Review, curate
-from dragface_lib.crop.decisions import read_decisions
 from dragface_lib.crop.packing import read_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo
@@ -29,109 +28,126 @@ class Page:
     """The other end of the widget: sends what curation.js sends, and keeps what comes back."""
 
     def __init__(self, widget):
-        self.widget, self.answers, self.requests = widget, [], 0
+        self.widget, self.answers = widget, []
         widget.send = lambda content, buffers=None: self.answers.append((content, buffers))
 
     def ask(self, kind, **more):
-        self.requests += 1
-        content = {"kind": kind, "request": f"view-{self.requests}", **more}
-        self.widget._handle_custom_msg(content, [])
+        self.widget._handle_custom_msg({"kind": kind, "request": f"view-{len(self.answers)}", **more}, [])
         return self.answers[-1]
 
-    def faces(self):
-        first = len(self.answers)
-        self.ask("open")
-        return [face for content, _ in self.answers[first:] for face in content["faces"]]
+    def faces(self, shown="all", domain="", order="worst first", start=0):
+        return self.ask("page", shown=shown, domain=domain, order=order, start=start)[0]["faces"]
+
+    def decide(self, decisions):
+        return self.ask("decide", decisions=decisions)[0]
 
 
 def row_of(faces, key):
-    return next(row for row in read_crops(faces) if row.face.endswith(key.split("/")[-1]))
+    return next(row for row in read_crops(faces) if row.key == key)
 
 
-def test_the_page_is_told_of_every_face_in_parts(faces, monkeypatch):
-    monkeypatch.setattr(curation, "PART", 5)
+def test_the_page_is_told_of_every_face_a_page_at_a_time(faces, monkeypatch):
+    monkeypatch.setattr(curation, "PAGE", 5)
     page = Page(curate(faces))
-    told = page.faces()
-    assert len(told) == len({face["key"] for face in told}) == 12
-    assert [content["part"] for content, _ in page.answers] == [0, 1, 2]
+    told = [face for start in (0, 5, 10) for face in page.faces(start=start)]
+    assert len(told) == len({face["key"] for face in told}) == page.answers[0][0]["total"] == 12
     bad = next(face for face in told if face["key"] == BAD)
     assert (bad["kept"], bad["reason"], bad["decision"]) == (False, "blurred: sharpness 0.20, 0.30 is needed", "")
+    counts = {"open": 12, "kept": 8, "rejected": 4, "decided": 0, "all": 12, "selfie": 4, "drag": 4}
+    assert page.answers[0][0]["counts"] == counts
 
 
-def test_the_worst_faces_come_first(faces):
-    rows = {f"{row.domain}/{row.photo}": row for row in read_crops(faces)}
-    sharpness = [rows[face["key"]].numbers["sharpness"] for face in Page(curate(faces)).faces()]
-    assert sharpness == sorted(sharpness)
-
-
-def test_pictures_are_small_unless_one_is_looked_at_closely(faces):
+def test_pages_do_not_shift_while_faces_are_decided(faces, monkeypatch):
+    monkeypatch.setattr(curation, "PAGE", 5)
     page = Page(curate(faces))
-    _, (small,) = page.ask("thumbs", faces=[GOOD])
-    _, (large,) = page.ask("thumbs", faces=[GOOD], large=True)
-    assert open_photo(small).shape == (curation.THUMBNAIL, curation.THUMBNAIL, 3)
-    assert open_photo(large).shape == (256, 256, 3)
+    first = page.faces("open")
+    page.decide({face["key"]: "keep" for face in first})
+    rest = [face["key"] for start in (5, 10) for face in page.faces("open", start=start)]
+    assert len({*rest, *(face["key"] for face in first)}) == 12
+    assert len(page.faces("open")) == 5
+    assert page.answers[-1][0]["total"] == 7
+
+
+def test_filters_and_orders(faces):
+    page = Page(curate(faces))
+    rows = {row.key: row for row in read_crops(faces)}
+    for order in ("worst first", "sharpness"):
+        sharpness = [rows[face["key"]].numbers["sharpness"] for face in page.faces(order=order)]
+        assert sharpness == sorted(sharpness)
+    assert {(face["domain"], face["kept"]) for face in page.faces("rejected", "drag")} == {("drag", False)}
+    page.decide({GOOD: "keep"})
+    assert [face["key"] for face in page.faces("decided")] == [GOOD]
+
+
+def test_pictures_come_with_the_page_and_a_damaged_one_is_empty(faces):
     (faces / row_of(faces, GOOD).face).write_bytes(b"")
-    content, buffers = page.ask("thumbs", faces=[GOOD, "selfie/unheard_of.jpg", "../../etc/passwd", BAD])
-    assert [bool(buffer) for buffer in buffers] == [False, False, False, True]
+    content, buffers = Page(curate(faces)).ask("page", shown="all", domain="", order="worst first", start=0)
+    pictures = {face["key"]: picture for face, picture in zip(content["faces"], buffers, strict=True)}
+    assert pictures.pop(GOOD) == b""
+    assert {open_photo(picture).shape for picture in pictures.values()} == {(256, 256, 3)}
 
 
 def test_a_decision_is_on_disk_before_the_page_hears_of_it(faces):
-    page = Page(curate(faces))
-    answer, _ = page.ask("decide", decisions={GOOD: "reject", BAD: "keep"})
-    assert answer["kind"] == "saved"
+    answer = Page(curate(faces)).decide({GOOD: "reject", BAD: "keep"})
     assert {face["key"]: face["kept"] for face in answer["faces"]} == {GOOD: False, BAD: True}
-    assert read_decisions(faces) == {GOOD: "reject", BAD: "keep"}
-    assert (row_of(faces, GOOD).status, row_of(faces, GOOD).reason) == ("rejected", "by hand")
-    assert row_of(faces, BAD).face == "selfie/train/face_000.jpg"
+    good, bad = row_of(faces, GOOD), row_of(faces, BAD)
+    assert (good.status, good.decision, good.reason) == ("rejected", "reject", "")
+    assert (bad.status, bad.face, bad.reason[:7]) == ("kept", "selfie/train/face_000.jpg", "blurred")
     assert all((faces / row.face).is_file() for row in read_crops(faces))
     assert len([*read_faces(faces, "selfie", "train")]) == 4
 
 
-def test_an_answer_that_was_lost_and_asked_for_again_is_carried_out_once(faces):
-    page = Page(curate(faces))
-    first, _ = page.ask("decide", decisions={GOOD: "reject"})
-    page.requests -= 1
-    assert page.ask("decide", decisions={GOOD: "reject"})[0] == first
-    assert first["undo"] == 1
-
-
-def test_undo_goes_back_step_by_step_to_what_the_gates_said(faces):
+def test_a_face_can_be_left_to_the_gates_again(faces):
     before = read_crops(faces)
     page = Page(curate(faces))
-    page.ask("decide", decisions={GOOD: "reject"})
-    page.ask("decide", decisions={GOOD: "keep", BAD: "keep"})
-    answer, _ = page.ask("undo")
-    assert {face["key"]: (face["kept"], face["decision"]) for face in answer["faces"]} == {
-        GOOD: (False, "reject"),
-        BAD: (False, ""),
-    }
-    assert page.ask("undo")[0]["undo"] == 0
-    assert page.ask("undo")[0]["faces"] == []
+    page.decide({GOOD: "reject", BAD: "keep"})
+    page.decide({GOOD: "", BAD: ""})
     assert read_crops(faces) == before
-    assert read_decisions(faces) == {}
+    assert all((faces / row.face).is_file() for row in before)
+
+
+def test_a_decision_that_the_gates_share_holds_when_they_change_their_mind(faces):
+    Page(curate(faces)).decide({GOOD: "keep", BAD: "reject"})
+    assert [(row_of(faces, key).status, row_of(faces, key).decision) for key in (GOOD, BAD)] == [
+        ("kept", "keep"),
+        ("rejected", "reject"),
+    ]
+
+
+def test_faces_that_do_not_exist_and_words_that_are_no_decision_change_nothing(faces):
+    before = read_crops(faces)
+    assert Page(curate(faces)).decide({"../../etc/passwd": "reject", GOOD: "delete"})["faces"] == []
+    assert read_crops(faces) == before
 
 
 def test_a_new_session_goes_on_where_the_last_one_ended(faces):
-    Page(curate(faces)).ask("decide", decisions={GOOD: "reject", BAD: "keep"})
-    told = {face["key"]: face for face in Page(curate(faces)).faces()}
-    assert {key for key, face in told.items() if face["decision"]} == {GOOD, BAD}
-    assert (told[GOOD]["kept"], told[BAD]["kept"]) == (False, True)
+    Page(curate(faces)).decide({GOOD: "reject", BAD: "keep"})
+    told = {face["key"]: face["kept"] for face in Page(curate(faces)).faces("decided")}
+    assert told == {GOOD: False, BAD: True}
 
 
 def test_decisions_survive_the_loss_of_the_machine_when_they_have_a_copy(faces, tmp_path):
+    Page(curate(faces)).decide({"selfie/face_002.jpg": "reject"})  # without a copy, but packed
     pack(faces, tmp_path / "faces.zip")
     drive = tmp_path / "drive" / "decisions.csv"
-    Page(curate(faces, copy=drive)).ask("decide", decisions={GOOD: "reject"})
+    page = Page(curate(faces, copy=drive))
+    page.decide({GOOD: "reject", BAD: "keep"})
+    page.decide({BAD: ""})
     elsewhere = unpack(tmp_path / "faces.zip", tmp_path / "another_machine")
-    assert row_of(elsewhere, GOOD).status == "kept"
-    curate(elsewhere, copy=drive)
-    assert row_of(elsewhere, GOOD).status == "rejected"
+    faces_to_curate(tmp_path / "anew", 12)  # cropped anew, without the archive
+    for folder in (elsewhere, tmp_path / "anew"):
+        curate(folder, copy=drive)
+        assert {row.key: row.decision for row in read_crops(folder) if row.decision} == {
+            GOOD: "reject",
+            "selfie/face_002.jpg": "reject",
+        }
+        assert (folder / "rejected/drag/face_001.jpg").is_file()
 
 
 def test_faces_that_were_cropped_meanwhile_are_not_forgotten(faces):
     page = Page(curate(faces))
     faces_to_curate(faces, 14)  # crops.csv now has two more
-    page.ask("decide", decisions={GOOD: "reject"})
+    page.decide({GOOD: "reject"})
     assert len(read_crops(faces)) == 14
     assert row_of(faces, GOOD).status == "rejected"
     assert len(page.faces()) == 14
@@ -154,48 +170,44 @@ def test_faces_that_evaluate_picked_come_first_in_its_order(faces, tmp_path):
 def test_what_cannot_be_curated_is_answered_with_a_sentence(faces, tmp_path):
     with pytest.raises(DragFaceError, match="crop photos first"):
         curate(tmp_path / "nowhere")
-    for text, sentence in (("face,score\nx.jpg,1\n", "names none"), ("file,score\nx.jpg,1\n", "no column 'face'")):
+    for text, sentence in (("face,score\nx.jpg,1\n", "names none"), ("file,score\nx.jpg,1\n", "no column face")):
         (tmp_path / "faces.csv").write_text(text)
         with pytest.raises(DragFaceError, match=sentence):
             curate(faces, first=tmp_path / "faces.csv")
-    with pytest.raises(DragFaceError, match="cannot be read"):
-        curate(faces, first=tmp_path / "missing.csv")
 
 
 def test_a_decision_that_cannot_be_saved_says_so(faces):
-    page = Page(curate(faces))
-    (faces / "decisions.csv").mkdir()
-    answer, _ = page.ask("decide", decisions={GOOD: "reject"})
-    assert answer["kind"] == "error"
-    assert "decisions.csv" in answer["text"]
+    page = Page(curate(faces, copy=faces / "copy.csv"))
+    (faces / "copy.csv").mkdir()
+    answer = page.decide({GOOD: "reject"})
+    assert (answer["kind"], "copy.csv" in answer["text"]) == ("error", True)
     assert row_of(faces, GOOD).status == "kept"
 
 
-def decide_on_and_on(faces):
-    review = Review(faces)
-    for key in review.order * 1000:
-        review.decide({key: "reject" if review.rows[key].status == "kept" else "keep"})
+def decide_on_and_on(faces, copy):
+    review = Review(faces, copy=copy)
+    for key in [row.key for row in review.rows()] * 1000:
+        review.decide({key: "reject" if row_of(faces, key).status == "kept" else "keep"})
 
 
-def test_killed_at_any_moment_a_new_session_finds_every_decision_carried_out(faces):
-    before = {row.photo: row for row in read_crops(faces)}
-    file = faces / "decisions.csv"
+def test_killed_at_any_moment_a_new_session_finds_every_decision_carried_out(faces, tmp_path):
+    before, copy = {row.photo: row.split for row in read_crops(faces)}, tmp_path / "copy.csv"
     for wait in (0.0, 0.003, 0.01, 0.02, 0.05):
-        process = multiprocessing.get_context("fork").Process(target=decide_on_and_on, args=(faces,))
+        process = multiprocessing.get_context("fork").Process(target=decide_on_and_on, args=(faces, copy))
         process.start()
-        enough, limit = (file.stat().st_size if file.exists() else 0) + 100, time.monotonic() + 60
-        while (not file.exists() or file.stat().st_size < enough) and time.monotonic() < limit:
+        stamp, limit = copy.stat().st_mtime_ns if copy.exists() else 0, time.monotonic() + 60
+        while (not copy.exists() or copy.stat().st_mtime_ns == stamp) and time.monotonic() < limit:
             time.sleep(0.001)
         time.sleep(wait)
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        decisions = read_decisions(faces)
-        review = Review(faces)
+        decisions = curation._read_decisions(copy)
+        Review(faces, copy=copy)
+        rows = {row.key: row for row in read_crops(faces)}
         assert decisions
-        assert all(review.rows[key].status == {"keep": "kept", "reject": "rejected"}[w] for key, w in decisions.items())
-        rows = read_crops(faces)
-        assert sorted(row.face for row in rows) == sorted(
-            path.relative_to(faces).as_posix() for path in faces.glob("*/*/*.jpg")
+        assert all(rows[key].status == {"keep": "kept", "reject": "rejected"}[word] for key, word in decisions.items())
+        assert sorted(row.face for row in rows.values()) == sorted(
+            path.relative_to(faces).as_posix() for path in faces.glob("*/*/*.jpg") if path.name[0] != "."
         )
-        assert {row.photo: row.split for row in rows} == {photo: row.split for photo, row in before.items()}
+        assert {row.photo: row.split for row in rows.values()} == before

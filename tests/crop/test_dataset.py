@@ -14,7 +14,7 @@ from detecting import DETECTOR
 from PIL import Image
 
 from dragface_lib.crop import crop_photos, dataset, kept_and_rejected, pack, read_crops, unpack
-from dragface_lib.crop.decisions import record_decisions
+from dragface_lib.crop.curation import Review
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
@@ -132,38 +132,28 @@ def test_other_thresholds_move_faces_without_opening_a_photo(photos, faces, monk
         crop(photos, faces, gates={"size": 3})
 
 
-def test_a_decision_by_hand_outlives_the_gates(photos, faces):
+def test_a_decision_by_hand_outlives_the_gates_and_cutting_anew(photos, faces):
     crop(photos, faces)
-    record_decisions(faces, {"selfie/hopper.jpg": "reject", "selfie/space__astronaut.jpg": "keep"})
-    (faces / "selfie/train/hopper.jpg").unlink()
+    Review(faces).decide({"selfie/hopper.jpg": "reject", "selfie/space__astronaut.jpg": "keep"})
+    (faces / "rejected/selfie/hopper.jpg").unlink()
     rows = crop(photos, faces, gates={"eyes": 60})
-    assert (rows["hopper.jpg"].status, rows["hopper.jpg"].reason) == ("rejected", "by hand")
-    assert rows["space/astronaut.jpg"].status == "kept"
-    assert (faces / rows["space/astronaut.jpg"].face).is_file()
+    hopper, astronaut = rows["hopper.jpg"], rows["space/astronaut.jpg"]
+    assert (hopper.status, hopper.decision) == ("rejected", "reject")
+    assert (astronaut.status, astronaut.reason[:9]) == ("kept", "too small")  # what the gates hold against it stays
+    assert all((faces / row.face).is_file() for row in rows.values())
     assert crop(photos, faces, gates={"eyes": 60}) == rows
 
 
-def test_a_crops_file_of_an_older_version_or_edited_by_hand_is_mended(photos, faces):
-    rows = crop(photos, faces)
-    old = [",".join([r.photo, r.domain, r.split, r.split_group, "kept", "", r.face, r.sha256]) for r in rows.values()]
-    header = "photo,domain,split,split_group,status,reason,face,sha256"
-    (faces / "crops.csv").write_text("\n".join([header, *old]) + "\n")
-    assert [row.numbers for row in read_crops(faces)] == [{}, {}]
-    assert crop(photos, faces) == rows
-    text = (faces / "crops.csv").read_text()
-    edited = text.replace("kept", "nice", 1).replace("train", "holiday", 1).replace(",1,", ",one,")
-    (faces / "crops.csv").write_text(edited + "lonely.jpg,selfie,,,kept\n")
-    assert crop(photos, faces) == rows
-    assert read_crops(faces)[-2].photo == "lonely.jpg"  # its photo may be elsewhere
-
-
-def test_a_crops_file_of_three_columns_is_filled_and_columns_of_ones_own_stay(photos, faces):
+def test_a_crops_file_that_somebody_cut_down_or_edited_is_mended_and_columns_of_ones_own_stay(photos, faces):
     rows = crop(photos, faces)
     whole = (faces / "crops.csv").read_text()
     short = "photo,status,reason\nhopper.jpg,kept,\nspace/astronaut.jpg,rejected,I say so\nelsewhere.jpg,no_face,\n"
     (faces / "crops.csv").write_text(short)
     assert crop(photos, faces) == rows
     assert [(row.photo, row.domain) for row in read_crops(faces)][0] == ("elsewhere.jpg", "")
+    edited = whole.replace("kept", "nice", 1).replace("train", "holiday", 1).replace(",1,", ",one,")
+    (faces / "crops.csv").write_text(edited)
+    assert crop(photos, faces) == rows
     first, *lines = whole.splitlines()
     (faces / "crops.csv").write_text(
         "\n".join([f"mine,{first}", *(f'"a, {n}",{line}' for n, line in enumerate(lines))])
@@ -171,13 +161,7 @@ def test_a_crops_file_of_three_columns_is_filled_and_columns_of_ones_own_stay(ph
     changed = {name: replace(row, more={"mine": f"a, {n}"}) for n, (name, row) in enumerate(rows.items())}
     assert crop(photos, faces) == changed
     save_photo(photos / "hopper.jpg", open_photo(photos / "hopper.jpg")[8:])  # cut anew
-    save_photo(photos / "new.png", np.full((300, 300, 3), 90, np.uint8))
-    crop(photos, faces)
-    assert {row.photo: row.more["mine"] for row in read_crops(faces)} == {
-        "hopper.jpg": "a, 0",
-        "space/astronaut.jpg": "a, 1",
-        "new.png": "",
-    }
+    assert crop(photos, faces)["hopper.jpg"].more == {"mine": "a, 0"}
 
 
 def test_a_line_that_is_in_the_crops_file_twice_costs_no_face(photos, faces):

@@ -15,7 +15,7 @@ import pytest
 from detecting import DETECTOR
 
 from dragface_lib.crop import crop_photos, cutting, read_crops
-from dragface_lib.crop.rows import face_name
+from dragface_lib.crop.table import face_name
 from dragface_lib.images import UnreadablePhoto, open_photo, save_photo
 
 PROGRAM = """

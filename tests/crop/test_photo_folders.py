@@ -245,9 +245,9 @@ def test_a_face_deleted_by_hand_is_left_out_of_the_sheet(photos, faces):
 def test_a_crops_file_of_something_else_is_not_overwritten(photos, faces):
     crop(photos, faces)
     good = (faces / "crops.csv").read_bytes()
-    for content in (b"\xff\xff\x00", b"name,size\na,1\n"):
+    for content in (b"\xff\xff\x00", b"name,size\na,1\n", good + b"short,line\n"):
         (faces / "crops.csv").write_bytes(content)
-        with pytest.raises(DragFaceError, match="move it away"):
+        with pytest.raises(DragFaceError, match="move the table away"):
             crop(photos, faces)
         assert (faces / "crops.csv").read_bytes() == content
     (faces / "crops.csv").write_bytes(b"\xef\xbb\xbf" + good)  # as a spreadsheet saves it

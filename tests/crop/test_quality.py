@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from dragface_lib.crop.find import Face, find_faces
 from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.pose import FIVE, HEAD, head_pose, pose_of
 from dragface_lib.crop.quality import GATES, fault, hair, limits, measure, quality
-from dragface_lib.crop.rows import CropRow, write_crops
+from dragface_lib.crop.table import CropRow, write_crops
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.manifest import read_manifest
@@ -122,7 +120,7 @@ def test_a_face_goes_back_to_its_place_within_half_a_pixel(seen):
 
 
 def kept(number, domain="selfie", **found):
-    return CropRow(f"{number}.jpg", domain, "train", "", "kept", "", f"{domain}/train/{number}.jpg", "", numbers=found)
+    return CropRow(f"{number}.jpg", domain, "train", status="kept", face=f"{domain}/train/{number}.jpg", numbers=found)
 
 
 def test_the_report_names_what_the_domains_differ_in():
@@ -130,7 +128,7 @@ def test_the_report_names_what_the_domains_differ_in():
     rows = [kept(n, light=rng.normal(150, 20), background=rng.normal(120, 40)) for n in range(30)]
     rows += [kept(n, "drag", light=rng.normal(70, 20), background=rng.normal(120, 40)) for n in range(30)]
     lines = balance(rows)
-    assert [line for line in lines if "the drag faces are darker, as on a stage (light" in line]
+    assert [line for line in lines if "the drag faces are darker, as on a stage (median light" in line]
     assert not [line for line in lines if "backgrounds" in line]
     assert "wigs" in lines[-1]
     assert "nothing can" in balance(rows[:40])[0]
@@ -152,32 +150,28 @@ def test_the_card_travels_with_the_faces_and_is_the_same_twice(tmp_path, portrai
     np.testing.assert_array_equal(mean, sum(both) // 2)
 
 
-def fall_at_some(path: Path, row: CropRow) -> list[CropRow]:
-    if "bad" in path.name:
-        os.kill(os.getpid(), signal.SIGKILL)  # as a decoder does that a hostile picture breaks
-    return cutting.cut_photo(path, row, *cutting._settings)
-
-
-def without_rounding(rows):
-    """Rows as they are compared across processes: what was measured, to two digits after the point."""
-    return [replace(row, numbers=pytest.approx(row.numbers, abs=1e-2)) for row in rows]
-
-
-def test_several_processes_give_what_one_gives_and_a_photo_that_kills_one_costs_itself(
-    tmp_path, portraits, monkeypatch
-):
-    monkeypatch.setattr(cutting, "WORTH_PROCESSES", 1)
+def test_several_threads_give_what_one_gives_and_a_fault_with_one_photo_costs_itself(tmp_path, portraits, monkeypatch):
     for number in range(3):
         save_photo(tmp_path / "photos" / f"{number} ü.jpg", np.roll(open_photo(portraits["astronaut"]), number * 9, 1))
     options = {"detector": DETECTOR, "progress": False, "gates": {"copy": 1}}
-    one = crop_photos(tmp_path / "photos", tmp_path / "one", processes=1, **options)
-    assert crop_photos(tmp_path / "photos", tmp_path / "two", processes=2, **options) == without_rounding(one)
-    assert [row.status for row in one] == ["kept"] * 3
-    save_photo(tmp_path / "photos" / "bad.jpg", open_photo(portraits["astronaut"]))
-    monkeypatch.setattr(cutting, "_work", fall_at_some)
-    rows = crop_photos(tmp_path / "photos", tmp_path / "three", processes=2, **options)
-    assert {row.photo: row.status for row in rows}["bad.jpg"] == "unreadable"
-    assert [row for row in rows if row.photo != "bad.jpg"] == without_rounding(one)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    rows = crop_photos(tmp_path / "photos", tmp_path / "one", **options)
+    assert [row.status for row in rows] == ["kept"] * 3
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert crop_photos(tmp_path / "photos", tmp_path / "several", **options) == rows
+    save_photo(tmp_path / "photos" / "bad.jpg", np.full((64, 64, 3), 7, np.uint8))
+
+    def find(photo, detector):
+        assert photo.shape != (64, 64, 3), "broken"
+        return find_faces(photo, detector)
+
+    monkeypatch.setattr(cutting, "find_faces", find)
+    bad, *others = sorted(
+        crop_photos(tmp_path / "photos", tmp_path / "third", **options), key=lambda row: row.status != "unreadable"
+    )
+    assert (bad.photo, bad.status) == ("bad.jpg", "unreadable")
+    assert "bad.jpg cannot be cropped (AssertionError: broken" in bad.reason
+    assert others == rows
 
 
 def test_a_face_without_numbers_can_be_put_in_order():
@@ -192,9 +186,9 @@ def test_an_unknown_gate_is_one_sentence():
 def test_the_card_knows_the_sources_of_photos_cropped_from_a_folder_further_down(tmp_path):
     manifest = Path(__file__).parents[2] / "data_manifest.csv"
     entry = read_manifest(manifest)[1]
-    row = CropRow(Path(entry.file).name, "selfie", "train", entry.split_group, "kept", "", "selfie/train/1.jpg", "")
+    row = CropRow(Path(entry.file).name, "selfie", "train", entry.split_group, "kept", face="selfie/train/1.jpg")
     stranger = replace(row, photo="nobody.jpg", split_group="nobody.jpg")
-    write_crops(tmp_path, [row, stranger], {})
+    write_crops(tmp_path, [row, stranger])
     text = write_card(tmp_path, manifest).read_text()
     assert f"| {entry.licence} | {entry.author} | 1 |" in text
     assert "| not in the manifest |  | 1 |" in text
