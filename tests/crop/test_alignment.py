@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import cv2
@@ -11,7 +12,7 @@ from detecting import DETECTOR
 from matplotlib.cbook import get_sample_data
 from skimage import data
 
-from dragface_lib import network
+from dragface_lib import network, transform
 from dragface_lib.crop import align, detect
 from dragface_lib.crop.align import interocular
 from dragface_lib.crop.detect import Box, open_detector
@@ -19,6 +20,7 @@ from dragface_lib.crop.find import Face, _share_an_eye, find_faces
 from dragface_lib.crop.pose import FIVE, head_pose
 from dragface_lib.crop.quality import limits
 from dragface_lib.errors import DragFaceError
+from dragface_lib.files import write_atomically
 from dragface_lib.images import open_photo
 
 PORTRAITS = {
@@ -75,7 +77,7 @@ def test_both_detectors_align_alike(photos_folder):
             by_yunet = find_faces(photo, open_detector("yunet"))[0]
         else:
             x, y, width, height, *_ = by_haar.box
-            by_yunet = find_faces(photo, _Fixed(Box(x + 0.12 * width, y, 0.76 * width, 1.05 * height, 1.0)))[0]
+            by_yunet = find_faces(photo, Boxes(Box(x + 0.12 * width, y, 0.76 * width, 1.05 * height, 1.0)))[0]
         apart = np.linalg.norm(by_haar.points[:2] - by_yunet.points[:2], axis=1).max()
         assert apart < 0.03 * interocular(by_yunet.points)
 
@@ -104,8 +106,10 @@ def test_yunet_tells_a_turned_face_from_a_straight_one(photos_folder):
         assert head_pose(find_faces(np.ascontiguousarray(photo[:, ::-1]), yunet)[0])[0] < -limits()["yaw"]
 
 
-class _Fixed:
-    name = "fixed"
+class Boxes:
+    """A detector that always proposes these boxes."""
+
+    name = "boxes"
 
     def __init__(self, *boxes: Box):
         self.boxes = list(boxes)
@@ -118,7 +122,7 @@ def test_a_box_without_a_face_is_left_out_and_a_face_proposed_twice_counts_once(
     photo = PORTRAITS["astronaut"]
     box = detector.find(photo)[0]
     nothing = Box(20.0, 20.0, 120.0, 120.0, 1.0)  # the flag
-    found = find_faces(photo, _Fixed(box, box._replace(x=box.x + 5), nothing))
+    found = find_faces(photo, Boxes(box, box._replace(x=box.x + 5), nothing))
     assert len(found) == 1
 
 
@@ -157,16 +161,77 @@ def test_shrinking_a_large_photo_averages_instead_of_skipping_pixels():
     assert np.abs(crop[8:-8, 8:-8].astype(float) - 127.5).max() < 3
 
 
-def test_without_haar_and_without_yunet_a_sentence_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setenv("DRAGFACE_MODELS", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_shrinking_reflects_at_the_same_border_as_not_shrinking():
+    photo = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (131, 131, 3), np.uint8), (0, 0), 5)
+    whole = align.crop_face(photo, np.array([[1.0, 0, 100], [0, 1, 100]]), 332)
+    expected = cv2.resize(whole, (83, 83), interpolation=cv2.INTER_AREA).astype(float)
+    shift = (100 + 0.5) / 4 - 0.5
+    small = align.crop_face(photo, np.array([[0.25, 0, shift], [0, 0.25, shift]]), 83)
+    assert np.abs(small - expected).mean() < 1.0
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    """A folder of its own as working folder and home, without YuNet's file and without a network."""
+    monkeypatch.delenv("DRAGFACE_MODELS", raising=False)
+    for name in ("HOME", "XDG_CACHE_HOME", "DRAGFACE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("DRAGFACE_MIRROR", "http://127.0.0.1:9")
-    monkeypatch.setattr(network, "BACKOFF", 0.01)  # nobody answers there, however long one waits
-    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
+    monkeypatch.setattr(network, "BACKOFF", 0.01)
+    monkeypatch.chdir(tmp_path)
     detect._open.cache_clear()
+    yield tmp_path
+    detect._open.cache_clear()
+
+
+def test_without_haar_and_without_yunet_a_sentence_says_what_to_do(alone, monkeypatch):
+    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)  # as in OpenCV 5
     with pytest.raises(DragFaceError, match="DRAGFACE_MODELS"):
         open_detector("auto")
-    detect._open.cache_clear()
+
+
+@pytest.mark.haar
+def test_without_a_network_haar_stands_in_and_says_so_once_and_no_folder_is_made(alone, capsys):
+    for _ in range(2):
+        assert transform(PORTRAITS["astronaut"]).shape == PORTRAITS["astronaut"].shape
+    assert capsys.readouterr().err.count("YuNet is not available") == 1
+    assert not list(alone.iterdir())
+
+
+def test_yunets_file_is_fetched_once_into_the_cache_folder(monkeypatch, tmp_path):
+    def fetch(url, path, sha256, max_bytes):
+        requests.append(url)
+        write_atomically(path, b"yunet")
+        return path
+
+    requests = []
+    monkeypatch.setattr(detect, "YUNET_SHA256", hashlib.sha256(b"yunet").hexdigest())
+    monkeypatch.setattr(network, "fetch_pinned", fetch)
+    for _ in range(2):
+        assert detect._yunet_file(None, tmp_path / "dragface") == tmp_path / "dragface" / detect.YUNET_FILE
+    assert requests == [detect.YUNET_URL]
+
+
+DETECTORS = [pytest.param("yunet", marks=pytest.mark.yunet), pytest.param("haar", marks=pytest.mark.haar)]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 600), (3000, 2), (20, 100), (640, 31)])
+def test_pictures_of_any_shape_can_be_searched(name, shape):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    assert open_detector(name).find(noise) == []
+    assert find_faces(np.full_like(noise, 128), open_detector(name)) == []
+
+
+@pytest.mark.yunet
+@pytest.mark.parametrize(("portrait", "face"), [("astronaut", (170, 57, 107)), ("grace_hopper", (162, 102, 204))])
+def test_yunet_finds_a_face_that_fills_the_photo(portrait, face):
+    left, top, side = face
+    close_up = PORTRAITS[portrait][top : top + side, left : left + side]
+    close_up = cv2.resize(close_up, (1024, 1024), interpolation=cv2.INTER_CUBIC)
+    (found,) = find_faces(close_up, open_detector("yunet"))
+    eyes = (np.array(EYES[portrait]) - (left, top)) * 1024 / side
+    np.testing.assert_allclose(found.points[:2], eyes, atol=0.08 * interocular(eyes))
 
 
 def test_a_detector_that_is_not_known_is_refused():
