@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.interpolate import CubicSpline
 
-FINE = 3  # crisp shapes are drawn at so many times the canvas's resolution
-COARSE = 4  # airbrushed ones at one in so many pixels
+FINE = 3  # How many times finer than the canvas crisp shapes are drawn.
+COARSE = 4  # How many times coarser airbrushed shapes are drawn.
+# Outlines by the numbers of their landmarks; -1 is the left of the picture.
+EYES = {-1: (18, 19, 20, 21, 22, 30, 29, 28), 1: (23, 24, 25, 26, 27, 33, 32, 31)}
+BROWS = {-1: (71, 72, 73, 74, 75, 76, 84, 83), 1: (77, 78, 79, 80, 81, 82, 86, 85)}
+LIPS = (87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104)
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Canvas:
     """A part of a photo with a face on it.
 
     lab: (h, w, 3) float32 CIELAB, changed by painting. points: (189, 2) landmarks in face coordinates.
-    matrix: (2, 3), from face coordinates to canvas pixels. unit: pixels an interocular distance.
+    matrix: (2, 3), from face coordinates to canvas pixels. unit: pixels per interocular distance.
     x, y: (h, w) float32 face coordinates of each pixel. turned: see `Box.turned`.
     """
 
@@ -55,6 +59,15 @@ class Canvas:
         """Height and width in pixels."""
         return self.lab.shape[:2]
 
+    @property
+    def far_side(self) -> float:
+        """How much of its usual width the far side of the head shows, 0.3..1."""
+        return 1 - float(np.clip(2.2 * (abs(self.turned) - 0.06), 0, 0.7))
+
+    def outline(self, numbers: Sequence[int]) -> np.ndarray:
+        """The landmarks of these numbers, (N, 2) face coordinates."""
+        return self.points[list(numbers)]
+
     def pixels(self, curve: np.ndarray) -> np.ndarray:
         """Face coordinates (N, 2) to canvas pixels."""
         return np.asarray(curve) @ self.matrix[:, :2].T + self.matrix[:, 2]
@@ -64,21 +77,25 @@ class Canvas:
         height, width = self.shape
         large = np.zeros((height * FINE, width * FINE), np.uint8)
         for shape in shapes:
-            # Pixel centres lie at whole numbers, here and there: hence the shift by half a pixel.
-            corners = (self.pixels(shape) + 0.5) * FINE - 0.5
-            corners = np.clip(corners, -30_000, 30_000)
+            # Pixel centres lie at whole numbers in both resolutions.
+            corners = np.clip((self.pixels(shape) + 0.5) * FINE - 0.5, -30_000, 30_000)
             cv2.fillPoly(large, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
-    def airbrush(self, curve: np.ndarray, radius: float | np.ndarray, weight: float | np.ndarray = 1.0) -> np.ndarray:
-        """Soft cover (h, w) float32 in 0..1 along a curve (N, 2): Gaussian of `radius`, both may vary along it."""
+    def grow(self, shape: np.ndarray, margin: float) -> np.ndarray:
+        """Cover (h, w) of a polygon (N, 2) with a margin around it."""
+        size = 2 * max(1, round(margin * self.unit)) + 1
+        return cv2.dilate(self.fill([shape]), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+
+    def airbrush(self, curve: np.ndarray, radius: float | np.ndarray, weight: float | np.ndarray) -> np.ndarray:
+        """Soft cover (h, w) float32 in 0..1: a Gaussian at each point of `curve` (N, 2), of one radius or one each."""
         radii = np.broadcast_to(radius, len(curve))
         weights = np.broadcast_to(weight, len(curve))
         x, y = self.x[::COARSE, ::COARSE], self.y[::COARSE, ::COARSE]
         cover = np.zeros(x.shape, np.float32)
         for (at_x, at_y), r, w in zip(curve, radii, weights, strict=True):
             np.maximum(cover, w * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * r * r)), out=cover)
-        # Sample n of the coarse grid lies at pixel n * COARSE, not in the middle of its block: so warp, not resize.
+        # Sample n lies at pixel n * COARSE, not in the middle of its block: cv2.resize would shift it.
         height, width = self.shape
         back = np.array([[1 / COARSE, 0, 0], [0, 1 / COARSE, 0]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -86,7 +103,7 @@ class Canvas:
         return self.blur(large, COARSE / self.unit)
 
     def blur(self, values: np.ndarray, radius: float) -> np.ndarray:
-        """Gaussian of standard deviation `radius`, in interocular distances; wide ones are made at low resolution."""
+        """Gaussian blur; `radius` is its standard deviation. Wide ones are computed at low resolution."""
         sigma = radius * self.unit
         shrink = int(sigma // 3)
         if shrink < 2:
@@ -103,6 +120,10 @@ class Canvas:
         total = self.blur(weights, radius)
         mixed = self.blur(values * weights[..., None], radius)
         return mixed / np.maximum(total, 1e-4)[..., None]
+
+    def lay(self, colour: np.ndarray, cover: np.ndarray) -> None:
+        """Lay a colour, (3,) or (h, w, 3) CIELAB, over the picture where `cover` (h, w) says how opaque it is."""
+        self.lab[...] += cover[..., None] * (colour - self.lab)
 
 
 def resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -123,19 +144,18 @@ def smooth_curve(points: np.ndarray, count: int = 48) -> np.ndarray:
     points = np.asarray(points, np.float64)
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     at = np.concatenate([[0], np.cumsum(np.maximum(steps, 1e-6))])
-    # Square-rooted (centripetal) spacing never loops where two landmarks come close together.
+    # Centripetal spacing: no loops where two landmarks are close together.
     at = np.concatenate([[0], np.cumsum(np.sqrt(np.diff(at)))])
     return CubicSpline(at, points, bc_type="natural")(np.linspace(0, at[-1], count))
 
 
-def profile(at: Sequence[float], values: Sequence[float]) -> PchipInterpolator:
-    """A function through the given values that never overshoots them."""
-    return PchipInterpolator(at, values)
+def normals(curve: np.ndarray) -> np.ndarray:
+    """(N, 2): unit vectors across a curve (N, 2)."""
+    along = np.gradient(curve, axis=0)
+    return np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
 
 
 def ribbon(centre: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """The polygon (2N, 2) of a stroke along `centre` (N, 2) whose full width varies: `widths` (N,)."""
-    along = np.gradient(centre, axis=0)
-    across = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
-    half = np.asarray(widths)[:, None] / 2
-    return np.concatenate([centre + across * half, (centre - across * half)[::-1]])
+    """The polygon (2N, 2) of a stroke along `centre` (N, 2) of the full widths (N,)."""
+    half = normals(centre) * np.asarray(widths)[:, None] / 2
+    return np.concatenate([centre + half, (centre - half)[::-1]])

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from ..crop.masks import smoothstep
-from .canvas import Canvas, profile, ribbon, smooth_curve
+from .canvas import Canvas, ribbon, smooth_curve
 from .looks import Makeup
 from .skin import Skin, pigment
 
@@ -92,7 +93,7 @@ def study_eyes(canvas: Canvas, makeup: Makeup) -> list[Eye]:
         at = np.where(at > 1, 1 + (at - 1) * room, at)
         line = smooth_curve(np.stack([first + at * width, level - np.array(heights)], 1), 64)
         t = np.linspace(0, 1, 64)
-        widths = profile([0, 0.06, 0.25, 0.5, 0.66, 0.85, 1], [0.62, 0.85, 1.0, 0.88, 0.66, 0.34, 0.04])(t)
+        widths = PchipInterpolator([0, 0.06, 0.25, 0.5, 0.66, 0.85, 1], [0.62, 0.85, 1.0, 0.88, 0.66, 0.34, 0.04])(t)
         lids = smooth_curve(upper), smooth_curve(lower)
         eyes.append(Eye(side, *lids, smooth_curve(crease), line, widths * makeup.brow_thickness, room))
     return eyes
@@ -151,7 +152,7 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndar
 
     lids = np.interp(eye.crease[:, 0], eye.upper[:, 0], eye.upper[:, 1]) - eye.crease[:, 1]
     natural = float(np.clip(np.median(lids[10:-10]), 0.04, 0.3))
-    arch = profile([-0.4, -0.1, 0.12, 0.45, 0.75, 1.0, 1.4], [0.15, 0.35, 0.72, 1.0, 0.98, 0.80, 0.7])
+    arch = PchipInterpolator([-0.4, -0.1, 0.12, 0.45, 0.75, 1.0, 1.4], [0.15, 0.35, 0.72, 1.0, 0.98, 0.80, 0.7])
     # The cut crease lies above the natural one.
     cut = np.minimum((0.075 + natural) * arch(np.clip(t, -0.4, 1.4)), 0.56 * reach)
 
@@ -180,7 +181,7 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, where: np.ndar
 
     lower = np.interp(x, eye.lower[:, 0], eye.lower[:, 1])
     below = y - lower
-    depth = profile([-0.2, 0.1, 0.6, 1.0, 1.3], [0.03, 0.045, 0.085, 0.105, 0.05])(np.clip(t, -0.2, 1.3))
+    depth = PchipInterpolator([-0.2, 0.1, 0.6, 1.0, 1.3], [0.03, 0.045, 0.085, 0.105, 0.05])(np.clip(t, -0.2, 1.3))
     smoke = smoothstep(1.0, 0.1, below / depth) * smoothstep(-0.02, 0.0, below)
     smoke *= smoothstep(-0.05, 0.3, t) * smoothstep(1.22, 1.0, t)
     pigment(canvas, skin, np.asarray(makeup.lower), (0.8 * smoke * where).astype(np.float32))
@@ -210,7 +211,7 @@ def _glitter(canvas: Canvas, makeup: Makeup, cover: np.ndarray, rng: np.random.G
 def _liner(canvas: Canvas, makeup: Makeup, eye: Eye, where: np.ndarray) -> None:
     first, last, width = eye.inner, eye.outer, eye.width
     t = np.linspace(0, 1, len(eye.upper))
-    thick = profile([0, 0.15, 0.5, 0.85, 1], [0.010, 0.020, 0.038, 0.058, 0.070])(t)
+    thick = PchipInterpolator([0, 0.15, 0.5, 0.85, 1], [0.010, 0.020, 0.038, 0.058, 0.070])(t)
     edge = eye.upper - np.stack([0 * t, thick], 1)
     tip = last + np.array([0.82, -0.57]) * makeup.wing * min(1.0, width / 0.42) * eye.room
     inner = first + [-0.035, 0.018]
@@ -221,7 +222,7 @@ def _liner(canvas: Canvas, makeup: Makeup, eye: Eye, where: np.ndarray) -> None:
     cover = canvas.fill([eye.outside(shape)])
     if not eye.closed:
         line = eye.lower[20:] + [0, 0.010]
-        widths = profile([0, 0.5, 1], [0.004, 0.014, 0.024])(np.linspace(0, 1, len(line)))
+        widths = PchipInterpolator([0, 0.5, 1], [0.004, 0.014, 0.024])(np.linspace(0, 1, len(line)))
         cover = np.maximum(cover, canvas.fill([eye.outside(ribbon(line, widths))]) * 0.9)
         # The waterline: a pale stroke on the rim of the lower lid makes the eye larger.
         rim = eye.lower[6:-5] - [0, 0.004]
@@ -235,7 +236,7 @@ def _lashes(canvas: Canvas, makeup: Makeup, eye: Eye, where: np.ndarray, rng: np
     strokes = []
     lash_line = eye.lower if eye.closed else eye.upper
     down = 1.0 if eye.closed else -1.0
-    length = profile([0, 0.2, 0.55, 0.85, 1], [0.34, 0.50, 0.74, 1.0, 0.98])
+    length = PchipInterpolator([0, 0.2, 0.55, 0.85, 1], [0.34, 0.50, 0.74, 1.0, 0.98])
     for number, t in enumerate(np.linspace(0.10, 1.0, 26)):
         root = _on(lash_line, t)
         size = float(length(t)) * makeup.lashes * rng.uniform(0.88, 1.04) * (0.8 if eye.closed else 1.0)

@@ -1,58 +1,58 @@
-"""Lips: over-lined, with a darker liner, a lighter middle and gloss; teeth and an open mouth stay as they are."""
+"""Lips: over-lined, with a darker liner, a lighter middle and gloss. Teeth and an open mouth stay as they are."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from ..crop.masks import smoothstep
-from .canvas import Canvas, profile, ribbon
+from .canvas import Canvas, normals, ribbon
 from .looks import Makeup
 from .mouth import Mouth
 from .skin import Skin
 
+ALONG = np.linspace(0, 1, 48)  # Along each edge of the mouth, from its left corner to its right one.
+# How much of the overline each part of an edge gets: most at the cupid's bow and the middle, none in the corners.
+UPPER_OVERLINE = PchipInterpolator([0, 0.12, 0.33, 0.5, 0.67, 0.88, 1], [0, 0.7, 1.25, 0.8, 1.25, 0.7, 0])(ALONG)
+LOWER_OVERLINE = PchipInterpolator([0, 0.15, 0.5, 0.85, 1], [0, 0.5, 1.0, 0.5, 0])(ALONG)
+# Strokes of gloss on each lip: where along it they start and end, their width and their strength.
+LOWER_GLOSS = ((0.31, 0.46, 0.018, 0.9), (0.52, 0.69, 0.022, 1.0))
+UPPER_GLOSS = ((0.30, 0.42, 0.012, 0.75), (0.58, 0.70, 0.012, 0.75))
 
-def lip_curves(mouth: Mouth, overline: float) -> Mouth:
-    """The mouth with its outer edges drawn `overline` interocular distances beyond its own."""
-    t = np.linspace(0, 1, len(mouth.top))
-    # Most above the peaks of the cupid's bow and below the middle, none in the corners; thin lips get more.
+
+def overlined(mouth: Mouth, overline: float) -> Mouth:
+    """The mouth with its outer edges moved outwards by `overline` interocular distances; thin lips get more."""
     upper, lower = (float(np.max(low[:, 1] - high[:, 1])) for high, low in (mouth[:2], mouth[2:]))
-    above = profile([0, 0.12, 0.33, 0.5, 0.67, 0.88, 1], [0, 0.7, 1.25, 0.8, 1.25, 0.7, 0])(t)
-    below = profile([0, 0.15, 0.5, 0.85, 1], [0, 0.5, 1.0, 0.5, 0])(t)
-    above = above * (overline + 0.6 * np.clip(0.10 - upper, 0, 0.06))
-    below = below * (overline + 0.6 * np.clip(0.13 - lower, 0, 0.08))
-    top = mouth.top + _outwards(mouth.top, -1) * above[:, None]
-    return mouth._replace(top=top, bottom=mouth.bottom + _outwards(mouth.bottom, 1) * below[:, None])
-
-
-def _outwards(curve: np.ndarray, down: int) -> np.ndarray:
-    along = np.gradient(curve, axis=0)
-    across = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
-    return across * down
+    above = UPPER_OVERLINE * (overline + 0.6 * np.clip(0.10 - upper, 0, 0.06))
+    below = LOWER_OVERLINE * (overline + 0.6 * np.clip(0.13 - lower, 0, 0.08))
+    return mouth._replace(
+        top=mouth.top - normals(mouth.top) * above[:, None],
+        bottom=mouth.bottom + normals(mouth.bottom) * below[:, None],
+    )
 
 
 def paint_lips(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
     """Cover the lips."""
-    mouth = lip_curves(skin.mouth, makeup.overline)
+    mouth = overlined(skin.mouth, makeup.overline)
     lab = canvas.lab
     whole = canvas.fill([mouth.outline])
     cover = whole
     if mouth.is_open:
         opening = canvas.fill([mouth.opening])
         cover = whole * (1 - opening)
-        # Landmarks miss by a little: what is pale and colourless, or black, near the opening is no lip.
+        # The landmarks are a little off: near the opening, pale or black pixels are no lip.
         near = canvas.blur(cv2.dilate(opening, np.ones((3, 3), np.uint8)), 0.03)
         teeth = smoothstep(9, 4, lab[..., 1] - 0.35 * skin.tone[1]) * smoothstep(0.9, 1.05, lab[..., 0] / skin.tone[0])
         dark = smoothstep(0.42, 0.30, lab[..., 0] / skin.tone[0])
         cover = cover * (1 - smoothstep(0.05, 0.3, near) * np.maximum(teeth, dark))
     cover = canvas.blur(cover, 0.006) * np.maximum(skin.oval, 0)
 
-    # How deep inside the painted lips a pixel lies: the liner is at their edge, the lightest part in their middle.
+    # The liner lies at the edge of the painted lips, the lightest colour in their middle.
     depth = cv2.distanceTransform((whole > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / canvas.unit
     inside = smoothstep(0.008, 0.062, canvas.blur(depth.astype(np.float32), 0.006))
     left, right = mouth.top[0, 0], mouth.top[-1, 0]
-    centre, half = (left + right) / 2, max((right - left) / 2, 0.1)
-    across = np.abs(canvas.x - centre) / half
+    across = np.abs(canvas.x - (left + right) / 2) / max((right - left) / 2, 0.1)
     colour = np.empty_like(lab)
     colour[...] = makeup.lip_liner
     inside = inside * smoothstep(1.08, 0.62, across)
@@ -65,32 +65,26 @@ def paint_lips(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
     broad = canvas.blur(original, 0.03)
     fine = np.clip(original - broad, -9, 12)
     shape = np.clip(broad - usual, -22, 10)
-    deeper = 0.86 + 0.14 * skin.lightness
-    aim = colour
-    aim[..., 0] = aim[..., 0] * deeper + 0.55 * shape * (0.4 + aim[..., 0] / 90) + 0.7 * fine
+    deeper = colour[..., 0] * (0.86 + 0.14 * skin.lightness)
+    colour[..., 0] = deeper + 0.55 * shape * (0.4 + colour[..., 0] / 90) + 0.7 * fine
     if not mouth.is_open:
         seam = canvas.fill([ribbon((mouth.top_inner + mouth.bottom_inner) / 2, np.full(48, 0.014))])
-        aim[..., 0] -= 14 * canvas.blur(seam, 0.006) * smoothstep(1.05, 0.8, across)
-    lab[...] += (0.95 * cover)[..., None] * (aim - lab)
+        colour[..., 0] -= 14 * canvas.blur(seam, 0.006) * smoothstep(1.05, 0.8, across)
+    canvas.lay(colour, 0.95 * cover)
     _gloss(canvas, makeup, mouth, cover, fine)
 
 
 def _gloss(canvas: Canvas, makeup: Makeup, mouth: Mouth, cover: np.ndarray, fine: np.ndarray) -> None:
-    """Light on wet lips: a broken band on the lower one, two short ones below the peaks of the upper."""
-    top, top_inner, bottom_inner, bottom = mouth
+    """Light on wet lips: a broken band on the lower one, two short strokes below the peaks of the upper one."""
     light = np.zeros(canvas.shape, np.float32)
-    middle = bottom_inner * 0.56 + bottom * 0.44
-    t = np.linspace(0, 1, 48)
-    for low, high, width, strength in ((0.31, 0.46, 0.018, 0.9), (0.52, 0.69, 0.022, 1.0)):
-        part = middle[(t >= low) & (t <= high)]
-        widths = width * np.sin(np.linspace(0.15, np.pi - 0.15, len(part))) ** 0.7
-        light = np.maximum(light, strength * canvas.fill([ribbon(part, widths)]))
-    upper = top * 0.55 + top_inner * 0.45
-    for low, high in ((0.30, 0.42), (0.58, 0.70)):
-        part = upper[(t >= low) & (t <= high)]
-        widths = 0.012 * np.sin(np.linspace(0.15, np.pi - 0.15, len(part))) ** 0.7
-        light = np.maximum(light, 0.75 * canvas.fill([ribbon(part, widths)]))
-    sheen = canvas.airbrush(middle[14:34], 0.035, 0.35)
+    lower = mouth.bottom_inner * 0.56 + mouth.bottom * 0.44
+    upper = mouth.top * 0.55 + mouth.top_inner * 0.45
+    for lip, strokes in ((lower, LOWER_GLOSS), (upper, UPPER_GLOSS)):
+        for start, end, width, strength in strokes:
+            part = lip[(start <= ALONG) & (end >= ALONG)]
+            widths = width * np.sin(np.linspace(0.15, np.pi - 0.15, len(part))) ** 0.7
+            light = np.maximum(light, strength * canvas.fill([ribbon(part, widths)]))
+    sheen = canvas.airbrush(lower[14:34], 0.035, 0.35)
     light = canvas.blur(light, 0.011) * (0.85 + np.clip(fine / 12, -0.4, 0.4)) + sheen * 0.5
     light = np.clip(light * makeup.gloss * cover, 0, 1)
     canvas.lab[..., 0] += 40 * light * np.clip((100 - canvas.lab[..., 0]) / 60, 0, 1)

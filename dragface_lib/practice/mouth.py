@@ -1,8 +1,8 @@
-"""Where the lips really are: the landmarks, moved until they agree with the colours around the mouth.
+"""The edges of the lips: the landmarks, moved until they agree with the colours around the mouth.
 
-The landmark network has learned from closed mouths and takes the lower edge of the teeth for that of the lips. So a
-shape of four curves is fitted: between the first two and the last two it wants the pink of lips, between the second
-and the third teeth or the dark of the mouth, and skin outside.
+The landmark network has learned from closed mouths and takes the lower edge of the teeth for that of the lips. So
+four curves are fitted: lips are pink between the first two and the last two, teeth or the dark of the mouth lie
+between the second and the third, and skin lies outside.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ import cv2
 import numpy as np
 from scipy.optimize import minimize
 
+from ..crop.landmarks import CONTOURS
 from ..crop.masks import smoothstep
 from .canvas import Canvas, smooth_curve
 
-TOP, TOP_INNER = (87, 88, 89, 90, 91, 92, 93), (87, 94, 95, 96, 97, 98, 93)
-BOTTOM_INNER, BOTTOM = (87, 99, 100, 101, 102, 103, 93), (87, 104, 105, 106, 107, 108, 93)
-COUNT = 48  # points of a curve
-COLUMNS, ROWS = 64, 56  # samples of the part of the face that is looked at
-REACH = 1.25  # of it to either side, in halves of the mouth's width
-ABOVE, BELOW = 0.22, 0.48  # of it above and below the corners of the mouth, in interocular distances
-OPEN = 0.03  # gap between the lips, in interocular distances, from which on a mouth is open
-SHOWN = 0.006  # of teeth and open mouth, in squares of that distance, from which on the landmarks are not believed
-FAINT = 2.5  # CIELAB units of pinkness: lips that stand out less are left where the landmarks say
+EDGES = ("upper_lip_top", "upper_lip_bottom", "lower_lip_top", "lower_lip_bottom")
+COUNT = 48  # Points of a curve.
+# The grid of samples around the mouth.
+COLUMNS, ROWS = 64, 56
+SIDE = 1.25  # Its reach to either side, in halves of the mouth's width.
+ABOVE = 0.22  # Its reach above the corners, in interocular distances.
+BELOW = 0.48  # Its reach below the corners.
+OPEN = 0.03  # Gap between the lips above which a mouth is open, in interocular distances.
+REFIT_AREA = 0.006  # Area of teeth and open mouth above which landmarks are refitted, in squares of that distance.
+FAINT = 2.5  # Pinkness in CIELAB units below which lips stay where the landmarks are.
 
 
 class Mouth(NamedTuple):
@@ -36,14 +38,9 @@ class Mouth(NamedTuple):
     bottom: np.ndarray
 
     @property
-    def gap(self) -> float:
-        """The widest opening between the lips, in interocular distances."""
-        return float(np.max(self.bottom_inner[8:-8, 1] - self.top_inner[8:-8, 1]))
-
-    @property
     def is_open(self) -> bool:
         """Whether more than a seam lies between the lips."""
-        return self.gap > OPEN
+        return float(np.max(self.bottom_inner[8:-8, 1] - self.top_inner[8:-8, 1])) > OPEN
 
     @property
     def opening(self) -> np.ndarray:
@@ -58,83 +55,81 @@ class Mouth(NamedTuple):
 
 def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
     """Fit the mouth. base: (h, w, 3) CIELAB of the bare skin; tone: (3,) its median."""
-    curves = [smooth_curve(canvas.points[list(part)], COUNT) for part in (TOP, TOP_INNER, BOTTOM_INNER, BOTTOM)]
-    left, right = canvas.points[87], canvas.points[93]
+    curves = [smooth_curve(canvas.outline(CONTOURS[edge]), COUNT) for edge in EDGES]
+    left, right = curves[0][0], curves[0][-1]
     half, angle = np.linalg.norm(right - left) / 2, np.arctan2(*(right - left)[::-1])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = (left + right) / 2
     # Coordinates of the mouth: across in halves of its width, down in interocular distances.
     local = [(curve - middle) @ turn / [half, 1] for curve in curves]
-    across, down = np.linspace(-REACH, REACH, COLUMNS), np.linspace(-ABOVE, BELOW, ROWS)
+    across, down = np.linspace(-SIDE, SIDE, COLUMNS), np.linspace(-ABOVE, BELOW, ROWS)
     grid = np.stack(np.meshgrid(across * half, down), -1) @ turn.T + middle
     pixels = canvas.pixels(grid.reshape(-1, 2)).reshape(ROWS, COLUMNS, 2).astype(np.float32)
     lab, skin = (
         cv2.remap(image, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for image in (canvas.blur(canvas.lab, 0.009), base)
     )
-    pink = (lab[..., 1] - skin[..., 1]) - 0.6 * (lab[..., 2] - skin[..., 2])
+    light, redness = lab[..., 0], lab[..., 1] - skin[..., 1]
+    pink = redness - 0.6 * (lab[..., 2] - skin[..., 2])
     heights = np.stack([np.interp(across, curve[:, 0], curve[:, 1]) for curve in local])
     near = (down[:, None] > heights[0] - 0.03) & (down[:, None] < heights[3] + 0.10) & (np.abs(across) < 0.8)
-    strongest = float(np.percentile(pink[near], 88))
-    strongest = max(strongest, 1.0)
+    strongest = max(float(np.percentile(pink[near], 88)), 1.0)
     lip = np.tanh((pink - 0.45 * strongest) / (0.35 * strongest))
-    light, redness = lab[..., 0], lab[..., 1] - skin[..., 1]
     pale = 40 + 0.2 * float(tone[0])
-    paler = np.hypot(lab[..., 1], lab[..., 2]) / max(np.hypot(*tone[1:]), 6.0)
-    teeth = smoothstep(-1.5, -5.0, redness) * smoothstep(0.95, 0.70, paler) * smoothstep(pale - 5, pale + 5, light)
+    chroma = np.hypot(lab[..., 1], lab[..., 2]) / max(np.hypot(*tone[1:]), 6.0)
+    teeth = smoothstep(-1.5, -5.0, redness) * smoothstep(0.95, 0.70, chroma) * smoothstep(pale - 5, pale + 5, light)
     inner = np.maximum(teeth, smoothstep(17, 9, light))
-    cell = 2 * REACH * half / COLUMNS * (ABOVE + BELOW) / ROWS
-    if strongest < FAINT or float(inner[near].sum()) * cell < SHOWN:
+    cell = 2 * SIDE * half / COLUMNS * (ABOVE + BELOW) / ROWS
+    if strongest < FAINT or float(inner[near].sum()) * cell < REFIT_AREA:
         return Mouth(*curves)
     evidence = np.stack([-lip - teeth, lip - 1.5 * teeth, 2.2 * inner - 1.0, lip - 1.5 * teeth, -lip - teeth])
 
-    def moved(change: np.ndarray, curve: np.ndarray, shift: float) -> np.ndarray:
-        wider, up_left, up_right = change[:3]
-        x = curve[:, 0] * (1 + wider)
-        share = (np.clip(curve[:, 0], -1, 1) + 1) / 2
-        swell = 1 - np.abs(np.clip(curve[:, 0], -1, 1)) ** 2.4
-        return np.stack([x, curve[:, 1] + up_left * (1 - share) + up_right * share + shift * swell], 1)
-
     def edges(change: np.ndarray) -> list[np.ndarray]:
-        return [moved(change, curve, shift) for curve, shift in zip(local, change[3:], strict=True)]
+        """The curves widened by change[0], with corners lowered by change[1:3] and middles by change[3:]."""
+        wider, lower_left, lower_right = change[:3]
+        shapes = []
+        for curve, shift in zip(local, change[3:], strict=True):
+            x = np.clip(curve[:, 0], -1, 1)
+            share = (x + 1) / 2
+            lowered = curve[:, 1] + lower_left * (1 - share) + lower_right * share
+            shapes.append(np.stack([curve[:, 0] * (1 + wider), lowered + shift * (1 - np.abs(x) ** 2.4)], 1))
+        return shapes
 
-    thinnest = [0.7 * max(local[n + 1][COUNT // 2, 1] - local[n][COUNT // 2, 1], 0.05) for n in (0, 2)]
+    def gaps(shapes: list[np.ndarray]) -> np.ndarray:
+        """(3,): upper lip, opening and lower lip in the middle of the mouth."""
+        return np.diff([curve[COUNT // 2, 1] for curve in shapes])
+
+    thinnest = 0.7 * np.maximum(gaps(local)[[0, 2]], 0.05)
 
     def cost(change: np.ndarray) -> float:
-        shape = edges(change)
-        beyond = np.abs(across) > 1 + change[0]
-        lines = np.stack([np.interp(across, curve[:, 0], curve[:, 1]) for curve in shape])
+        shapes = edges(change)
+        lines = np.stack([np.interp(across, curve[:, 0], curve[:, 1]) for curve in shapes])
         lines[1:] = np.maximum.accumulate(lines, 0)[1:]
         below = 1 / (1 + np.exp(-np.clip((down[None, :, None] - lines[:, None]) / 0.006, -30, 30)))
-        below[:, :, beyond] = 0
+        below[:, :, np.abs(across) > 1 + change[0]] = 0
         parts = np.concatenate([1 - below[:1], below[:-1] - below[1:], below[-1:]])
         gain = float((parts * evidence).sum()) / (ROWS * COLUMNS)
-        crossed = np.clip(-np.diff([curve[COUNT // 2, 1] for curve in shape]), 0, None).sum()
-        thickness = [shape[n + 1][COUNT // 2, 1] - shape[n][COUNT // 2, 1] for n in (0, 2)]
-        thin = sum(max(0.0, least - one) for least, one in zip(thinnest, thickness, strict=True))
+        middle_gaps = gaps(shapes)
+        crossed = np.clip(-middle_gaps, 0, None).sum()
+        thin = np.clip(thinnest - middle_gaps[[0, 2]], 0, None).sum()
         far = change / np.array([0.20, 0.06, 0.06, 0.05, 0.06, 0.14, 0.20])
-        narrow = max(0.0, -change[0] - 0.02)  # a smile is broader than the landmarks say, hardly ever narrower
+        narrow = max(0.0, -change[0] - 0.02)  # A smile is broader than the landmarks say, hardly ever narrower.
         return -gain + 0.012 * float(far @ far) + 4 * crossed + 3 * (thin + narrow)
 
     wide_open, broad = (np.array([wider, 0, 0, 0, 0, 0.04, 0.11]) for wider in (0.05, 0.15))
     lower_down = np.array([0, 0.02, 0.02, 0.02, 0.02, 0.02, 0.05])
-    starts = [np.zeros(7), wide_open, broad, lower_down]
     steps = np.diag([0.08, 0.03, 0.03, 0.03, 0.03, 0.04, 0.05])
-    fits = [
-        minimize(
-            cost,
-            start,
-            method="Nelder-Mead",
-            options={"initial_simplex": np.vstack([start, start + steps]), "maxfev": 350, "xatol": 2e-3, "fatol": 2e-4},
-        )
-        for start in starts
-    ]
+    options = {"maxfev": 350, "xatol": 2e-3, "fatol": 2e-4}
+    fits = []
+    for start in (np.zeros(7), wide_open, broad, lower_down):
+        simplex = {"initial_simplex": np.vstack([start, start + steps])}
+        fits.append(minimize(cost, start, method="Nelder-Mead", options=options | simplex))
     best = min(fits, key=lambda fit: fit.fun)
     return Mouth(*(curve * [half, 1] @ turn.T + middle for curve in _in_order(edges(best.x))))
 
 
 def _in_order(curves: list[np.ndarray]) -> list[np.ndarray]:
-    """The same curves, none above the one before it."""
+    """The same curves, lowered where they cross the curve before them."""
     ordered = [curves[0]]
     for curve in curves[1:]:
         above = np.interp(curve[:, 0], ordered[-1][:, 0], ordered[-1][:, 1])

@@ -69,7 +69,7 @@ def paint(
     if reason := hidden_part(canvas, skin):
         raise Unpaintable(reason)
     cover_brows(canvas, skin, rng)
-    foundation(canvas, skin, makeup, rng)
+    foundation(canvas, skin, makeup)
     sculpt(canvas, skin, makeup)
     paint_eyes(canvas, skin, makeup, rng)
     paint_lips(canvas, skin, makeup)

@@ -1,4 +1,4 @@
-"""Skin: where it is, what colour it has, foundation on it, and how colour is laid over it."""
+"""Skin: where it is and of what colour, foundation on it, and how colour is laid over it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ import numpy as np
 
 from ..crop.landmarks import OVAL
 from ..crop.masks import smoothstep
-from .canvas import Canvas, smooth_curve
-from .glasses import find_frame
+from .canvas import BROWS, EYES, LIPS, Canvas, smooth_curve
+from .frames import find_frame
 from .looks import Makeup
 from .mouth import Mouth, find_mouth
 
-FRINGE = 0.35  # how far down hair is followed over a brow, in interocular distances
-EDGE = 0.07  # over which the make-up fades out within the oval
+FRINGE = 0.35  # How far hair is followed down over a brow, in interocular distances.
+EDGE = 0.07  # Width of the edge of the face over which make-up fades out, in interocular distances.
+NOSTRILS = (63, 64, 179, 180, 55, 181, 182, 69, 68)
+LIDS_TO_BROWS = ((18, 19, 20, 21, 22, 76, 84, 83), (27, 26, 25, 24, 23, 77, 85, 86))
 
 
 @dataclass(frozen=True)
 class Skin:
-    """What the painter knows about the bare face; all of them (h, w) float32 but tone.
+    """What the painter knows about the bare face; (h, w) float32 in 0..1 unless said.
 
-    oval: the face, 1 well inside, 0 outside. likeness: how much a pixel looks like this face's skin, 0..1.
-    base: (h, w, 3) CIELAB of the skin as if there were no brows, eyes, lips or hair on it. tone: (3,) its median.
-    mouth: the lips' edges. openings: the eyes between the lids and what is seen between the lips.
-    free: where no hair falls over the face, as far as colour tells. frame: of the glasses, where a pair is worn.
+    oval: the face. likeness: how much a pixel looks like this face's skin. base: (h, w, 3) CIELAB of the skin as if
+    it had no brows, eyes, lips or hair. tone: (3,) its median. free: where no hair falls over the face.
+    openings: the eyes between the lids, and the opening of the mouth. mouth: the lips' edges. frame: the frame of
+    the glasses.
     """
 
     oval: np.ndarray
@@ -39,66 +41,54 @@ class Skin:
 
     @property
     def worn(self) -> np.ndarray:
-        """(h, w): where powder and foundation go: on skin, in the oval, not on hair or frames."""
+        """(h, w): where powder and foundation go."""
         return self.oval * self.likeness
 
     @property
     def lightness(self) -> float:
-        """Of the skin, 0..1: from the darkest to the lightest."""
+        """The skin's, from the darkest (0) to the lightest (1)."""
         return float(np.clip((self.tone[0] - 25) / 50, 0, 1))
 
 
 def face_oval(canvas: Canvas) -> np.ndarray:
-    """(h, w) float32: 1 on the face, 0 outside its outline, fading within it. It never reaches beyond the jaw."""
-    outline = canvas.points[list(OVAL)].copy()
-    # On the far side of a turned head the landmarks reach beyond the cheek: it ends soon after the eye.
+    """(h, w) float32: 1 on the face, 0 outside its outline, fading within it."""
+    outline = canvas.outline(OVAL)
+    # On the far side of a turned head the landmarks lie beyond the cheek, which ends soon after the eye.
     corner = canvas.points[18, 0] if canvas.turned < 0 else canvas.points[27, 0]
     beyond = np.clip((outline[:, 0] - corner) * np.sign(corner), 0, None)
-    outline[:, 0] -= np.sign(corner) * beyond * np.clip(2.2 * (abs(canvas.turned) - 0.06), 0, 0.7)
-    hard = canvas.fill([outline])
-    inside = cv2.distanceTransform((hard > 0.99).astype(np.uint8), cv2.DIST_L2, 5) / canvas.unit
+    outline[:, 0] -= np.sign(corner) * beyond * (1 - canvas.far_side)
+    inside = cv2.distanceTransform((canvas.fill([outline]) > 0.99).astype(np.uint8), cv2.DIST_L2, 5) / canvas.unit
     return smoothstep(0.0, EDGE, inside).astype(np.float32)
 
 
 def eye_openings(canvas: Canvas) -> np.ndarray:
     """(h, w) float32: 1 where the eye itself is seen between the lids."""
-    p = canvas.points
-    left = np.concatenate([smooth_curve(p[[18, 19, 20, 21, 22]]), smooth_curve(p[[22, 30, 29, 28, 18]])])
-    right = np.concatenate([smooth_curve(p[[23, 24, 25, 26, 27]]), smooth_curve(p[[27, 33, 32, 31, 23]])])
-    return canvas.fill([left, right])
+    return canvas.fill(
+        [
+            np.concatenate([smooth_curve(eye[:5]), smooth_curve(eye[[4, 5, 6, 7, 0]])])
+            for eye in (canvas.outline(numbers) for numbers in EYES.values())
+        ]
+    )
 
 
 def _features(canvas: Canvas, margin: float = 1.0) -> np.ndarray:
-    """(h, w): eyes, brows, nostrils and lips with a margin around: what says nothing about the skin."""
-    p = canvas.points
-    cover = np.zeros(canvas.shape, np.float32)
-    for brow in ((71, 72, 73, 74, 75, 76, 84, 83), (77, 78, 79, 80, 81, 82, 86, 85)):
-        cover = np.maximum(cover, grown(canvas, p[list(brow)], 0.08 * margin))
-    for eye in ((18, 19, 20, 21, 22, 30, 29, 28), (23, 24, 25, 26, 27, 33, 32, 31)):
-        cover = np.maximum(cover, grown(canvas, p[list(eye)], 0.09 * margin))
-    lips = (87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104)
-    cover = np.maximum(cover, grown(canvas, p[list(lips)], 0.06 * margin))
-    return np.maximum(cover, grown(canvas, p[[63, 64, 179, 180, 55, 181, 182, 69, 68]], 0.05 * margin))
-
-
-def grown(canvas: Canvas, shape: np.ndarray, margin: float) -> np.ndarray:
-    """Cover (h, w) of a polygon in face coordinates with a margin around it, in interocular distances."""
-    size = 2 * max(1, round(margin * canvas.unit)) + 1
-    return cv2.dilate(canvas.fill([shape]), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    """(h, w): eyes, brows, nostrils and lips with a margin: they say nothing about the skin."""
+    parts = [(0.08, numbers) for numbers in BROWS.values()] + [(0.09, numbers) for numbers in EYES.values()]
+    parts += [(0.06, LIPS), (0.05, NOSTRILS)]
+    return np.max([canvas.grow(canvas.outline(numbers), width * margin) for width, numbers in parts], axis=0)
 
 
 def study_skin(canvas: Canvas) -> Skin:
-    """Find out where the skin is, how it is lit, and what colour it has."""
+    """Measure where the skin is, how it is lit, and its colour."""
     oval, features = face_oval(canvas), _features(canvas)
     plain = (oval > 0.9) & (features < 0.05) & (canvas.y > -0.1)
     sample = canvas.lab[plain] if plain.sum() > 50 else canvas.lab[oval > 0.5]
     tone = np.median(sample, axis=0)
     spread = np.median(np.abs(sample - tone), axis=0) * 1.48
-    lab = canvas.blur(canvas.lab, 0.012)
-    # Light falls unevenly, so lightness may differ much; colour hardly does.
-    far = ((lab[..., 0] - tone[0]) / max(13.0, 1.3 * spread[0])) ** 2
-    far += ((lab[..., 1] - tone[1]) / max(7.0, 1.8 * spread[1])) ** 2
-    far += ((lab[..., 2] - tone[2]) / max(8.0, 1.8 * spread[2])) ** 2
+    lab, far = canvas.blur(canvas.lab, 0.012), np.zeros(canvas.shape, np.float32)
+    # Light falls unevenly: lightness may differ more than colour.
+    for n, (least, share) in enumerate(((13.0, 1.3), (7.0, 1.8), (8.0, 1.8))):
+        far += ((lab[..., n] - tone[n]) / max(least, share * spread[n])) ** 2
     alike = smoothstep(3.3, 1.9, np.sqrt(far)).astype(np.float32)
     weights = alike * (1 - features) * oval
     near = canvas.spread(canvas.lab, weights + 1e-5, 0.07)
@@ -110,29 +100,27 @@ def study_skin(canvas: Canvas) -> Skin:
     if mouth.is_open:
         openings = np.maximum(openings, canvas.fill([mouth.opening]))
     likeness = canvas.blur(np.maximum(alike, features * (alike > 0.3)), 0.015)
-    # Between lashes and brow it may be dark with shade, but hair hardly ever hangs there.
-    p = canvas.points
-    lids = canvas.fill([p[list(hull)] for hull in ((18, 19, 20, 21, 22, 76, 84, 83), (27, 26, 25, 24, 23, 77, 85, 86))])
-    for eye in ((18, 19, 20, 21, 22, 30, 29, 28), (23, 24, 25, 26, 27, 33, 32, 31)):
-        lids = np.maximum(lids, grown(canvas, p[list(eye)], 0.14))
-    drawn = np.maximum(alike, np.maximum(lids, _features(canvas, 0.6)))
-    drawn = drawn * (1 - _fringe(canvas, alike, drawn))
-    free = smoothstep(0.3, 0.7, canvas.blur(drawn, 0.02)).astype(np.float32)
+    # Hair hardly ever hangs between lashes and brow: dark pixels there are shade.
+    lids = canvas.fill([canvas.outline(hull) for hull in LIDS_TO_BROWS])
+    lids = np.max([lids, *(canvas.grow(canvas.outline(eye), 0.14) for eye in EYES.values())], axis=0)
+    seen = np.maximum(alike, np.maximum(lids, _features(canvas, 0.6)))
+    seen = seen * (1 - _fringe(canvas, alike, seen))
+    free = smoothstep(0.3, 0.7, canvas.blur(seen, 0.02)).astype(np.float32)
     return Skin(oval, likeness.astype(np.float32), base, tone, free, openings, mouth, find_frame(canvas, base, tone))
 
 
-def _fringe(canvas: Canvas, alike: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(h, w) of 0 or 1: hair that hangs from above the brows over them, followed downwards from pixel to pixel."""
+def _fringe(canvas: Canvas, alike: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(h, w) of 0 or 1: hair that hangs over the brows from above, followed downwards from pixel to pixel."""
     hair = (alike < 0.5) & (canvas.y < canvas.points[[20, 25], 1].min() - 0.05)
     hair = hair.astype(np.uint8)
-    hanging = hair * (drawn < 0.5)
+    hanging = hair * (seen < 0.5)
     from_above = np.array([[1, 1, 1], [0, 1, 0], [0, 0, 0]], np.uint8)
     for _ in range(round(FRINGE * canvas.unit)):
         hanging = np.minimum(cv2.dilate(hanging, from_above), hair)
     return hanging.astype(np.float32)
 
 
-def foundation(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Generator) -> None:
+def foundation(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
     """Even out blotches and soften shadows, keep pores: bilateral smoothing of lightness, colour drawn together."""
     lab = canvas.lab
     diameter = max(5, 2 * round(0.04 * canvas.unit) + 1)
@@ -140,30 +128,34 @@ def foundation(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Genera
     broad = canvas.spread(lab, skin.worn + 1e-4, 0.12)
     fine = lab[..., 0] - canvas.blur(lab[..., 0], 0.008)
     even = base.astype(np.float32)
-    # Between pores and the shape of the face lie blotches, bags and folds: those are covered.
+    # Blotches, bags and folds are larger than pores and smaller than the shape of the face.
     even[..., 0] += makeup.foundation * 0.42 * np.clip(broad[..., 0] - base[..., 0], -14, 14) + 0.5 * fine
     even[..., 1:] += makeup.foundation * 0.65 * (broad[..., 1:] - base[..., 1:])
     even[..., 1:] += makeup.foundation * 0.35 * np.clip(skin.tone[1:] - broad[..., 1:], -8, 8)
-    # Dark skin becomes luminous by warmth, not by lightness: a paler foundation would grey it.
+    # Dark skin becomes luminous by warmth: a paler foundation would grey it.
     even[..., 0] += makeup.lightness * (0.35 + 0.65 * skin.lightness) + 1.2
     pale = float(np.clip((22 - np.hypot(*skin.tone[1:])) / 40, 0, 0.25)) * skin.lightness
     even[..., 1:] *= (makeup.chroma if skin.lightness > 0.5 else 0.6 + 0.4 * makeup.chroma) * (1 + pale)
-    cover = skin.worn * (1 - skin.openings) * 0.9
-    canvas.lab[...] = lab + cover[..., None] * (even - lab)
+    canvas.lay(even, skin.worn * (1 - skin.openings) * 0.9)
 
 
 def pigment(
-    canvas: Canvas, skin: Skin, colour: np.ndarray, cover: np.ndarray, shading: float = 0.7, texture: float = 0.4
+    canvas: Canvas,
+    skin: Skin,
+    colour: np.ndarray | tuple[float, float, float],
+    cover: np.ndarray,
+    shading: float = 0.7,
+    texture: float = 0.4,
 ) -> None:
-    """Lay opaque colour over the face: it keeps that part of the light and of the texture of what lies below.
+    """Lay opaque colour over the face, with that share of the light and of the texture below it.
 
-    colour: (3,) or (h, w, 3) CIELAB. cover: (h, w) of 0..1.
+    colour: (3,) or (h, w, 3) CIELAB. cover: (h, w) in 0..1.
     """
     light = np.clip(skin.base[..., 0] - skin.tone[0], -25, 18)
     fine = np.clip(canvas.lab[..., 0] - canvas.blur(canvas.lab[..., 0], 0.02), -8, 8)
     aim = np.empty_like(canvas.lab)
     aim[...] = colour
-    # The same pot of colour looks deeper on dark skin, and brighter pigment than the light allows looks pasted on.
-    deeper = 0.84 + 0.16 * skin.lightness
-    aim[..., 0] = aim[..., 0] * deeper + shading * light * (0.3 + aim[..., 0] / 100) + texture * fine
-    canvas.lab[...] += cover[..., None] * (aim - canvas.lab)
+    # On dark skin the same pot of colour looks deeper; pigment brighter than the light allows looks pasted on.
+    deeper = aim[..., 0] * (0.84 + 0.16 * skin.lightness)
+    aim[..., 0] = deeper + shading * light * (0.3 + aim[..., 0] / 100) + texture * fine
+    canvas.lay(aim, cover.astype(np.float32))

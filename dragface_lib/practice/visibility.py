@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas
-from .skin import Skin, grown
+from .skin import Skin
 
 # Of each side of the face: corner of the eye, edge of the cheek, corner of the mouth.
 CHEEKS = {-1: (18, (185, 110, 186), 87), 1: (27, (187, 113, 188), 93)}
@@ -28,7 +28,7 @@ def hidden_part(canvas: Canvas, skin: Skin) -> str:
             return "One side of the face is not seen: it is turned too far, or something hangs before it."
     differs = canvas.blur(canvas.lab, 0.012) - skin.base
     for eye in EYES:
-        where = grown(canvas, p[list(eye)], 0.03) > 0.5
+        where = canvas.grow(p[list(eye)], 0.03) > 0.5
         if np.percentile(np.abs(differs[where, 0]), 90) < EYE * skin.tone[0]:
             return "An eye is not seen: something of the colour of skin, perhaps a hand, is before it."
     lips = canvas.fill([p[list(LIPS)]]) > 0.5
