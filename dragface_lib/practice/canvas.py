@@ -16,8 +16,8 @@ from scipy.interpolate import CubicSpline
 FINE = 3  # How many times finer than the canvas crisp shapes are drawn.
 COARSE = 4  # How many times coarser airbrushed shapes are drawn.
 # Outlines by the numbers of their landmarks; -1 is the left of the picture.
-EYES = {-1: (18, 19, 20, 21, 22, 30, 29, 28), 1: (23, 24, 25, 26, 27, 33, 32, 31)}
-BROWS = {-1: (71, 72, 73, 74, 75, 76, 84, 83), 1: (77, 78, 79, 80, 81, 82, 86, 85)}
+EYES: dict[int, tuple[int, ...]] = {-1: (18, 19, 20, 21, 22, 30, 29, 28), 1: (23, 24, 25, 26, 27, 33, 32, 31)}
+BROWS: dict[int, tuple[int, ...]] = {-1: (71, 72, 73, 74, 75, 76, 84, 83), 1: (77, 78, 79, 80, 81, 82, 86, 85)}
 LIPS = (87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104)
 
 
