@@ -222,7 +222,7 @@ def end(config: TrainConfig) -> None:
     Raises DragFaceError, and keeps the machine, where the run's newest checkpoint has not arrived whole in its folder,
     or that folder is not on Drive.
     """
-    from .train.mirror import has_arrived
+    from .train.saving import has_arrived
 
     if host() != "Colab":
         print("The machine stays: only Colab's can be given back.")

@@ -41,7 +41,7 @@ from dragface_lib.practice.dataset import make_up_seed
 from dragface_lib.practice.looks import lab_of
 from dragface_lib.practice.painting import Painted
 from dragface_lib.train.config import TrainConfig
-from dragface_lib.train.data import FaceSet, Sampler
+from dragface_lib.train.data import FaceSet, MaskCache, Sampler
 from dragface_lib.train.step import Trainer
 
 SIZE, CHANNELS, STEPS, EVERY, SEEDS = 64, 16, 3000, 250, (0, 1)
@@ -345,7 +345,7 @@ MEASURES = ("makeup", "truth_error", "background_db")
 def train_all(faces: Path, runs: Path, only: list[str]) -> None:
     """Every variant with every seed, without those that are done."""
     validation = Validation(faces, SIZE, limit=10_000)
-    selfie, drag = (FaceSet(faces, domain, "train", SIZE, with_masks=True) for domain in ("selfie", "drag"))
+    selfie, drag = (FaceSet(faces, domain, "train", SIZE, MaskCache(faces)) for domain in ("selfie", "drag"))
     for seed in SEEDS:
         for variant in VARIANTS:
             target = runs / f"{variant.name}_{seed}.json"

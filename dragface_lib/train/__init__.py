@@ -2,11 +2,9 @@
 
 from .config import TrainConfig, within_reach
 from .data import missing_domains
-from .journal import plot_losses, read_journal
-from .keeping import draw_run
-from .live import LiveView
 from .loop import train
 from .pictures import progression
+from .progress import LiveView, draw_run, plot_losses, read_journal
 
 __all__ = [
     "LiveView",

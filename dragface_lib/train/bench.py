@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..devices import choose_device, choose_precision
-from .config import TrainConfig, prepare
+from .config import TrainConfig, choose_kernels
 from .data import DOMAINS, Batch, FaceSet, Sampler, prefetched
 from .loop import peak_memory_mb
 from .step import Trainer, memory_explained
@@ -32,7 +32,7 @@ def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     come to them through the discriminators), `discriminators`, `optimiser` (both, and the average). The parts are timed
     in steps of their own, one after the other, so on a GPU they come to more than a step.
     """
-    with memory_explained(config), prepare(config):
+    with memory_explained(config), choose_kernels(config.deterministic):
         return _bench(config, steps)
 
 

@@ -24,6 +24,8 @@ SESSION_SETTINGS = ("scratch", "session_minutes")  # of one session on one machi
 # The residual form's two values were tuned together on painted faces at 64 and 128 px, never one by one.
 CAM_WEIGHTS = {"published": CAM_WEIGHT, "residual": 10.0}
 GAINS = {"published": 1.0, "residual": 2.0}
+CHOICES = {"form": Form, "precision": Precision, "discriminator_input": DiscriminatorInput}
+COUNTS = ("steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every", "validate_every")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TrainConfig:
     beta1: float = 0.5
     beta2: float = 0.999
     weight_decay: float = 1e-4  # on every parameter, as the PyTorch port does
-    ema_half_life: int = 1000  # in faces seen; shorter at the start of a run
+    ema_half_life: int = 1000  # in faces; shorter at the start of a run
     seed: int = 0
     device: str = "auto"  # cuda, mps or cpu, whichever is there
     precision: Precision = "auto"  # bf16 or fp16 where the device computes it natively
@@ -55,8 +57,8 @@ class TrainConfig:
     diff_augment: bool = False  # moves and cut-outs of what discriminators see, for a few hundred faces or fewer
     scratch: str = ""  # fast local folder to work in where `run` is a slow or unreliable one, such as Drive
     save_every: int = 1000  # steps between checkpoints
-    save_minutes: float = 10.0  # and minutes: what can be lost at most
-    session_minutes: float = 0.0  # stops and saves before these are over, e.g. 690 on Colab; 0: no limit
+    save_minutes: float = 10.0  # minutes between checkpoints: the most that can be lost
+    session_minutes: float = 0.0  # saves and stops before these are over, e.g. 690 on Colab; 0: no limit
     sample_every: int = 500  # steps between pictures
     log_every: int = 20  # steps between lines of the journal; reading losses waits for the GPU
     validate_every: int = 2500  # steps between measurements on test faces, by which the best generator is kept
@@ -65,28 +67,23 @@ class TrainConfig:
     licence: str = "that of the training photos"  # what the generator file says about its use
 
     def __post_init__(self) -> None:
-        def require(holds: bool, sentence: str) -> None:
+        def require(name: str, holds: bool, advice: str) -> None:
             if not holds:
-                raise DragFaceError(sentence)
+                raise DragFaceError(f"{name} is {getattr(self, name)!r}: use {advice}.")
 
-        require(self.size in SIZES, f"size is {self.size}: use a multiple of 4 from 64 to 512, e.g. 256.")
-        require(1 <= self.channels <= 256, f"channels is {self.channels}: use 1 to 256, e.g. 64.")
-        require(1 <= self.blocks <= 16, f"blocks is {self.blocks}: use 1 to 16, e.g. 4.")
-        require(self.form in get_args(Form), f"form is {self.form!r}: use residual or published.")
-        require(0 <= self.cam_loss_weight < 1e6, f"cam_weight is {self.cam_weight}: use 0 or more, e.g. 10.")
-        require(0 < self.discriminator_gain <= 100, f"gain is {self.gain}: use a positive number, e.g. 2.")
-        require(
-            self.discriminator_input in get_args(DiscriminatorInput),
-            f"discriminator_input is {self.discriminator_input!r}: use face or picture.",
-        )
-        require(self.precision in get_args(Precision), f"precision is {self.precision!r}: use fp32, bf16 or fp16.")
-        require(0 < self.save_minutes < 1e6, f"save_minutes is {self.save_minutes}: use a positive number, e.g. 10.")
-        require(0 <= self.session_minutes < 1e6, f"session_minutes is {self.session_minutes}: use 0 or more, e.g. 690.")
-        require(0 < self.lr < 1, f"lr is {self.lr}: use a small positive number, e.g. 0.0001.")
-        require(0 <= self.seed < 2**63, f"seed is {self.seed}: use 0 or a positive number below 2^63.")
-        counts = ["steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every"]
-        for name in [*counts, "validate_every", "milestone_every"]:
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: use 1 or more.")
+        for name, choices in CHOICES.items():
+            require(name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
+        for name in (*COUNTS, "milestone_every"):
+            require(name, getattr(self, name) >= 1, "1 or more")
+        require("size", self.size in SIZES, "a multiple of 4 from 64 to 512, e.g. 256")
+        require("channels", 1 <= self.channels <= 256, "1 to 256, e.g. 64")
+        require("blocks", 1 <= self.blocks <= 16, "1 to 16, e.g. 4")
+        require("cam_weight", 0 <= self.cam_loss_weight < 1e6, "0 or more, e.g. 10")
+        require("gain", 0 < self.discriminator_gain <= 100, "a positive number, e.g. 2")
+        require("lr", 0 < self.lr < 1, "a small positive number, e.g. 0.0001")
+        require("seed", 0 <= self.seed < 2**63, "0 or a positive number below 2^63")
+        require("save_minutes", 0 < self.save_minutes < 1e6, "a positive number, e.g. 10")
+        require("session_minutes", 0 <= self.session_minutes < 1e6, "0 or more, e.g. 690")
 
     @property
     def run_folder(self) -> Path:
@@ -113,17 +110,16 @@ class TrainConfig:
 
     def save(self) -> None:
         """Write config.json into the run's folder, without what belongs to one session and one machine."""
-        kept = {name: value for name, value in self.as_dict().items() if name not in SESSION_SETTINGS}
-        write_atomically(self.run_folder / "config.json", json.dumps(kept, indent=1).encode())
+        settings = {name: value for name, value in self.as_dict().items() if name not in SESSION_SETTINGS}
+        write_atomically(self.run_folder / "config.json", json.dumps(settings, indent=1).encode())
 
     @classmethod
     def load(cls, run: str | Path) -> TrainConfig:
         """Read RUN/config.json; settings that this version does not know are left out."""
         path = Path(run) / "config.json"
         try:
-            content = json.loads(path.read_text())
-            known = {field.name for field in fields(cls)}
-            return cls(**{name: value for name, value in content.items() if name in known})
+            settings, known = json.loads(path.read_text()), {field.name for field in fields(cls)}
+            return cls(**{name: value for name, value in settings.items() if name in known})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DragFaceError(f"{path} is not a run's configuration ({error}): name a run's folder.") from error
 
@@ -140,11 +136,11 @@ def within_reach(run: str, size: int, steps: int) -> tuple[str, int, int, int]:
 
 
 @contextmanager
-def prepare(config: TrainConfig) -> Iterator[None]:
-    """Kernels are chosen by trying which is fastest, or, where the run is to be repeatable, deterministic ones."""
+def choose_kernels(deterministic: bool) -> Iterator[None]:
+    """Let cuDNN try which kernels are fastest, or take only those that repeat a run bit for bit."""
     before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
-    torch.backends.cudnn.benchmark = not config.deterministic
-    if config.deterministic:
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
         torch.use_deterministic_algorithms(True)
     try:

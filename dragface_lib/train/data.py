@@ -1,7 +1,7 @@
 """Faces for training: decoded once, kept in memory, and drawn as a pure function of (seed, step).
 
 Nothing about the order or the augmentation has to be stored: a resumed run asks for step n and gets what an
-uninterrupted one would have got.
+uninterrupted run would have got.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,9 +22,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
+from ..archives import DAMAGES
+from ..crop.landmarks import WEIGHTS
 from ..crop.masks import mask_of_face
 from ..crop.packing import read_faces
 from ..errors import DragFaceError
+from ..files import replace_atomically, sha256_of
 from ..images import UnreadablePhoto, open_photo
 from ..model.tensors import to_unit
 
@@ -33,16 +37,48 @@ AHEAD = 3  # batches made in advance
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
 
 
+class MaskCache:
+    """Masks of faces, kept in a file beside the faces, because finding a mask takes up to 40 ms.
+
+    A mask is known by the bytes of its face and of the landmark network. A damaged file counts as empty.
+    """
+
+    def __init__(self, faces: str | Path):
+        faces = Path(faces)
+        self.path = faces / "masks.npz" if faces.is_dir() else faces.with_suffix(".masks.npz")
+        self.network = sha256_of(WEIGHTS).encode()
+        self.known: dict[str, np.ndarray] = {}
+        self.used: dict[str, np.ndarray] = {}
+        with suppress(*DAMAGES), np.load(self.path) as file:
+            self.known = {name: file[name] for name in file.files}
+
+    def mask_of(self, content: bytes, face: np.ndarray) -> np.ndarray:
+        """The mask, (S, S) uint8, 255 on the face. content: the bytes of its file; face: (S, S, 3) uint8 RGB."""
+        key = hashlib.sha256(self.network + content).hexdigest()
+        mask = self.known.get(key)
+        if mask is None or (mask.shape, mask.dtype) != (face.shape[:2], np.uint8):
+            mask = np.round(255 * mask_of_face(face)).astype(np.uint8)
+            self.known.pop(key, None)
+        self.used[key] = mask
+        return mask
+
+    def save(self) -> None:
+        """Write the masks that were asked for, where the folder can be written."""
+        if self.used.keys() != self.known.keys():
+            with suppress(DragFaceError), replace_atomically(self.path) as temporary, open(temporary, "wb") as file:
+                np.savez_compressed(file, **self.used)  # type: ignore[arg-type]  # its stub has allow_pickle in the way
+
+
 class FaceSet:
     """The faces of one domain and split, resized to `size` pixels.
 
-    images: (N, 3, size, size) uint8. masks: (N, 1, size, size) uint8, 255 on the face, or None without `with_masks`.
+    images: (N, 3, size, size) uint8. masks: (N, 1, size, size) uint8, 255 on the face, or None without `masks`.
     names: their files. unreadable: files left out, with the reason.
     digest: a hash over all pictures, by which a resumed run notices that its data has changed.
     """
 
-    def __init__(self, faces: str | Path, domain: str, split: str, size: int, with_masks: bool = False):
-        images, masks, self.names, self.unreadable = [], [], [], []
+    def __init__(self, faces: str | Path, domain: str, split: str, size: int, masks: MaskCache | None = None):
+        images, mask_images, self.names, self.unreadable = [], [], [], []
         digest = hashlib.sha256()
         for name, content in read_faces(faces, domain, split):
             try:
@@ -52,11 +88,11 @@ class FaceSet:
                 continue
             digest.update(hashlib.sha256(content).digest())
             images.append(_resized(face, size))
-            if with_masks:
-                masks.append(_resized(np.round(255 * mask_of_face(face)).astype(np.uint8)[:, :, None], size))
+            if masks is not None:
+                mask_images.append(_resized(masks.mask_of(content, face)[:, :, None], size))
             self.names.append(name)
         self.images = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
-        self.masks = torch.stack(masks) if masks else None
+        self.masks = torch.stack(mask_images) if mask_images else None
         self.digest = digest.hexdigest()
 
     def __len__(self) -> int:
@@ -66,6 +102,30 @@ class FaceSet:
 def _resized(picture: np.ndarray, size: int) -> Tensor:
     """(S, S, C) uint8 to (C, size, size) uint8."""
     return TF.resize(torch.from_numpy(picture).permute(2, 0, 1), [size, size], antialias=True)
+
+
+def missing_domains(faces: str | Path) -> list[str]:
+    """The domains of which there is no training face in a folder or archive."""
+    return [domain for domain in DOMAINS if next(read_faces(faces, domain, "train"), None) is None]
+
+
+def load_domains(faces: str | Path, size: int, with_masks: bool = False) -> dict[tuple[str, str], FaceSet]:
+    """All four sets, keyed by (domain, split), those for training with masks if asked for.
+
+    Raises DragFaceError when a domain has no training faces.
+    """
+    if not Path(faces).exists():
+        raise DragFaceError(f"There are no faces at {faces}: crop photos first, or check the name.")
+    masks = MaskCache(faces) if with_masks else None
+    sets = {}
+    for domain in DOMAINS:
+        sets[domain, "train"] = FaceSet(faces, domain, "train", size, masks)
+        sets[domain, "test"] = FaceSet(faces, domain, "test", size)
+        if not len(sets[domain, "train"]):
+            raise DragFaceError(f"{faces} has no faces in {domain}/train: crop photos of the {domain} domain first.")
+    if masks is not None:
+        masks.save()
+    return sets
 
 
 class Batch(NamedTuple):
@@ -97,14 +157,12 @@ class Sampler:
     def _face(self, number: int) -> Tensor:
         epoch, position = divmod(number, len(self.images))
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, torch.randperm(len(self.images), generator=self._random(0, epoch))
-        flip, top, left = torch.rand(3, generator=self._random(1, number)).tolist()
+            order = torch.randperm(len(self.images), generator=random_of(self.seed, 0, epoch))
+            self._epoch, self._order = epoch, order
+        flip, top, left = torch.rand(3, generator=random_of(self.seed, 1, number)).tolist()
         top, left = int(top * (self.margin + 1)), int(left * (self.margin + 1))
         face = self.images[self._order[position], :, top : top + self.size, left : left + self.size]
         return face.flip(-1) if flip < 0.5 else face
-
-    def _random(self, purpose: int, number: int) -> torch.Generator:
-        return random_of(self.seed, purpose, number)
 
 
 def random_of(*key: int | str) -> torch.Generator:
@@ -123,26 +181,3 @@ def prefetched(draw: Callable[[int], Drawn], first: int, ahead: int = AHEAD) -> 
         for number in itertools.count(first + ahead):
             waiting.append(pool.submit(draw, number))
             yield waiting.popleft().result()
-
-
-def missing_domains(faces: str | Path) -> list[str]:
-    """The domains of which there is no training face in a folder or archive."""
-    return [domain for domain in DOMAINS if next(read_faces(faces, domain, "train"), None) is None]
-
-
-def load_domains(faces: str | Path, size: int, with_masks: bool = False) -> dict[tuple[str, str], FaceSet]:
-    """All four sets, keyed by (domain, split), those for training with masks if asked for.
-
-    Raises DragFaceError when a domain has no training faces.
-    """
-    if not Path(faces).exists():
-        raise DragFaceError(f"There are no faces at {faces}: crop photos first, or check the name.")
-    sets = {
-        (domain, split): FaceSet(faces, domain, split, size, with_masks and split == "train")
-        for domain in DOMAINS
-        for split in ("train", "test")
-    }
-    for domain in DOMAINS:
-        if not len(sets[domain, "train"]):
-            raise DragFaceError(f"{faces} has no faces in {domain}/train: crop photos of the {domain} domain first.")
-    return sets

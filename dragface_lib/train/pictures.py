@@ -6,16 +6,14 @@ looks. The progression is put together from the sheets, so it survives every cra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..images import open_photo, resize, save_photo
+from ..images import contact_sheet, open_photo, resize, save_photo
 from ..model.generator import Generator
 from ..model.tensors import to_bytes, to_unit
 from .data import FaceSet
@@ -60,62 +58,45 @@ def save_sample(run: Path, step: int, sheet: np.ndarray) -> None:
     save_photo(run / "samples" / f"step_{step:08d}.jpg", sheet)
 
 
+def samples(run: Path) -> dict[int, Path]:
+    """The sheets of a run by their steps, oldest first."""
+    return {int(path.stem.removeprefix("step_")): path for path in sorted((run / "samples").glob("step_*.jpg"))}
+
+
 def forget_samples_after(run: Path, step: int) -> None:
     """Remove sheets of a future that a resumed run has not reached again."""
-    for path, drawn_at in samples(run):
-        if drawn_at > step:
+    for sampled, path in samples(run).items():
+        if sampled > step:
             path.unlink(missing_ok=True)
-
-
-def samples(run: Path) -> list[tuple[Path, int]]:
-    """The sheets of a run and their steps, oldest first."""
-    return [(path, int(path.stem.removeprefix("step_"))) for path in sorted((run / "samples").glob("step_*.jpg"))]
 
 
 def is_milestone(step: int, every: int) -> bool:
     """Whether a generator is kept for good at a step: at 1, 2, 3, 4, 6, 8, 12, 16, 24 … times `every`.
 
-    Closer together at the start, where more happens; 16 of them in 300,000 steps. One takes two bytes a weight: 21 MB
-    at 256 px and 64 channels.
+    Closer together at the start, where more happens; 16 of them in 300,000 steps. A generator takes two bytes a weight:
+    21 MB at 256 px and 64 channels.
     """
     times, left = divmod(step, every)
     return not left and times > 0 and times // (times & -times) in (1, 3)
 
 
-def chosen_steps(steps: Sequence[int], count: int = PROGRESS) -> list[int]:
-    """At most `count` of the sampled steps, closer together at the start, where more happens; the last is in."""
-    steps = [step for step in steps if step > 0]
-    if len(steps) <= count:
-        return list(steps)
-    ladder = np.geomspace(steps[0], steps[-1], count)
-    nearest = {steps[int(np.abs(np.subtract(steps, goal)).argmin())] for goal in ladder}
-    for step in reversed(steps):  # a crowded start collapses onto few steps: fill up from the end
-        if len(nearest) == count:
-            break
-        nearest.add(step)
-    return sorted(nearest)
-
-
 def progression(run: Path, faces: int = 4, cell: int = 128) -> np.ndarray | None:
-    """One row a test face: the selfie, then its drag at growing steps; None before the first sample."""
-    sheets = {step: path for path, step in samples(run)}
-    steps = chosen_steps(list(sheets))
-    if not steps:
+    """One row a test face: the selfie, then its drag at growing steps; None before the first sample.
+
+    Of many samples PROGRESS are shown, closer together at the start, where more happens; the last is one of them.
+    """
+    sheets = samples(run)
+    if not sheets:
         return None
-    columns: list[np.ndarray] = []
-    for step in [steps[0], *steps]:
-        sheet = open_photo(sheets[step])
-        row = 0 if not columns else 1
-        size = sheet.shape[0] // ROWS
-        column = [sheet[row * size :, n * size :][:size, :size] for n in range(min(faces, sheet.shape[1] // size))]
-        columns.append(np.vstack([resize(face, cell, cell) for face in column]))
+    chosen = np.unique(np.geomspace(1, len(sheets), PROGRESS).round().astype(int)) - 1
+    steps = [list(sheets)[number] for number in chosen]
+    columns = [_faces_of(sheets[steps[0]], 0, faces), *(_faces_of(sheets[step], 1, faces) for step in steps)]
     titles = ["selfie", *(f"{step:,}" for step in steps)]
-    return np.vstack([_heading(titles, cell), np.hstack(columns)])
+    rows = list(zip(*columns, strict=True))
+    return contact_sheet([face for row in rows for face in row], len(titles), cell, titles * len(rows))
 
 
-def _heading(titles: Sequence[str], cell: int) -> np.ndarray:
-    strip = Image.new("RGB", (cell * len(titles), 22), "white")
-    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(13)
-    for column, title in enumerate(titles):
-        draw.text((column * cell + cell / 2, 11), title, fill="black", font=font, anchor="mm")
-    return np.asarray(strip)
+def _faces_of(sheet: Path, row: int, count: int) -> list[np.ndarray]:
+    picture = open_photo(sheet)
+    size = picture.shape[0] // ROWS
+    return np.split(picture[row * size :][:size], picture.shape[1] // size, axis=1)[:count]

@@ -146,7 +146,7 @@ def test_every_variant_runs_once_and_is_reported(tool, wig_faces, tmp_path, monk
 
 
 def test_a_variant_is_trained_on_its_selfies(tool, wig_faces):
-    selfies = tool.FaceSet(wig_faces, "selfie", "train", 64, with_masks=True)
+    selfies = tool.FaceSet(wig_faces, "selfie", "train", 64, tool.MaskCache(wig_faces))
     women = tool.chosen(selfies, tool.Variant("women", "", people="female"))
     first = tool.chosen(selfies, tool.Variant("first", "", selfies=1))
     assert (women.names, len(women.images), len(women.masks)) == (["female.jpg"], 1, 1)

@@ -9,8 +9,8 @@ from torch.utils._pytree import tree_leaves
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import DiskFull, sha256_of
-from dragface_lib.train import clock, keeping, read_journal, train
-from dragface_lib.train.checkpoints import Checkpoints
+from dragface_lib.train import read_journal, saving, train
+from dragface_lib.train.saving import RunWriter
 from dragface_lib.train.step import Trainer
 
 
@@ -20,16 +20,17 @@ def time_a_step(monkeypatch):
 
     def set_to(seconds):
         now, saved = [1000.0], []
-        monkeypatch.setattr(clock, "monotonic", lambda: now[0])
-        monkeypatch.setattr(keeping, "monotonic", lambda: now[0])
-        step, save = Trainer.step, Checkpoints.save
+        monkeypatch.setattr(saving, "monotonic", lambda: now[0])
+        step, save = Trainer.step, saving.save_checkpoint
 
         def tick(self, *arguments):
             now[0] += seconds
             return step(self, *arguments)
 
         monkeypatch.setattr(Trainer, "step", tick)
-        monkeypatch.setattr(Checkpoints, "save", lambda self, at, state: saved.append(at) or save(self, at, state))
+        monkeypatch.setattr(
+            saving, "save_checkpoint", lambda folder, at, *more: saved.append(at) or save(folder, at, *more)
+        )
         return saved
 
     return set_to
@@ -58,25 +59,22 @@ def test_a_run_stops_by_itself_before_its_session_ends_and_goes_on_in_the_next(s
     assert sha256_of(tmp_path / "whole/generator.safetensors") == stopped
 
 
-def test_time_to_save_is_left_in_a_session(settings, monkeypatch):
+def test_time_to_save_and_to_copy_is_left_in_a_session(settings, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
-    kept = clock.Clock(save_minutes=1, session_minutes=10)
-    now[0] = 100.0
-    kept.saved(started=60.0)
-    assert [kept.session_over(), kept.until_save()] == [False, 60]
-    now[0] = 300.0
-    assert not kept.session_over()
-    now[0] = 409.0
-    assert not kept.session_over()
-    now[0] = 464.5  # as long as since it was asked last, and twice the 40 s that a save took, are left
-    assert kept.session_over()
+    monkeypatch.setattr(saving, "monotonic", lambda: now[0])
+    config = settings(save_minutes=1, session_minutes=10)
+    writer = RunWriter(config, Trainer(config, torch.device("cpu"), torch.float32), None, print, print)
+    writer.last_save, writer.longest_save = 100.0, 40.0
+    over = []
+    for now[0] in (100.0, 300.0, 409.0, 464.5):  # the last tick takes 55.5 s, and two saves 80 s
+        over.append(writer.session_over())
+    assert over == [False, False, False, True]
     now[0] = 519.0
-    assert kept.session_over()
+    writer.session_over()
     now[0] = 519.2
-    assert not kept.session_over()
-    assert kept.session_over(seconds_to_copy=1.0)
-    assert not clock.Clock(1, 0).session_over()
+    assert not writer.session_over()
+    writer.copier = SimpleNamespace(seconds=1.0)
+    assert writer.session_over()
 
 
 @pytest.mark.parametrize("name", ["save_minutes", "session_minutes"])

@@ -5,13 +5,14 @@ import threading
 import zipfile
 from contextlib import closing
 
+import numpy as np
 import pytest
 import torch
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model.tensors import to_bytes, to_unit
-from dragface_lib.train import missing_domains
-from dragface_lib.train.data import FaceSet, Sampler, load_domains, prefetched
+from dragface_lib.train import data, missing_domains
+from dragface_lib.train.data import FaceSet, MaskCache, Sampler, load_domains, prefetched
 
 
 def sampler(faces, seed=0, size=64):
@@ -74,7 +75,7 @@ def test_a_batch_fills_minus_one_to_one(faces):
 
 
 def test_a_mask_is_flipped_and_cropped_with_its_face(faces):
-    found = FaceSet(faces, "selfie", "train", 64, with_masks=True)
+    found = FaceSet(faces, "selfie", "train", 64, MaskCache(faces))
     assert found.masks.shape == (5, 1, 64, 64)
     found.masks = found.images[:, :1].clone()  # a mask that tells where its face went
     for step in range(10):
@@ -82,6 +83,52 @@ def test_a_mask_is_flipped_and_cropped_with_its_face(faces):
         assert batch.masks.shape == (1, 1, 64, 64)
         assert torch.equal(to_unit((batch.masks * 255).round()), batch.faces[:, :1])
     assert FaceSet(faces, "selfie", "train", 64).masks is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_masks_are_made_once_for_each_face(faces, tmp_path, monkeypatch, packed):
+    made = []
+    monkeypatch.setattr(data, "mask_of_face", lambda face: made.append(face) or face[..., 0] / 255)
+    folder = shutil.copytree(faces, tmp_path / "faces", ignore=shutil.ignore_patterns("masks.npz"))
+    if packed:
+        shutil.make_archive(str(tmp_path / "faces"), "zip", folder)
+        folder = tmp_path / "faces.zip"
+    first = load_domains(folder, 64, with_masks=True)
+    assert len(made) == 8
+    again = load_domains(folder, 64, with_masks=True)
+    assert len(made) == 8
+    for key, found in first.items():
+        assert found.masks is None if key[1] == "test" else torch.equal(found.masks, again[key].masks)
+    load_domains(folder, 64)
+    assert len(made) == 8
+
+
+def test_a_cache_of_masks_that_is_damaged_foreign_or_cannot_be_written_is_no_fault(faces, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(data, "mask_of_face", lambda face: made.append(face) or face[..., 0] / 255)
+    folder = shutil.copytree(faces, tmp_path / "faces", ignore=shutil.ignore_patterns("masks.npz"))
+    path = folder / "masks.npz"
+    known = load_domains(folder, 64, with_masks=True)["drag", "train"].masks
+    whole = path.read_bytes()
+    np.savez(tmp_path / "strange.npz", **{name: np.ones((3, 3)) for name in np.load(path).files})
+    for content in (b"", whole[:-50], whole[:200] + b"x" * 100 + whole[300:], (tmp_path / "strange.npz").read_bytes()):
+        path.write_bytes(content)
+        assert torch.equal(load_domains(folder, 64, with_masks=True)["drag", "train"].masks, known)
+        count = len(made)
+        load_domains(folder, 64, with_masks=True)
+        assert len(made) == count  # written anew
+    path.unlink()
+    path.mkdir()
+    assert torch.equal(load_domains(folder, 64, with_masks=True)["drag", "train"].masks, known)
+
+
+def test_the_mask_of_a_face_that_has_gone_goes_too(faces, tmp_path):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    load_domains(folder, 64, with_masks=True)
+    before = set(np.load(folder / "masks.npz").files)
+    (folder / "drag/train/face_7.jpg").unlink()
+    load_domains(folder, 64, with_masks=True)
+    assert len(before - set(np.load(folder / "masks.npz").files)) == 1
 
 
 def test_bytes_and_units_are_each_others_inverse():

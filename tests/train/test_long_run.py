@@ -10,10 +10,10 @@ import time
 
 import pytest
 import torch
-from test_resume import checkpoints_of, journal_of, notes_of, pictures_and_generators_of
+from runs import checkpoints_of, journal_of, notes_of, pictures_and_generators_of
 
 from dragface_lib.train import TrainConfig, read_journal, train
-from dragface_lib.train.mirror import has_arrived
+from dragface_lib.train.saving import has_arrived
 
 SEED = 8
 STEPS = 100
@@ -36,7 +36,7 @@ def begin(colab, tiny):
     content = colab()
     run, scratch = content / "drive/MyDrive/DragFace/runs/long", content / "runs/long"
     processes = multiprocessing.get_context("forkserver")  # torch is imported once for all sessions
-    processes.set_forkserver_preload(["dragface_lib.train.loop", "dragface_lib.train.keeping"])
+    processes.set_forkserver_preload(["dragface_lib.train.loop", "dragface_lib.train.saving"])
     every = {"save_every": 4, "log_every": 3, "sample_every": 10, "milestone_every": 20, "validate_every": 10**6}
 
     def start(version, **changes):

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import shutil
 import zipfile
 from functools import partial
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from runs import files_of
 from safetensors.torch import load_file
 
 from dragface_lib.crop.align import ALIGNMENT
@@ -18,8 +20,8 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.images import open_photo
 from dragface_lib.model import load_generator
-from dragface_lib.train import checkpoints, keeping, read_journal, train
-from dragface_lib.train.checkpoints import Checkpoints
+from dragface_lib.train import checkpoints, read_journal, saving, train
+from dragface_lib.train.checkpoints import load_checkpoint, save_checkpoint
 from dragface_lib.train.step import Trainer
 
 
@@ -31,8 +33,7 @@ def run(settings, tmp_path):
 
 
 def test_a_run_leaves_everything_behind(run):
-    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
-    assert files == {
+    assert set(files_of(run)) == {
         "config.json",
         "journal.jsonl",
         "losses.png",
@@ -49,7 +50,7 @@ def test_a_run_leaves_everything_behind(run):
     }
     # Samples show both test faces: the selfie, its drag, where the CAM looks.
     assert open_photo(run / "samples/step_00000008.jpg").shape == (3 * 64, 2 * 64, 3)
-    assert open_photo(run / "progression.jpg").shape == (22 + 2 * 128, 3 * 128, 3)
+    assert open_photo(run / "progression.jpg").shape == (2 * (14 + 128), 3 * 128, 3)
     plot = open_photo(run / "losses.png")
     assert min(plot.shape[:2]) > 300
     assert plot.std() > 5
@@ -125,7 +126,7 @@ def test_losses_that_are_no_numbers_stop_the_run_before_it_saves_them(settings, 
         "step_00000002.pt",
         "step_00000004.pt",
     ]
-    saved, damaged = Checkpoints(tmp_path / "run/checkpoints").newest()
+    saved, damaged = load_checkpoint(tmp_path / "run/checkpoints")
     assert (saved["step"], damaged) == (4, [])
     assert load_generator(tmp_path / "run/generator.safetensors").metadata["steps"] == "4"
 
@@ -178,37 +179,33 @@ def test_a_run_folder_that_cannot_be_written_is_named(settings, tmp_path):
 
 
 def test_two_generations_of_checkpoints_are_kept(tmp_path):
-    kept = Checkpoints(tmp_path)
-    assert kept.newest() == (None, [])
+    assert load_checkpoint(tmp_path) == (None, [])
     (tmp_path / ".step_00000001.pt.abc.part").write_bytes(b"of a killed process")
     for step in (5, 50, 500, 5000):
-        kept.save(step, {"step": step})
+        save_checkpoint(tmp_path, step, {"step": step})
     assert {path.name for path in tmp_path.iterdir()} == {
         f"step_{step:08d}.pt{end}" for step in (500, 5000) for end in ("", ".sha256")
     }
-    assert kept.newest() == ({"step": 5000}, [])
+    assert load_checkpoint(tmp_path) == ({"step": 5000}, [])
 
 
 def test_a_checkpoint_that_comes_back_otherwise_is_not_taken_for_saved(tmp_path, monkeypatch):
-    kept = Checkpoints(tmp_path)
-    kept.save(1, {"step": 1})
+    save_checkpoint(tmp_path, 1, {"step": 1})
     monkeypatch.setattr(checkpoints, "sha256_of", lambda path: "0" * 64)
     with pytest.raises(DragFaceError, match=r"step_00000002\.pt did not arrive"):
-        kept.save(2, {"step": 2})
+        save_checkpoint(tmp_path, 2, {"step": 2})
     monkeypatch.undo()
-    assert kept.newest() == ({"step": 1}, [])
+    assert load_checkpoint(tmp_path) == ({"step": 1}, [])
 
 
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
-    import os
-
     class Mischief:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "it_ran"),)
 
-    Checkpoints(tmp_path / "c").save(1, {"step": Mischief()})
+    save_checkpoint(tmp_path / "checkpoints", 1, {"step": Mischief()})
     with pytest.raises(DragFaceError, match="No checkpoint"):
-        Checkpoints(tmp_path / "c").newest()
+        load_checkpoint(tmp_path / "checkpoints")
     assert not (tmp_path / "it_ran").exists()
 
 
@@ -225,7 +222,7 @@ def test_a_score_on_test_faces_is_kept_in_the_journal_and_the_best_generator_bes
             asked.append(2 * len(asked) + 2)
             return {"score": scores[asked[-1]], "makeup": 10.0 + asked[-1], "background_db": 50.0}
 
-    monkeypatch.setattr(keeping, "Validation", Measured)
+    monkeypatch.setattr(saving, "Validation", Measured)
     assert train(settings(validate_every=2), progress=False)
     rows = [row for row in read_journal(tmp_path / "run/journal.jsonl") if "score" in row]
     assert [(row["step"], row["score"], row["makeup"]) for row in rows] == [(n, scores[n], 10 + n) for n in scores]

@@ -10,12 +10,12 @@ from dragface_lib.model import norms
 from dragface_lib.model.norms import LargestSingularValue
 from dragface_lib.model.tensors import to_unit
 from dragface_lib.train.config import learning_rate
-from dragface_lib.train.data import Batch, FaceSet
+from dragface_lib.train.data import Batch, FaceSet, MaskCache
 from dragface_lib.train.step import Trainer
 
 
 def batch(faces, domain, count, masked=False, first=0):
-    found = FaceSet(faces, domain, "train", 64, with_masks=masked)
+    found = FaceSet(faces, domain, "train", 64, masks=MaskCache(faces) if masked else None)
     part = slice(first, first + count)
     return Batch(to_unit(found.images[part]), found.masks[part] / 255 if masked else None)
 

@@ -6,8 +6,8 @@ import pytest
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import save_photo
 from dragface_lib.train import LiveView, TrainConfig, plot_losses, progression, read_journal
-from dragface_lib.train.journal import Journal, best_score, smoothed, status
-from dragface_lib.train.pictures import chosen_steps, forget_samples_after, heat_map, is_milestone, samples
+from dragface_lib.train.pictures import forget_samples_after, heat_map, is_milestone, samples
+from dragface_lib.train.progress import append_to_journal, best_score, shorten_journal, smoothed, status
 
 
 def losses(value):
@@ -16,11 +16,12 @@ def losses(value):
 
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
     path = tmp_path / "journal.jsonl"
-    Journal(path, 0).add(1, **losses(2.0))
+    append_to_journal(path, 1, **losses(2.0))
     with open(path, "a") as file:
         file.write('{"step": 2, "gen')
     assert [row["step"] for row in read_journal(path)] == [1]
-    Journal(path, 5).add(2, note="again")
+    shorten_journal(path, 5)
+    append_to_journal(path, 2, note="again")
     assert [row["step"] for row in read_journal(path)] == [1, 2]
 
 
@@ -28,23 +29,20 @@ def test_a_line_that_is_no_line_of_a_journal_is_left_out(tmp_path):
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b'{"step": 1}\n[1]\n"step"\n7\n{"step": "two"}\n\xff\xfe\n{"step": 3}\n')
     assert read_journal(path) == [{"step": 1}, {"step": 3}]
+    assert read_journal(tmp_path / "nowhere.jsonl") == []
 
 
-def test_a_full_disk_is_said_to_be_full(tmp_path):
-    journal = Journal(tmp_path / "journal.jsonl", 0)
-    journal.path = "/dev/full"
+def test_a_full_disk_is_said_to_be_full():
     with pytest.raises(DragFaceError, match="cannot be written"):
-        journal.add(1, generator=1.0)
+        append_to_journal("/dev/full", 1, generator=1.0)
 
 
 def test_a_resumed_journal_forgets_what_came_after_the_checkpoint(tmp_path):
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path, 0)
     for step in range(1, 10):
-        journal.add(step, **losses(1.0))
-    Journal(path, 6)
+        append_to_journal(path, step, **losses(1.0))
+    shorten_journal(path, 6)
     assert [row["step"] for row in read_journal(path)] == [1, 2, 3, 4, 5, 6]
-    assert read_journal(tmp_path / "nowhere.jsonl") == []
 
 
 def test_the_loss_plot_is_logarithmic_and_has_a_curve_for_each_loss():
@@ -69,52 +67,35 @@ def test_smoothing_keeps_a_constant_and_damps_a_jump():
     assert jump[0] == pytest.approx(1)
 
 
-def test_steps_are_chosen_closer_together_at_the_start():
-    every = [500 * n for n in range(1, 601)]
-    chosen = chosen_steps(every)
-    assert len(chosen) == 7
-    assert chosen[0] == 500
-    assert chosen[-1] == 300_000
-    gaps = np.diff(chosen)
-    assert (np.diff(gaps) > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("steps", "chosen"),
-    [([], []), ([0], []), ([0, 5], [5]), ([1, 2, 3], [1, 2, 3]), (range(8), list(range(1, 8)))]
-    + [([1, 999, 1000, 1001], [1, 1000, 1001])],
-)
-def test_few_steps_are_all_chosen(steps, chosen):
-    assert chosen_steps(list(steps), 3 if 999 in steps else 7) == chosen
-
-
-def test_as_many_steps_as_asked_for_are_chosen():
-    for last in range(8, 60):
-        chosen = chosen_steps(list(range(1, last + 1)))
-        assert len(set(chosen)) == 7
-        assert chosen[-1] == last
-
-
 def sheet(value, faces=2, size=16):
     rows = [np.full((size, size * faces, 3), shade, np.uint8) for shade in (200, value, 0)]
     return np.vstack(rows)
 
 
+def save_sheets(run, sheets):
+    for step, value in sheets.items():
+        save_photo(run / "samples" / f"step_{step:08d}.jpg", sheet(value))
+
+
 def test_the_progression_shows_the_selfie_and_then_its_drag_at_growing_steps(tmp_path):
     assert progression(tmp_path) is None
-    for step, value in ((10, 50), (100, 100), (1000, 150)):
-        save_photo(tmp_path / "samples" / f"step_{step:08d}.jpg", sheet(value))
+    save_sheets(tmp_path, {10: 50, 100: 100, 1000: 150})
     picture = progression(tmp_path, cell=32)
-    assert picture.shape == (22 + 2 * 32, 4 * 32, 3)
-    shades = picture[22:].reshape(2, 32, 4, 32, 3).mean((1, 3, 4))
+    assert picture.shape == (2 * (32 + 14), 4 * 32, 3)
+    shades = picture.reshape(2, 46, 4, 32, 3)[:, :32].mean((1, 3, 4))
     np.testing.assert_allclose(shades, [[200, 50, 100, 150]] * 2, atol=3)
 
 
+def test_of_many_samples_the_progression_shows_seven_closer_together_at_the_start(tmp_path):
+    save_sheets(tmp_path, {500 * n: 5 * n for n in range(1, 21)})
+    shades = progression(tmp_path, cell=32).reshape(2, 46, 8, 32, 3)[0, :32].mean((0, 2, 3))[1:]
+    np.testing.assert_allclose(shades, [5, 10, 15, 20, 35, 60, 100], atol=3)
+
+
 def test_samples_of_a_future_not_reached_again_are_forgotten(tmp_path):
-    for step in (10, 20, 30):
-        save_photo(tmp_path / "samples" / f"step_{step:08d}.jpg", sheet(1))
+    save_sheets(tmp_path, dict.fromkeys((10, 20, 30), 1))
     forget_samples_after(tmp_path, 20)
-    assert [step for _, step in samples(tmp_path)] == [10, 20]
+    assert list(samples(tmp_path)) == [10, 20]
 
 
 def test_a_heat_map_runs_from_dark_to_bright_and_a_flat_one_is_no_fault():
@@ -167,8 +148,8 @@ def test_the_live_view_shows_a_run_from_its_folder_alone(tmp_path, monkeypatch):
     view = LiveView(config)
     view()
     assert [part[0].data for part in shown] == ["step 0 of 100"]
-    Journal(config.run_folder / "journal.jsonl", 0).add(**tick(20))
-    save_photo(config.run_folder / "samples/step_00000020.jpg", sheet(100))
+    save_sheets(config.run_folder, {20: 100})
+    append_to_journal(config.run_folder / "journal.jsonl", **tick(20))
     view()  # looked at only just now
     assert len(shown[0]) == 1
     LiveView(config)()  # as after a restart
@@ -176,7 +157,7 @@ def test_the_live_view_shows_a_run_from_its_folder_alone(tmp_path, monkeypatch):
     assert len(shown) == 4
     assert shown[2][0].data == (config.run_folder / "losses.png").read_bytes()
     assert shown[3][0].data == (config.run_folder / "samples/step_00000020.jpg").read_bytes()
-    monkeypatch.setattr("dragface_lib.train.live.SECONDS", 0)
+    monkeypatch.setattr("dragface_lib.train.progress.REDRAW_SECONDS", 0)
     view._next = 0
     view()
     assert shown[0][-1].data.startswith("step 20 of 100")
