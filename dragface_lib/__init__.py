@@ -1,7 +1,7 @@
 """DragFace: from licensed photos to a selfie in drag, with U-GAT-IT.
 
 import dragface_lib
-picture = dragface_lib.transform("selfie.jpg")              # the starter generator
+picture = dragface_lib.transform("selfie.jpg")              # the look called classic
 generator = dragface_lib.load_generator("runs/mine/generator.safetensors")
 picture = dragface_lib.transform("selfie.jpg", generator)   # (height, width, 3) uint8 RGB
 """
@@ -22,7 +22,7 @@ _HOMES = {
     "save_generator": "model",
     "sized": "session",
     "starter_path": "model",
-    "transform": "showcase.transforming",
+    "transform": "showcase.transform",
 }
 __all__ = sorted(_HOMES)
 

@@ -32,37 +32,17 @@ MANIFEST = option("--manifest", metavar="CSV", help="default: the workspace's, e
 )
 def run_transform(options: Namespace) -> None:
     """Put the faces of photos into drag."""
-    from .images import save_photo
-    from .showcase import crop_only, make_drag, provenance
-    from .showcase.folders import outputs_of, transform_all
+    from .showcase.folders import holds_photos, transform_all
     from .showcase.looks import load_look
 
     generator = None if options.crop_only else load_look(options.generator)
-    photo = options.photos[0]
-    if len(options.photos) == 1 and (Path(photo).is_dir() or photo.lower().endswith(".zip")):
-        outcome = transform_all(photo, options.output, generator, options.strength, options.crop_only)
-        left_out = f", {len(outcome.left_out)} photos left out" if outcome.left_out else ""
-        print(f"{len(outcome.made)} pictures in {options.output}{left_out}.")
-        return
-    outputs = outputs_of(options.photos, options.output)
-    originals = {Path(photo).resolve() for photo in options.photos}
-    for output in outputs:
-        if output.resolve() in originals:
-            raise DragFaceError(f"{output} is one of the photos themselves: name another file or folder.")
-    failures = []
-    for photo, output in zip(options.photos, outputs, strict=True):
-        try:
-            if options.crop_only:
-                for number, face in enumerate(crop_only(photo)):
-                    save_photo(output.with_stem(f"{output.stem}_{number + 1}") if number else output, face)
-            else:
-                drag = make_drag(photo, generator)
-                provenance.save(output, drag.at(options.strength), drag.look)
-            print(output, file=sys.stderr)
-        except DragFaceError as error:
-            failures.append(str(error))
-    if failures:
-        raise DragFaceError(" ".join(failures))
+    source = options.photos[0] if len(options.photos) == 1 else options.photos
+    many = source is not options.photos and holds_photos(source)
+    result = transform_all(source, options.output, generator, options.strength, options.crop_only, progress=many)
+    left_out = f", {len(result.left_out)} photos left out" if result.left_out else ""
+    print(f"{len(result.pictures)} pictures in {options.output}{left_out}." if many else options.output)
+    if result.left_out and not many:
+        raise DragFaceError(" ".join(reason for _, reason in result.left_out))
 
 
 @command(
@@ -95,11 +75,11 @@ def run_demo(options: Namespace) -> None:
 )
 def run_progression(options: Namespace) -> None:
     """Show a face through the generators that a run has kept."""
-    from .showcase.progression import face_progression, save_progression
+    from .showcase.pages import face_progression, save_progression
 
     progress = face_progression(options.photo, options.run, options.strength)
     save_progression(progress, options.output)
-    print(f"{options.output}: steps {', '.join(f'{step:,}' for step in progress.steps[1:])}")
+    print(f"{options.output}: {', '.join(progress.captions)}")
 
 
 @command(
@@ -110,8 +90,8 @@ def run_progression(options: Namespace) -> None:
 def run_gallery(options: Namespace) -> None:
     """Guess who: a page of everybody in drag, shuffled, names on click."""
     from .files import write_atomically
-    from .showcase.gallery import guess_who
     from .showcase.looks import load_look
+    from .showcase.pages import guess_who
 
     if Path(options.output).suffix.lower() not in (".html", ".htm"):
         raise DragFaceError(f"{options.output} is no page: end its name in .html.")

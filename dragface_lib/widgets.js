@@ -1,9 +1,87 @@
 // What the pages of all widgets are built from.
 
+const WAIT = 6000; // milliseconds of silence after which a question is asked again, then twice as long, and so on
+const TRIES = 8; // a server that limits its rate drops messages
+const PART = 512 << 10; // bytes of a file that are sent at once: servers refuse large messages
+
 let views = 0;
 
 // A name for this view of a widget, of which there may be several on a page and in other windows.
 export const viewName = () => `${Date.now()}-${++views}`;
+
+// The page's end of an `AnsweringWidget` (see widgets.py).
+export function connect(model) {
+  const view = viewName();
+  const listeners = new Map(); // by request
+  let requests = 0;
+  const hear = (content, buffers) => listeners.get(content?.request)?.(content, buffers);
+  model.on("msg:custom", hear);
+
+  // The answer to a question: { content, buffers }. Raises the error that is answered. onProgress: called with each
+  // sentence on the way, and with none when nothing was heard for a while.
+  function ask(question, { buffers = [], onProgress = () => {} } = {}) {
+    const request = `${view}-${++requests}`;
+    return new Promise((resolve, reject) => {
+      let timer, tries = 0;
+      const send = () => {
+        model.send({ ...question, request }, undefined, buffers);
+        listen();
+      };
+      const listen = () => {
+        clearTimeout(timer);
+        timer = setTimeout(askAgain, WAIT * 2 ** tries);
+      };
+      const askAgain = () => {
+        if (!listeners.has(request)) return; // the page was closed
+        if (++tries === TRIES) return finish(reject, new Error("The notebook does not answer: run this cell again."));
+        onProgress("");
+        send();
+      };
+      const finish = (settle, value) => {
+        clearTimeout(timer);
+        listeners.delete(request);
+        settle(value);
+      };
+      listeners.set(request, (content, answered) => {
+        if (content.state === "done") finish(resolve, { content, buffers: answered });
+        else if (content.state === "error") finish(reject, new Error(content.text));
+        else { listen(); onProgress(content.text); }
+      });
+      send();
+    });
+  }
+
+  // Send a file part by part; the answer to the last part, or null where `isWanted` no longer holds.
+  async function sendFile(question, file, isWanted, onProgress) {
+    const parts = Math.max(1, Math.ceil(file.size / PART));
+    let answer = null;
+    for (let part = 0; part < parts && isWanted(); part++) {
+      const bytes = await file.slice(part * PART, (part + 1) * PART).arrayBuffer().catch(() => {
+        throw new Error(`${file.name} could not be read: choose the file once more.`);
+      });
+      answer = await ask({ ...question, part, parts }, { buffers: [bytes], onProgress });
+    }
+    return isWanted() ? answer : null;
+  }
+
+  // The file that the widget holds ready, as a Blob.
+  async function fetchFile(type, isWanted = () => true) {
+    const pieces = [];
+    for (let parts = 1; pieces.length < parts && isWanted();) {
+      const { content, buffers } = await ask({ kind: "part", part: pieces.length });
+      parts = content.parts;
+      pieces.push(buffers[0]);
+    }
+    return new Blob(pieces, { type });
+  }
+
+  function close() {
+    listeners.clear();
+    model.off("msg:custom", hear);
+  }
+
+  return { ask, sendFile, fetchFile, close };
+}
 
 // An element of the page: element("button", "df-quiet", { type: "button", "aria-label": "Close" }, "x").
 export function element(tag, name, properties = {}, ...children) {
@@ -15,17 +93,6 @@ export function element(tag, name, properties = {}, ...children) {
   }
   node.append(...children);
   return node;
-}
-
-export function icon(path) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("class", "df-icon");
-  svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", path);
-  svg.append(line);
-  return svg;
 }
 
 // An address for a picture's bytes; to be revoked.

@@ -1,35 +1,87 @@
-"""The pages of the widgets: ES modules that are joined into the one that a notebook loads, and their style.
+"""What all widgets share: the messages between page and notebook, and how a page is joined from its files.
 
-A widget's page may only be one module, from no address. Each file here is a module for whoever reads or lints it, with
-`import { element } from "./widgets.js";` at its top and `export` before what others use.
+A widget's page may only be one module, from no address. Each .js file is a module for whoever reads or lints it, with
+`import { element } from "./widgets.js";` at its top and `export` before what others use; names are unique throughout.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import anywidget
+
+from .errors import DragFaceError
 
 SHARED = Path(__file__).parent
-IMPORT = re.compile(r'^import \{[^}]*\} from "(\./|\.\./)*([\w-]+\.js)";\n', re.MULTILINE)
+IMPORT_OR_EXPORT = re.compile(r'^(import .* from ".*";\n|export (?!default))', re.MULTILINE)
+PART = 512 << 10  # bytes of a file that are sent at once; a server may refuse messages above 1 MB a second
+ANSWERS_KEPT = 8
+
+Answer = tuple[dict[str, Any], Sequence[bytes]]
 
 
-def script(path: Path) -> str:
-    """One module from the module at `path` and all that it imports, from its own folder or from this one."""
-    return "\n".join(_modules(path, []))
+class AnsweringWidget(anywidget.AnyWidget):
+    """A widget whose page asks questions, each of which gets one answer (`connect` in widgets.js is the page's end).
+
+    A question has a `request` (its name), a `kind` and whatever `answer` needs. What comes back has the same `request`
+    and a `state`: "progress" with a text, any number of times, then "done" or "error" with a text. A page that hears
+    nothing asks again; the same request is answered again without doing the work twice. The kind "part" fetches the
+    widget's `file` part by part. Photos travel in buffers, never in traits: a notebook saves nothing of them.
+    """
+
+    def __init__(self, **traits: Any):
+        super().__init__(**traits)
+        self.file = b""
+        self._answers: dict[str, Answer] = {}  # the last ones, by request
+        self.on_msg(self._on_message)
+
+    def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
+        """The answer to a question of the page: what it says, and its buffers. Raises DragFaceError."""
+        raise NotImplementedError
+
+    def tell(self, question: dict[str, Any], text: str) -> None:
+        """Send a sentence on the way to the answer."""
+        self.send({"request": question["request"], "state": "progress", "text": text})
+
+    def forget(self) -> None:
+        """Drop the file and the answers that are kept for a page that asks again."""
+        self.file, self._answers = b"", {}
+
+    def close(self) -> None:
+        """Take the widget away and free its memory."""
+        self.forget()
+        super().close()
+
+    def _on_message(self, _: Any, question: Any, buffers: Sequence[Any]) -> None:
+        if not isinstance(question, dict) or "request" not in question:
+            return
+        request = question["request"]
+        if request not in self._answers:
+            self._answers[request] = self._answer(question, [bytes(buffer) for buffer in buffers])
+            self._answers = dict(list(self._answers.items())[-ANSWERS_KEPT:])
+        content, pictures = self._answers[request]
+        self.send({"request": request, "state": "done", **content}, list(pictures))
+
+    def _answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
+        try:
+            if question.get("kind") == "part":
+                start = PART * question["part"]
+                return {"parts": -(-len(self.file) // PART)}, [self.file[start : start + PART]]
+            return self.answer(question, buffers)
+        except DragFaceError as error:
+            text = str(error)
+        except Exception as error:  # an exception in a message handler would end in a log that nobody reads
+            text = f"This did not work ({type(error).__name__}: {error}): run this cell again."
+        return {"state": "error", "text": text}, []
 
 
-def _modules(path: Path, seen: list[Path]) -> list[str]:
-    if path in seen:
-        return []
-    seen.append(path)
-    text = path.read_text(encoding="utf-8")
-    needed = [name for _, name in IMPORT.findall(text)]
-    joined = [part for name in needed for part in _modules(_find(name, path.parent), seen)]
-    return [*joined, re.sub(r"^export (?!default)", "", IMPORT.sub("", text), flags=re.MULTILINE)]
-
-
-def _find(name: str, folder: Path) -> Path:
-    return folder / name if (folder / name).exists() else SHARED / name
+def script(*paths: Path) -> str:
+    """widgets.js and the modules at `paths` as one module; each stands behind those that it imports."""
+    modules = [path.read_text(encoding="utf-8") for path in (SHARED / "widgets.js", *paths)]
+    return "\n".join(IMPORT_OR_EXPORT.sub("", module) for module in modules)
 
 
 def style(path: Path) -> str:

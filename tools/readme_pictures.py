@@ -19,7 +19,7 @@ from dragface_lib.crop.align import aligned_face
 from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model import Generator, load_generator, starter_path
 from dragface_lib.model.tensors import to_bytes, to_unit
-from dragface_lib.showcase import make_drag, transform
+from dragface_lib.showcase.transform import make_drag, transform
 from dragface_lib.train.data import FaceSet
 from dragface_lib.train.pictures import ROWS, sample_places
 

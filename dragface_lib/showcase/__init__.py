@@ -1,5 +1,5 @@
-"""Notebook 04: your selfie, in drag, back in its own photo."""
+"""04_showcase: a photo in drag, the widget that shows it, many photos at once, and pages of pictures."""
 
-from .transforming import DragPhoto, NoFace, before_after, crop_only, make_drag, repaint, transform
+from .transform import DragPhoto, NoFace, before_after, crop_only, make_drag, repaint
 
-__all__ = ["DragPhoto", "NoFace", "before_after", "crop_only", "make_drag", "repaint", "transform"]
+__all__ = ["DragPhoto", "NoFace", "before_after", "crop_only", "make_drag", "repaint"]

@@ -1,7 +1,7 @@
-"""A folder or zip of photos in, a folder or zip of pictures out; one photo is in memory at a time.
+"""Photos in, pictures out: one photo, several, or a folder or zip of them; one photo is in memory at a time.
 
-    outcome = transform_all("photos", "drag.zip", generator)
-    print(len(outcome.made), outcome.left_out)
+    result = transform_all("photos", "drag.zip", generator)
+    print(len(result.pictures), result.left_out)
 
 A zip is never unpacked: each photo is read from it when its turn comes.
 """
@@ -12,211 +12,167 @@ import io
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-import numpy as np
 from tqdm.auto import tqdm
 
+from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
-from ..files import DAMAGES, SUFFIXES, DiskFull, replace_atomically, write_atomically
-from ..images import UnreadablePhoto, encode_photo, find_photos, format_of
+from ..files import SUFFIXES, DiskFull, replace_atomically, write_atomically
+from ..images import encode_photo, find_photos, format_of
 from ..model import Generator
 from . import provenance
-from .transforming import STRONGEST, crop_only, make_drag
+from .transform import Photo, checked_strength, crop_only, make_drag
 
-LARGEST = 200 << 20  # bytes of a photo's file
-
-
-class Entry(NamedTuple):
-    """A photo of a folder or zip. name: where it lies in there, "/" between folders; read: its file's bytes."""
-
-    name: str
-    read: Callable[[], bytes]
-
-    def opened(self) -> io.BytesIO:
-        """The file, as `make_drag` takes it; errors then name it. Raises UnreadablePhoto when it cannot be read."""
-        try:
-            file = io.BytesIO(self.read())
-        except DAMAGES as error:
-            raise UnreadablePhoto(f"{self.name} cannot be read ({error}): copy it again.") from error
-        file.name = self.name
-        return file
+Source = str | Path | Sequence[str | Path]  # a photo, a folder, a zip, or a list of photos
 
 
-class Outcome(NamedTuple):
-    """made: names of the pictures written; left_out: (photo, why) of each that gave none."""
+class Transformed(NamedTuple):
+    """pictures: names of the files written; left_out: (photo, reason) of each photo that gave none."""
 
-    made: list[str]
+    pictures: list[str]
     left_out: list[tuple[str, str]]
 
 
-@contextmanager
-def photos_in(source: str | Path) -> Iterator[list[Entry]]:
-    """The photos below a folder, or in a zip, in the order of their names; other and hidden files are passed over.
-
-    Raises DragFaceError when there is no such folder or zip, when it is damaged, or holds no photo.
-    """
-    source = Path(source)
-    nothing = DragFaceError(f"{source} holds no photos: put JPEG, PNG or WebP files into it.")
-    if source.is_dir():
-        paths = find_photos(source)
-        entries = [Entry(_printable(path.relative_to(source).as_posix()), path.read_bytes) for path in paths]
-        if not entries:
-            raise nothing
-        yield entries
-        return
-    try:
-        archive = zipfile.ZipFile(source)
-    except FileNotFoundError:
-        raise DragFaceError(f"{source} does not exist: check the name.") from None
-    except (*DAMAGES, ValueError) as error:
-        raise DragFaceError(f"{source} is not a whole zip ({error}): make it again.") from error
-    with archive:
-        names = {_name(member): member for member in archive.infolist() if not member.is_dir()}
-        entries = [Entry(name, _reader(archive, names[name])) for name in sorted(names) if _is_photo(name)]
-        if not entries:
-            raise nothing
-        yield entries
-
-
-def outputs_of(photos: Sequence[str], output: str) -> list[Path]:
-    """Where each photo's result goes: OUT itself for one photo, a file of the photo's name in it for several.
-
-    In a folder a PNG photo becomes a PNG, any other a JPEG.
-    """
-    path = Path(output)
-    suffixes = (".jpg", ".jpeg", ".png", ".webp")
-    if len(photos) == 1 and not path.is_dir():
-        if path.suffix.lower() not in suffixes:
-            raise DragFaceError(f"{output} has no picture suffix: end it in .jpg, .png or .webp.")
-        return [path]
-    if path.is_file() or path.suffix.lower() in (*suffixes, ".zip"):
-        raise DragFaceError(f"{output} is a file, and several photos need a folder: name a folder.")
-    names: list[str] = []
-    for photo in photos:
-        stem, number = Path(photo).stem, 2
-        name = stem
-        while name in names:
-            name, number = f"{stem}_{number}", number + 1
-        names.append(name)
-    kinds = [".png" if Path(photo).suffix.lower() == ".png" else ".jpg" for photo in photos]
-    return [path / (name + kind) for name, kind in zip(names, kinds, strict=True)]
-
-
 def transform_all(
-    source: str | Path,
+    source: Source,
     output: str | Path,
     generator: Generator | None = None,
     strength: float = 1.0,
     crops: bool = False,
     progress: bool = True,
-) -> Outcome:
-    """Put every photo of a folder or zip into drag; a PNG becomes a PNG, any other a JPEG, under the same name.
+) -> Transformed:
+    """Put photos into drag, each under its own name: a PNG as PNG, any other as JPEG.
 
-    output: a folder, or a zip where the name ends so. crops: write the aligned 256 px faces instead. A photo that
-    cannot be opened, or has no face, is named on the progress bar (on stderr) and left out. Raises DragFaceError when
-    that is all of them, when the output lies within the source, and what `photos_in` and `transform` raise; DiskFull.
+    output: a folder, or a zip where the name ends so; of a single photo also a file. crops: write the aligned 256 px
+    faces instead. Raises DragFaceError when the output makes no sense, and what `for_each_photo` and `transform`
+    raise; DiskFull.
     """
-    source, output = Path(source), Path(output)
-    if not 0 <= strength <= STRONGEST:
-        raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
-    if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
-        raise DragFaceError(f"{output} lies within {source}, whose photos are to stay as they are: name another place.")
-    if output.suffix.lower() != ".zip" and (output.is_file() or output.suffix.lower() in SUFFIXES):
-        raise DragFaceError(f"{output} is no folder, and {source} may hold many photos: name a folder or a .zip.")
-    outcome, taken = Outcome([], []), set[str]()
-    with photos_in(source) as entries, _writer(output, source) as write:
-        bar = tqdm(entries, unit="photo", disable=not progress)
-        for entry in bar:
+    output, single = Path(output), isinstance(source, (str, Path)) and not holds_photos(source)
+    folder, file_name = output, ""
+    checked_strength(strength)
+    if _lies_in(source, output):
+        raise DragFaceError(f"{output} is one of the photos themselves, or lies within {source}: name another place.")
+    if single and not output.is_dir() and output.suffix.lower() != ".zip":
+        format_of(output)  # refuses other suffixes
+        folder, file_name = output.parent, output.name
+    elif output.suffix.lower() != ".zip" and (output.is_file() or output.suffix.lower() in SUFFIXES):
+        name = source if isinstance(source, (str, Path)) else f"{len(source)} photos"
+        raise DragFaceError(f"{output} is no folder and cannot hold all of {name}: name a folder or a .zip.")
+    pictures: list[str] = []
+    with _writer(folder) as write:
+
+        def work(name: str, photo: Photo) -> None:
+            kind = ".png" if name.lower().endswith(".png") else ".jpg"
+            path = PurePosixPath(file_name or PurePosixPath(name).with_suffix(kind))
+            for data in _pictures_of(photo, format_of(str(path)), generator, strength, crops):
+                target = _free_name(path, pictures)
+                if _lies_in(source, folder / target):
+                    raise DragFaceError(f"{folder / target} is one of the photos themselves: name another folder.")
+                write(target, data)
+                pictures.append(target)
+
+        left_out = for_each_photo(source, work, progress)
+    return Transformed(pictures, left_out)
+
+
+def for_each_photo(
+    source: Source, work: Callable[[str, Photo], None], progress: bool = True, limit: int | None = None
+) -> list[tuple[str, str]]:
+    """Call `work` with the name of each photo, and with what `make_drag` takes.
+
+    Photos that cannot be read, or have no face, are named on the progress bar (on stderr) and left out. Returns
+    (name, reason) of each. Raises DragFaceError when that is all of them, and what `photos_in` raises; DiskFull.
+    """
+    left_out: list[tuple[str, str]] = []
+    with photos_in(source) as photos:
+        bar = tqdm(photos[:limit], unit="photo", disable=not progress)
+        for name, read in bar:
             try:
-                photo, kind = entry.opened(), ".png" if entry.name.lower().endswith(".png") else ".jpg"
-                if crops:
-                    pictures, look = crop_only(photo), ""
-                else:
-                    drag = make_drag(photo, generator)
-                    pictures, look = [drag.at(strength)], drag.look
-                for picture in pictures:
-                    name = _free(_inside(entry.name), kind, taken)
-                    write(name, _encoded(picture, name, look))
-                    outcome.made.append(name)
+                work(name, read())
             except DiskFull:
                 raise
             except (DragFaceError, MemoryError) as error:
-                outcome.left_out.append((entry.name, str(error) or f"{entry.name} does not fit into memory."))
+                left_out.append((name, str(error) or f"{name} does not fit into memory."))
+                if len(photos) == 1:
+                    raise DragFaceError(left_out[0][1]) from error
                 if progress:
-                    bar.write(f"left out: {outcome.left_out[-1][1]}", file=sys.stderr)
-        if not outcome.made:
-            raise DragFaceError(
-                f"None of the {len(entries)} photos in {source} gave a picture; {outcome.left_out[0][1]}"
-            )
-    return outcome
+                    bar.write(f"left out: {left_out[-1][1]}", file=sys.stderr)
+        if len(left_out) == len(photos[:limit]):
+            raise DragFaceError(f"None of the {len(left_out)} photos gave a picture; {left_out[0][1]}")
+    return left_out
+
+
+def holds_photos(source: str | Path) -> bool:
+    """Whether this is a folder or zip of photos, and not a photo."""
+    return Path(source).is_dir() or Path(source).suffix.lower() == ".zip"
 
 
 @contextmanager
-def _writer(output: Path, source: Path) -> Iterator[Callable[[str, bytes], None]]:
+def photos_in(source: Source) -> Iterator[list[tuple[str, Callable[[], Photo]]]]:
+    """The photos of a source: the name of each, and what opens it.
+
+    Raises DragFaceError when there is no such zip, when it is damaged, or when there is no photo.
+    """
+    photos: list[tuple[str, Callable[[], Photo]]]
+    with ExitStack() as stack:
+        if not isinstance(source, (str, Path)):
+            photos = [(Path(path).name, partial(Path, path)) for path in source]
+        elif not holds_photos(source):
+            photos = [(Path(source).name, partial(Path, source))]
+        elif Path(source).is_dir():
+            photos = [(_printable(path.relative_to(source)), partial(Path, path)) for path in find_photos(source)]
+        else:
+            archive = stack.enter_context(open_archive(source))
+            files = [file for file in members(archive) if PurePosixPath(file.filename).suffix.lower() in SUFFIXES]
+            photos = [(file.filename, partial(_unpacked, archive, file)) for file in files]
+        if not photos:
+            raise DragFaceError(f"{source} holds no photos: put JPEG, PNG or WebP files into it.")
+        yield photos
+
+
+def _printable(path: Path) -> str:
+    return path.as_posix().encode("utf-8", "replace").decode()
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    file = io.BytesIO(read_member(archive, member))
+    file.name = member.filename  # for error messages
+    return file
+
+
+def _pictures_of(photo: Photo, format: str, generator: Generator | None, strength: float, crops: bool) -> list[bytes]:
+    """The file of the photo in drag, or with `crops` a file for each aligned face."""
+    if crops:
+        return [encode_photo(face, format) for face in crop_only(photo)]
+    drag = make_drag(photo, generator)
+    return [provenance.encode(drag.at(strength), format, drag.look)]
+
+
+def _lies_in(source: Source, target: Path) -> bool:
+    """Whether a file to write is one of the photos, or lies in the folder of the photos."""
+    target = target.resolve()
+    if isinstance(source, (str, Path)):
+        return Path(source).resolve() in (target, *target.parents)
+    return target in {Path(photo).resolve() for photo in source}
+
+
+@contextmanager
+def _writer(output: Path) -> Iterator[Callable[[str, bytes], None]]:
     """A function that writes a file of a name into the folder or the zip; the zip is there when all is done."""
     if output.suffix.lower() != ".zip":
-
-        def write(name: str, data: bytes) -> None:
-            target = output / name
-            if source.resolve() in target.resolve().parents:
-                raise DragFaceError(f"{target} lies within {source}, whose photos are to stay as they are.")
-            write_atomically(target, data)
-
-        yield write
+        yield lambda name, data: write_atomically(output / name, data)
         return
     with replace_atomically(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         yield lambda name, data: archive.writestr(zipfile.ZipInfo(name), data)  # a fixed date; pictures are packed
 
 
-def _encoded(picture: np.ndarray, name: str, look: str) -> bytes:
-    format = format_of(name)
-    return provenance.encode(picture, format, look) if look else encode_photo(picture, format)
-
-
-def _name(member: zipfile.ZipInfo) -> str:
-    """A member's name. Some programs write UTF-8 without saying so."""
-    name = member.filename
-    if not member.flag_bits & 0x800:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return _printable(name.replace("\\", "/"))
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()
-
-
-def _is_photo(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not any(
-        p.startswith(".") and p != ".." or p == "__MACOSX" for p in path.parts
-    )
-
-
-def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        with archive.open(member) as file:
-            data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise OSError(f"more than {LARGEST >> 20} MB")
-        return data
-
-    return read
-
-
-def _inside(name: str) -> PurePosixPath:
-    """The place of a photo as one below any folder, whatever its name says."""
-    parts = [part.replace(":", "_") for part in PurePosixPath(name).parts if part not in ("/", "//", "..")]
-    return PurePosixPath(*parts)
-
-
-def _free(path: PurePosixPath, kind: str, taken: set[str]) -> str:
-    """A name that no other picture has, not even in other letters' case."""
-    name, number = path.with_suffix(kind), 2
-    while str(name).casefold() in taken:
-        name, number = path.with_name(f"{path.stem}_{number}{kind}"), number + 1
-    taken.add(str(name).casefold())
+def _free_name(path: PurePosixPath, taken: list[str]) -> str:
+    """The name of the path, with a number where it is taken, be it in other letters' case."""
+    folded, name, number = {name.casefold() for name in taken}, path, 2
+    while str(name).casefold() in folded:
+        name, number = path.with_stem(f"{path.stem}_{number}"), number + 1
     return str(name)

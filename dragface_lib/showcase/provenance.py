@@ -22,13 +22,12 @@ from ..files import write_atomically
 from ..images import encode_photo, format_of
 
 SOFTWARE = "DragFace"
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 QUALITY = 95  # of JPEG and WebP
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
- xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmp:CreatorTool="{software}"
- Iptc4xmpExt:DigitalSourceType="{source_type}">
+ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmp:CreatorTool="DragFace"
+ Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia">
 <dc:description><rdf:Alt><rdf:li xml:lang="x-default">{sentence}</rdf:li></rdf:Alt></dc:description>
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="w"?>"""
@@ -48,23 +47,22 @@ def encode(image: np.ndarray, format: str, look: str, quality: int = QUALITY) ->
     return encode_photo(image, format, quality, metadata(format, look))
 
 
-def save(path: str | Path, image: np.ndarray, look: str, quality: int = QUALITY) -> None:
+def save(path: str | Path, image: np.ndarray, look: str) -> None:
     """Write a picture that says how it was made; the suffix (.jpg, .png, .webp) chooses the format.
 
     Raises DragFaceError for another suffix, a size that the format cannot hold, or a folder that cannot be written.
     """
-    write_atomically(path, encode(image, format_of(path), look, quality))
+    write_atomically(path, encode(image, format_of(path), look))
 
 
 def metadata(format: str, look: str) -> dict[str, Any]:
     """The arguments of Pillow's `save` that write the note into a picture of this format."""
     text = sentence(look)
-    xmp = XMP.format(software=SOFTWARE, source_type=SOURCE_TYPE, sentence=escape(text))
+    xmp = XMP.format(sentence=escape(text))
     if format == "PNG":
         chunks = PngImagePlugin.PngInfo()
-        chunks.add_itxt("Description", text)
-        chunks.add_itxt("Software", SOFTWARE)
-        chunks.add_itxt("XML:com.adobe.xmp", xmp)
+        for name, value in (("Description", text), ("Software", SOFTWARE), ("XML:com.adobe.xmp", xmp)):
+            chunks.add_itxt(name, value)
         return {"pnginfo": chunks}
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription], exif[ExifTags.Base.Software] = text, SOFTWARE

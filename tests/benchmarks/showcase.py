@@ -1,6 +1,6 @@
 """Seconds that a photo takes from its bytes to the finished picture, after one photo to warm up.
 
-PYTHONPATH=. python tests/benchmarks/showcase.py PHOTOS [N] [GENERATOR]     N photos (default 8), the starter
+PYTHONPATH=. python tests/benchmarks/showcase.py PHOTOS [N] [LOOK]     N photos (default 8), a look or file (classic)
 
 Each photo is made 1,024 px and 12 megapixels (4,000 x 3,000, the face as large in the frame) first, and a group of six
 of them side by side. Wall and processor seconds, as medians; the goals on two cores are 1.5 and 3 s for one face.
@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from dragface_lib.images import encode_photo, find_photos, open_photo, resize
-from dragface_lib.model import load_generator, starter_path
 from dragface_lib.showcase import make_drag, provenance
+from dragface_lib.showcase.looks import load_look
 
 
-def main(folder: Path, count: int, weights: Path) -> None:
-    generator = load_generator(weights)
+def main(folder: Path, count: int = 8, look: str = "classic") -> None:
+    generator = load_look(look)
     photos = [square(open_photo(path)) for path in find_photos(folder)[:count]]
     sets = {
         "1,024 px": [resize(photo, 1024, 1024) for photo in photos],
@@ -68,8 +68,4 @@ def twelve_megapixels(photo: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        int(sys.argv[2]) if len(sys.argv) > 2 else 8,
-        Path(sys.argv[3]) if len(sys.argv) > 3 else starter_path(),
-    )
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:3]), *sys.argv[3:4])

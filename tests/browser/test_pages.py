@@ -10,14 +10,13 @@ from skimage import data
 
 from dragface_lib.images import encode_photo
 from dragface_lib.model import Generator
-from dragface_lib.showcase.gallery import guess_who
-from dragface_lib.showcase.page import PART
-from dragface_lib.showcase.progression import Progression
+from dragface_lib.showcase.pages import Progression, guess_who
+from dragface_lib.widgets import PART
 
 pytestmark = pytest.mark.browser
 CELL = """
 from pathlib import Path
-from dragface_lib.showcase.page import PageView
+from dragface_lib.showcase.pages import PageView
 PageView(Path("guess.html").read_text())
 """
 
@@ -42,7 +41,7 @@ def folder(tmp_path_factory, portraits):
     (folder / "guess.html").write_text(guess_who(folder / "photos", generator, progress=False))
     face = np.ascontiguousarray(data.astronaut()[:320, 64:384])
     losses = encode_photo(np.full((400, 700, 3), 230, np.uint8), "PNG")
-    progress = Progression((face, face // 2, face // 4), (0, 10, 2000), "neon", losses)
+    progress = Progression((face, face // 2, face // 4), ("as you are", "step 10", "step 2,000"), "neon", losses)
     (folder / "slider.html").write_text(progress.page())
     return folder
 

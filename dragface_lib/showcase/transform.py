@@ -1,6 +1,6 @@
 """A photo in drag: find its faces, align them as in training, translate them, put them back.
 
-    picture = transform("selfie.jpg")                          # the starter generator
+    picture = transform("selfie.jpg")                          # the starter called classic
     picture = transform("selfie.jpg", load_generator("runs/mine/generator.safetensors"), strength=0.8)
 
 The command `python -m dragface_lib transform` and the widget call the same functions.
@@ -23,9 +23,10 @@ from ..crop.align import ALIGNMENT, aligned_face, apply, similarity
 from ..crop.find import Face, find_faces
 from ..crop.masks import face_mask
 from ..errors import DragFaceError
-from ..images import MAX_PIXELS, UnreadablePhoto, open_photo, resize
-from ..model import Generator, starter_path
-from .blending import add_change, change_between, shrunk_matrix
+from ..images import UnreadablePhoto, open_photo, resize
+from ..model import Generator
+from ..model.tensors import to_unit
+from .blend import add_change, change_between, shrunk_matrix
 from .looks import load_look
 
 STRONGEST = 1.5
@@ -33,6 +34,7 @@ FACE_SIZE = 256  # pixels of the crops that training reads
 FACES_AT_ONCE = 4  # a group photo must not fill the memory
 
 Photo = str | Path | bytes | BinaryIO | np.ndarray
+Tell = Callable[[str], None]
 
 
 class NoFace(DragFaceError):
@@ -40,14 +42,14 @@ class NoFace(DragFaceError):
 
 
 class DragFace(NamedTuple):
-    """One translated face: where it is, and what to add to the photo there.
+    """A translated face: where it is, and what to add to the photo there.
 
     matrix: (2, 3), from pixels of the photo to those of the change; change: (S, S, 3) float32, -255..255,
     already faded out by the mask of the face. attention: (S/4, S/4) float32, 0 or more, where the generator looked.
-    cam_logit: how sure it is (below 0: not at all) that this is a bare face; a made-up one it leaves nearly alone.
+    cam_logit: how sure the generator is that this is a bare face; below 0 it takes it for made up, and changes little.
     """
 
-    found: Face
+    face: Face
     matrix: np.ndarray
     change: np.ndarray
     attention: np.ndarray
@@ -71,17 +73,24 @@ class DragPhoto:
         longest_side: shrink the picture to this many pixels first. Returns (height, width, 3) uint8 RGB, a
         new array. Raises DragFaceError for a strength out of range.
         """
-        strength = _checked(strength)
+        strength = checked_strength(strength)
         height, width = self.photo.shape[:2]
-        scale = min(1.0, (longest_side or max(height, width)) / max(height, width))
-        picture = self.photo.copy()
+        scale = (longest_side or max(height, width)) / max(height, width)
         if scale < 1:
             picture = resize(self.photo, max(1, round(height * scale)), max(1, round(width * scale)))
+        else:
+            picture = self.photo.copy()
         factor = np.array([width / picture.shape[1], height / picture.shape[0]])
-        for face in self.faces:
-            if strength > 0:
-                add_change(picture, face.change * np.float32(strength), shrunk_matrix(face.matrix, factor))
+        for face in self.faces if strength else ():
+            add_change(picture, face.change * np.float32(strength), shrunk_matrix(face.matrix, factor))
         return picture
+
+
+def checked_strength(strength: float) -> float:
+    """The strength. Raises DragFaceError when it is out of range."""
+    if not 0 <= strength <= STRONGEST:  # also refuses NaN
+        raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
+    return float(strength)
 
 
 def transform(photo: Photo, generator: Generator | None = None, strength: float = 1.0) -> np.ndarray:
@@ -92,13 +101,11 @@ def transform(photo: Photo, generator: Generator | None = None, strength: float 
     Returns (H, W, 3) uint8 RGB. Raises NoFace when there is no face in it, UnreadablePhoto when it is not a
     picture, DragFaceError for a strength out of range or a generator that does not fit.
     """
-    _checked(strength)
+    checked_strength(strength)
     return make_drag(photo, generator).at(strength)
 
 
-def make_drag(
-    photo: Photo, generator: Generator | None = None, tell: Callable[[str], None] = lambda sentence: None
-) -> DragPhoto:
+def make_drag(photo: Photo, generator: Generator | None = None, tell: Tell = lambda sentence: None) -> DragPhoto:
     """Translate the faces of a photo; the result gives the picture at any strength (see `transform`).
 
     tell: called with a short sentence before each part of the work. Raises what `transform` raises.
@@ -106,29 +113,12 @@ def make_drag(
     tell("Reading the photo")
     rgb = _opened(photo)
     tell("Looking for faces")
-    return _paint(rgb, _faces_in(rgb, photo), generator, tell)
+    return _translated(rgb, _faces_in(rgb, photo), generator, tell)
 
 
-def repaint(
-    drag: DragPhoto, generator: Generator | None = None, tell: Callable[[str], None] = lambda sentence: None
-) -> DragPhoto:
+def repaint(drag: DragPhoto, generator: Generator | None = None, tell: Tell = lambda sentence: None) -> DragPhoto:
     """The same photo by another generator; its faces are not looked for again. See `make_drag`."""
-    return _paint(drag.photo, [face.found for face in drag.faces], generator, tell)
-
-
-def _paint(rgb: np.ndarray, found: list[Face], generator: Generator | None, tell: Callable[[str], None]) -> DragPhoto:
-    generator = generator or _starter(starter_path())
-    alignment = generator.metadata.get("alignment", ALIGNMENT)
-    if alignment != ALIGNMENT:
-        raise DragFaceError(
-            f"This generator was trained on faces aligned as {alignment}, and this version aligns them as "
-            f"{ALIGNMENT}: use the version that trained it, or train it again."
-        )
-    faces: list[DragFace] = []
-    for start in range(0, len(found), FACES_AT_ONCE):
-        tell("Painting" if len(found) == 1 else f"Painting {len(found)} faces ({start} done)")
-        faces += _translate(rgb, found[start : start + FACES_AT_ONCE], generator)
-    return DragPhoto(rgb, tuple(faces), generator.metadata.get("look", "drag"))
+    return _translated(drag.photo, [face.face for face in drag.faces], generator, tell)
 
 
 def crop_only(photo: Photo) -> list[np.ndarray]:
@@ -147,50 +137,62 @@ def before_after(photo: Photo, drag: Photo, width: int = 1600, gap: int = 8) -> 
     """
     pictures = [_opened(picture) for picture in (photo, drag)]
     height = min(picture.shape[0] for picture in pictures)
-    wide = sum(picture.shape[1] * height / picture.shape[0] for picture in pictures)
-    height = max(1, int(height * min(1.0, (width - gap) / wide)))
+    total = sum(picture.shape[1] * height / picture.shape[0] for picture in pictures)
+    height = max(1, int(height * min(1.0, (width - gap) / total)))
     sides = [resize(p, height, max(1, int(p.shape[1] * height / p.shape[0]))) for p in pictures]
     return np.hstack([sides[0], np.full((height, gap, 3), 255, np.uint8), sides[1]])
+
+
+def _translated(rgb: np.ndarray, faces: list[Face], generator: Generator | None, tell: Tell) -> DragPhoto:
+    generator = generator or _starter()
+    alignment = generator.metadata.get("alignment", ALIGNMENT)
+    if alignment != ALIGNMENT:
+        raise DragFaceError(
+            f"This generator was trained on faces aligned as {alignment}, and this version aligns them as "
+            f"{ALIGNMENT}: use the version that trained it, or train it again."
+        )
+    drags: list[DragFace] = []
+    for start in range(0, len(faces), FACES_AT_ONCE):
+        tell("Painting" if len(faces) == 1 else f"Painting {len(faces)} faces ({start} done)")
+        drags += _translate(rgb, faces[start : start + FACES_AT_ONCE], generator)
+    return DragPhoto(rgb, tuple(drags), generator.metadata.get("look", "drag"))
 
 
 def _translate(rgb: np.ndarray, found: list[Face], generator: Generator) -> list[DragFace]:
     """What the generator changes on each face."""
     size = generator.size
-    crops = np.stack([aligned_face(rgb, face.points, FACE_SIZE) for face in found])
-    device = next(generator.parameters()).device
+    crops = torch.from_numpy(np.stack([aligned_face(rgb, face.points, FACE_SIZE) for face in found]))
     with torch.inference_mode():
         # From 256 px by the very function that training resizes with.
-        faces = TF.resize(torch.from_numpy(crops).permute(0, 3, 1, 2), [size, size], antialias=True).to(device)
-        faces = faces.float() / 127.5 - 1  # (B, 3, S, S)
-        # The face and its mirror image: the mean favours neither side, and what is painted by chance pales.
-        seen = generator(torch.cat([faces, faces.flip(-1)]))
-        images, attention = (_with_its_mirror(part.float()) for part in (seen.image, seen.attention))
-        logits = sum(seen.cam_logits.float().chunk(2)) / 2
+        faces = to_unit(TF.resize(crops.permute(0, 3, 1, 2), [size, size], antialias=True))  # (B, 3, S, S)
+        # The mean of a face and its mirror image favours neither side: 0.46 instead of 0.42 of the way to the truth.
+        both = generator(torch.cat([faces, faces.flip(-1)]).to(next(generator.parameters()).device))
+        images, attention = (_unmirrored_mean(part.float().cpu()) for part in (both.image, both.attention))
+        logits = both.cam_logits.float().cpu().unflatten(0, (2, -1)).mean(0)
     if not torch.isfinite(images).all():
         raise DragFaceError("This generator returns no picture (its training broke down): choose an earlier one.")
-    before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).cpu().numpy() for x in (faces, images))
-    attention, logits = attention[:, 0].cpu().numpy(), logits[:, 1].tolist()
+    before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).numpy() for x in (faces, images))
     drags = []
-    for face, one, other, looked, logit in zip(found, before, after, attention, logits, strict=True):
+    for number, face in enumerate(found):
         matrix = similarity(face.points, size)
-        change = change_between(one, other, redrawn=generator.form == "published")
+        change = change_between(before[number], after[number], redrawn=generator.form == "published")
         change *= face_mask(apply(matrix, face.points), size)[:, :, None]
-        drags.append(DragFace(face, matrix, change, looked, logit))
+        drags.append(DragFace(face, matrix, change, attention[number, 0].numpy(), float(logits[number, 1])))
     return drags
 
 
-def _with_its_mirror(both: torch.Tensor) -> torch.Tensor:
+def _unmirrored_mean(both: torch.Tensor) -> torch.Tensor:
     """The mean of what came of faces (first half) and of their mirror images (second half), turned back."""
     faces, mirrored = both.chunk(2)
     return (faces + mirrored.flip(-1)) / 2
 
 
 def _faces_in(rgb: np.ndarray, photo: Photo) -> list[Face]:
-    found = find_faces(rgb)
-    if not found:
+    faces = find_faces(rgb)
+    if not faces:
         name = photo if isinstance(photo, (str, Path)) else getattr(photo, "name", "this photo")
         raise NoFace(f"No face was found in {name}: choose one in which a face looks towards the camera.")
-    return found
+    return faces
 
 
 def _opened(photo: Photo) -> np.ndarray:
@@ -202,22 +204,12 @@ def _opened(photo: Photo) -> np.ndarray:
         raise UnreadablePhoto(
             f"An array of shape {photo.shape} and type {photo.dtype} is no photo: use (height, width, 3) uint8 RGB."
         )
-    if photo.shape[0] * photo.shape[1] > MAX_PIXELS:
-        raise UnreadablePhoto(
-            f"The array has more than the {MAX_PIXELS / 1e6:.0f} megapixels allowed: make it smaller."
-        )
     if channels == 4:  # over white, like a transparent file
         opacity = photo[:, :, 3:].astype(np.uint16)
         return ((photo[:, :, :3] * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
     return cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB) if channels == 1 else photo
 
 
-def _checked(strength: float) -> float:
-    if not 0 <= strength <= STRONGEST:  # also refuses NaN
-        raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
-    return float(strength)
-
-
 @lru_cache(maxsize=1)
-def _starter(path: Path) -> Generator:
-    return load_look(path)
+def _starter() -> Generator:
+    return load_look("classic")

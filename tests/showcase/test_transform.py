@@ -1,10 +1,18 @@
 import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 
 from dragface_lib.crop.align import apply, interocular, similarity
 from dragface_lib.crop.find import find_faces
@@ -13,7 +21,8 @@ from dragface_lib.crop.masks import face_mask
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import UnreadablePhoto, encode_photo, save_photo
 from dragface_lib.model import Generator, Translation
-from dragface_lib.showcase import NoFace, before_after, crop_only, make_drag, repaint, transform, transforming
+from dragface_lib.showcase import transform as transforming
+from dragface_lib.showcase.transform import before_after, crop_only, make_drag, repaint, transform
 
 
 @pytest.fixture
@@ -126,7 +135,7 @@ def test_a_mirrored_photo_gives_the_mirrored_picture(astronaut, generator, found
     found(astronaut_faces)
     (face,) = make_drag(astronaut, generator).faces
     mirrored = np.ascontiguousarray(astronaut[:, ::-1])
-    points = face.found.points[Landmarks.load()._mirror] * (-1, 1) + (astronaut.shape[1] - 1, 0)
+    points = face.face.points[Landmarks.load()._mirror] * (-1, 1) + (astronaut.shape[1] - 1, 0)
     found([astronaut_faces[0]._replace(points=points)])
     (other,) = make_drag(mirrored, generator).faces
     # A generator alone favours a side. (Not quite 1, as landmarks are placed between pixels.)
@@ -152,16 +161,6 @@ def test_a_photo_on_its_side_stays_so_and_gets_the_same_paint(quarters, astronau
     assert np.corrcoef(lying.ravel(), upright.ravel())[0, 1] > 0.97
     (across, down), _ = cv2.phaseCorrelate(*(change.mean(axis=2) for change in (upright, lying)))
     assert max(abs(across), abs(down)) < 0.5
-
-
-def test_a_face_partly_out_of_the_picture_is_painted_where_it_is(astronaut, generator, found, astronaut_faces):
-    face = astronaut_faces[0]
-    cut = round(float(face.points[0, 0]))  # through the left pupil
-    found([face._replace(points=face.points - np.float32([cut, 0]))])
-    picture = transform(astronaut[:, cut:], generator)
-    changed = difference(picture, astronaut[:, cut:])
-    assert changed[:, 0].max() > 0
-    assert changed[:, -100:].max() == 0
 
 
 @pytest.mark.parametrize("scale", [0.25, 6])
@@ -202,12 +201,6 @@ def test_a_redrawing_generator_blurs_no_more_than_it_paints(astronaut, published
     assert sharpness[1] > 0.95 * sharpness[0]
 
 
-def test_a_redrawing_generator_leaves_the_background_alone_too(astronaut, published):
-    changed = difference(transform(astronaut, published), astronaut)
-    assert changed.max() > 20
-    assert changed[400:].max() == 0
-
-
 def test_a_photo_comes_as_path_bytes_or_array(astronaut, generator, tmp_path):
     save_photo(tmp_path / "selfie.png", astronaut)
     expected = transform(astronaut, generator)
@@ -241,15 +234,6 @@ def test_transparency_is_laid_over_white(astronaut, generator):
 def test_an_array_that_is_no_photo_is_refused(array, generator):
     with pytest.raises(UnreadablePhoto, match="is no photo"):
         transform(array, generator)
-
-
-def test_noise_has_no_face_and_the_message_names_the_file(generator, tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
-    save_photo(tmp_path / "noise.png", noise)
-    with pytest.raises(NoFace, match=r"noise\.png"):
-        transform(tmp_path / "noise.png", generator)
-    with pytest.raises(NoFace, match="this photo"):
-        crop_only(noise)
 
 
 def test_a_broken_generator_and_one_of_another_alignment_are_refused(astronaut, generator, found, astronaut_faces):
@@ -288,3 +272,93 @@ def test_previews_show_the_same_picture_smaller(astronaut, generator):
     preview = drag.at(1, longest_side=256)
     expected = cv2.resize(drag.at(1), (256, 256), interpolation=cv2.INTER_AREA)
     assert difference(preview, expected).mean() < 1
+
+
+def test_transform_opens_no_workspace_asks_for_no_drive_and_makes_no_folder(portraits, tmp_path):
+    code = """
+import sys, types
+drive = types.ModuleType("google.colab.drive")
+drive.mount = lambda *_: print("asked for Drive")
+sys.modules |= {"google.colab": types.ModuleType("google.colab"), "google.colab.drive": drive}
+from dragface_lib import transform
+print(transform(sys.argv[1]).shape, *(name for name in sys.modules if name in {"dragface_lib.session", "anywidget"}))
+"""
+    root = Path(transforming.__file__).parents[2]
+    places = {"HOME": str(tmp_path), "DRAGFACE_HOME": str(tmp_path / "home"), "PYTHONPATH": str(root)}
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(portraits["astronaut"])],
+        cwd=tmp_path,
+        env=os.environ | places,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "(512, 512, 3)\n"
+    assert not list(tmp_path.iterdir())
+
+
+def bomb():
+    """A PNG of 200 megapixels in 200 kB."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    packer, row = zlib.compressobj(9), bytes(2501)
+    pixels = b"".join(packer.compress(row) for _ in range(10_000)) + packer.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 10_000, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+BAD = {
+    "paper.pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n" + bytes(500), "is a PDF, not a photo: save"),
+    "zero.jpg": (b"", "is empty (0 bytes): copy"),
+    "phone.heic": (
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(900),
+        "is a HEIC photo, which cannot be opened here: save",
+    ),
+    "letter.jpg": (b"Dear Sir or Madam, " * 30, "is not a picture that can be opened: use"),
+    "bomb.png": (bomb(), "has more than the 100 megapixels allowed: make"),
+    "cup.png": (encode_photo(data.coffee(), "PNG"), "cup.png: choose one in which a face looks towards the camera"),
+    "cut.png": (encode_photo(data.coffee(), "PNG")[:9000], "is damaged or cut short"),
+}
+ONE_SENTENCE = re.compile(r"[^\n]{20,220}[^.\n]\.")
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("kind", ["path", "file"])
+def test_a_file_that_gives_no_picture_is_one_sentence(name, kind, generator, tmp_path):
+    content, said = BAD[name]
+    photo = tmp_path / name
+    photo.write_bytes(content)
+    if kind == "file":  # as the widget passes it on
+        photo = io.BytesIO(content)
+        photo.name = name
+    with pytest.raises(DragFaceError) as caught:
+        transform(photo, generator)
+    assert name in str(caught.value)
+    assert said in str(caught.value)
+    assert ONE_SENTENCE.fullmatch(str(caught.value)), str(caught.value)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_face_at_the_edge_is_painted_up_to_the_edge(astronaut, generator, found, astronaut_faces, side):
+    photo, move = {
+        "left": (astronaut[:, 190:], (-190, 0)),  # the face reaches from 170 to 280
+        "right": (astronaut[:, :262], (0, 0)),
+        "top": (astronaut[75:], (0, -75)),
+        "bottom": (astronaut[:172], (0, 0)),
+    }[side]
+    found([face._replace(points=face.points + np.float32(move)) for face in astronaut_faces])
+    changed = (make_drag(photo, generator).at(1.5) != photo).any(axis=2)
+    edge = {"left": changed[:, 0], "right": changed[:, -1], "top": changed[0], "bottom": changed[-1]}[side]
+    assert edge.sum() > 10
+    assert crop_only(photo)[0].shape == (256, 256, 3)
+
+
+@pytest.mark.parametrize("size", [64, 132, 256])
+def test_generators_of_every_size_paint_the_same_photo(astronaut, size):
+    generator = Generator(size, 1, 1)
+    generator.to_rgb[1].weight.data.mul_(200)
+    picture = transform(astronaut, generator)
+    assert picture.shape == astronaut.shape
+    assert (picture != astronaut).any()

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dragface_lib.showcase.blending import add_change, change_between, shrunk_matrix
+from dragface_lib.showcase.blend import add_change, change_between, shrunk_matrix
 
 
 def test_no_change_leaves_the_photo_alone(astronaut):

@@ -13,7 +13,7 @@ import numpy as np
 from ..crop.align import apply
 from ..crop.masks import smoothstep
 
-LARGEST_STEP = 4  # enlarged by more than this, a change is first enlarged smoothly by this much
+MAX_ENLARGEMENT = 4  # a change that is enlarged by more is first enlarged smoothly by this much
 STRIP = 2_000_000  # pixels that are computed at a time, which bounds the memory
 
 
@@ -41,15 +41,14 @@ def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> Non
     photo: (H, W, 3) uint8; change: (S, S, 3) float32, 0 along its border; matrix: (2, 3), photo to crop pixels.
     Pixels of the photo where the change is 0 keep their value exactly.
     """
+    enlargement = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))  # pixels of the photo per pixel of the crop
+    if enlargement < 1 or enlargement > MAX_ENLARGEMENT:
+        # Averaged when shrinking, so that it does not alias; smooth when enlarging by much, as the warp
+        # below only knows 32 positions between two pixels.
+        change, matrix = _resized(change, matrix, min(enlargement, MAX_ENLARGEMENT))
     changed = np.abs(change).max(axis=2) > 0
     if not changed.any():
         return
-    enlargement = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))  # pixels of the photo a pixel of the crop
-    if enlargement < 1 or enlargement > LARGEST_STEP:
-        # Averaged when shrinking, so that it does not alias; smooth when enlarging by much, as the warp
-        # below only knows 32 positions between two pixels.
-        change, matrix = _resized(change, matrix, min(enlargement, LARGEST_STEP))
-        changed = np.abs(change).max(axis=2) > 0
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     left, right, top, bottom = columns[0] - 2, columns[-1] + 2, rows[0] - 2, rows[-1] + 2
     corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
@@ -57,16 +56,15 @@ def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> Non
     width_height = photo.shape[1::-1]
     x_start, y_start = np.clip(np.floor(on_photo.min(axis=0)), 0, width_height).astype(int)
     x_end, y_end = np.clip(np.ceil(on_photo.max(axis=0)) + 1, 0, width_height).astype(int)
-    if x_start >= x_end or y_start >= y_end:
+    if x_start >= x_end:
         return
     height = max(16, STRIP // (x_end - x_start))
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # the matrix leads from the photo to the change
     for y in range(y_start, y_end, height):
-        part = photo[y : min(y + height, y_end), x_start:x_end]
-        here = matrix.copy()
-        here[:, 2] += matrix[:, :2] @ (x_start, y)
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # `matrix` leads from the photo to the change
-        warped = cv2.warpAffine(change, here, part.shape[1::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
-        part[...] = cv2.add(part, warped, dtype=cv2.CV_8U)  # rounds and saturates
+        strip = photo[y : min(y + height, y_end), x_start:x_end]
+        from_strip = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ (x_start, y)])
+        warped = cv2.warpAffine(change, from_strip, strip.shape[1::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        strip[...] = cv2.add(strip, warped, dtype=cv2.CV_8U)  # rounds and saturates
 
 
 def shrunk_matrix(matrix: np.ndarray, factor: np.ndarray) -> np.ndarray:
