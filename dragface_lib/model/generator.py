@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import DragFaceError
-from .norms import LIN, AdaLIN, as_it_is, instance_norm
+from .norms import LIN, AdaLIN, instance_norm, no_autocast
 from .padding import ReflectionPad, padded
 
 Form = Literal["residual", "published"]
@@ -187,7 +187,7 @@ class Generator(nn.Module):
         logits = cam_logits(x, self.cam_average, self.cam_maximum)  # (B, 2)
         x = F.relu(weighted_by_cam(x, self.cam_average.weight, self.cam_maximum.weight, self.cam_mix))
         attention = x.sum(dim=1, keepdim=True)  # (B, 1, H/4, W/4)
-        with as_it_is(x):  # full: a copy of this weight in fp16 would be 0.5 GiB
+        with no_autocast(x):  # full: a copy of this weight in fp16 would be 0.5 GiB
             style = self.style((x.mean(dim=(2, 3)) if self.light else x.flatten(1)).float())  # (B, 4C)
             gamma, beta = self.gamma(style), self.beta(style)
         for block in self.decoder:

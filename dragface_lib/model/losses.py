@@ -16,7 +16,15 @@ ADVERSARIAL_WEIGHT = 1.0
 CYCLE_WEIGHT = 10.0
 IDENTITY_WEIGHT = 10.0
 CAM_WEIGHT = 1000.0
-BACKGROUND_WEIGHT = 10.0  # of the term that keeps hair and background, where the discriminators see faces alone
+# The background's loss keeps hair and background where the discriminators see faces alone.
+GENERATOR_WEIGHTS = {
+    "fool_drag": ADVERSARIAL_WEIGHT,
+    "fool_selfie": ADVERSARIAL_WEIGHT,
+    "cycle": CYCLE_WEIGHT,
+    "identity": IDENTITY_WEIGHT,
+    "cam": CAM_WEIGHT,
+    "background": 10.0,
+}
 
 
 def least_squares(logits: Tensor, target: float) -> Float[Tensor, ""]:
@@ -27,6 +35,13 @@ def least_squares(logits: Tensor, target: float) -> Float[Tensor, ""]:
 def adversarial_loss(judged: Judgement, target: float) -> Float[Tensor, ""]:
     """Least squares of the discriminator's logits and of its CAM logits toward target (1 real, 0 fake)."""
     return least_squares(judged.logits, target) + least_squares(judged.cam_logits, target)
+
+
+def discriminator_loss(judged: Judgement) -> Float[Tensor, ""]:
+    """Adversarial loss of one batch whose first half is real and whose second half is generated."""
+    halves = zip(*(part.chunk(2) for part in judged), strict=True)
+    real, fake = (Judgement(*parts) for parts in halves)
+    return adversarial_loss(real, 1) + adversarial_loss(fake, 0)
 
 
 def reconstruction_loss(image: Tensor, original: Tensor) -> Float[Tensor, ""]:

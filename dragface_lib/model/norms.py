@@ -45,7 +45,7 @@ def mixed_affine(
     return scale, shift
 
 
-def as_it_is(tensor: Tensor) -> AbstractContextManager:
+def no_autocast(tensor: Tensor) -> AbstractContextManager:
     """Where autocast leaves the precision of tensors alone."""
     device = tensor.device.type
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
@@ -133,7 +133,7 @@ def clip_rho(network: nn.Module) -> None:
     torch._foreach_clamp_max_(rhos, 1.0)
 
 
-class LargestSingularValue(nn.Module):
+class SpectralNorm(nn.Module):
     """Sigma of a weight seen as a matrix (outputs, everything else), by power iteration (Miyato et al., 2018).
 
     One iteration runs at each call in training mode and none in evaluation mode. The arithmetic stays in fp32
@@ -151,7 +151,7 @@ class LargestSingularValue(nn.Module):
 
     def forward(self, weight: Tensor) -> tuple[Tensor, Float[Tensor, ""]]:
         """The weight, to be used once where it is divided by sigma, and sigma = u . W v."""
-        with as_it_is(weight):
+        with no_autocast(weight):
             rows = _as_matrix(weight.detach(), _axes(weight))
             u, v = self.u.clone(), self.v.clone()  # a later power iteration must not change what backward needs
             if self.training:
@@ -202,7 +202,7 @@ class SpectralConv2d(nn.Conv2d):
     def __init__(self, *arguments: Any, gain: float = 1.0, **options: Any):
         super().__init__(*arguments, **options)
         self.gain = gain
-        self.sigma = LargestSingularValue(self.weight)
+        self.sigma = SpectralNorm(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, C, H, W)."""
@@ -231,7 +231,7 @@ class SpectralLinear(nn.Linear):
     def __init__(self, inputs: int, outputs: int, gain: float = 1.0):
         super().__init__(inputs, outputs, bias=False)
         self.gain = gain
-        self.sigma = LargestSingularValue(self.weight)
+        self.sigma = SpectralNorm(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, inputs)."""

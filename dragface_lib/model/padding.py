@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .norms import as_it_is
+from .norms import no_autocast
 
 
 class ReflectionPad(nn.Module):
@@ -58,7 +58,7 @@ class _Padded(torch.autograd.Function):
 
 
 def _padded(features: Tensor, padding: int, mode: str) -> Tensor:
-    with as_it_is(features):
+    with no_autocast(features):
         return F.pad(features, [padding] * 4, mode=mode)
 
 

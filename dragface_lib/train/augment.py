@@ -9,32 +9,44 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
+from ..model.norms import no_autocast
 from .data import random_of
 
 REACH = 1 / 8  # of the size: how far a face is moved at most
 HOLE = 1 / 2  # of the size: a side of what is cut out
+PURPOSES = tuple(f"{domain} {purpose}" for domain in ("drag", "selfie") for purpose in ("real", "fake", "fooling"))
+
+
+def draws(seed: int, first: int, count: int) -> Float[Tensor, "purposes count 4"]:
+    """Four random numbers in 0..1 for each purpose and face: how far across, how far down, the hole's left, its top.
+
+    A pure function of seed, purpose and the number of each face (`first` is that of the first one), so that a resumed
+    run sees what an uninterrupted one would have seen.
+    """
+    rows = [
+        [torch.rand(4, generator=random_of(seed, purpose, first + n)) for n in range(count)] for purpose in PURPOSES
+    ]
+    return torch.stack([torch.stack(row) for row in rows])
 
 
 def augmented(
-    faces: Float[Tensor, "batch 3 size size"], seed: int, purpose: str, first: int
+    faces: Float[Tensor, "batch 3 size size"], drawn: Float[Tensor, "batch 4"]
 ) -> Float[Tensor, "batch 3 size size"]:
     """The faces moved by up to an eighth, zeros (grey) coming in, and with a grey square of half the size.
 
-    A pure function of faces, seed, purpose and the number of each face (`first` is that of the first one), so
-    that a resumed run sees what an uninterrupted one would have seen. Differentiable.
+    drawn: in 0..1, as `draws` has them for one purpose. Differentiable.
     """
-    return torch.cat([_augmented(face, seed, purpose, first + n) for n, face in enumerate(faces.split(1))])
-
-
-def _augmented(face: Tensor, seed: int, purpose: str, number: int) -> Tensor:
-    size = face.shape[-1]
+    size = faces.shape[-1]
     reach, hole = round(size * REACH), round(size * HOLE)
-    across, down, left, top = torch.rand(4, generator=random_of(seed, purpose, number)).tolist()
-    across, down = (int(place * (2 * reach + 1)) - reach for place in (across, down))
-    left, top = (int(place * (size + 1)) - hole // 2 for place in (left, top))  # its middle lies anywhere in the face
-    moved = F.pad(face, [across, -across, down, -down])
-    keep = torch.ones(1, 1, size, size)
-    keep[..., max(top, 0) : top + hole, max(left, 0) : left + hole] = 0
-    return moved * keep.to(face.device, face.dtype, non_blocking=True)
+    drawn = drawn[:, :, None, None]  # (B, 4, 1, 1)
+    across, down = ((drawn[:, n] * (2 * reach + 1)).floor() - reach for n in (0, 1))  # (B, 1, 1)
+    left, top = ((drawn[:, n] * (size + 1)).floor() - hole // 2 for n in (2, 3))  # its middle lies anywhere in the face
+    column = torch.arange(size, device=faces.device, dtype=drawn.dtype)
+    row = column[:, None]
+    # Matrices of ones and zeros that move: exact, and a GPU computes their gradients the same way each time.
+    downward, sideways = column == row - down, row == column - across  # (B, size, size)
+    keep = (row < top) | (row >= top + hole) | (column < left) | (column >= left + hole)
+    with no_autocast(faces):
+        moved = downward[:, None].to(faces.dtype) @ faces @ sideways[:, None].to(faces.dtype)
+    return moved * keep[:, None]

@@ -2,77 +2,58 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..devices import choose_device, choose_precision
+from . import graph
 from .config import TrainConfig, choose_kernels
-from .data import DOMAINS, Batch, FaceSet, Sampler, prefetched
+from .data import Batch
 from .loop import peak_memory_mb
 from .step import Trainer, memory_explained
 
-WARM_UP = 3  # steps: a compiled network is compiled in the first, and CUDA graphs are recorded in the second
-FACES = 16  # random ones, in each domain
-PARTS = ("data", "generators", "discriminators", "optimiser")
+WARM_UP = 3  # steps before the measurement, besides those before a CUDA graph is recorded
+ALLOCATIONS = ("empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided")
 
 
 def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
-    """Time `steps` updates on random faces, after a warm-up; then where the time goes, and operations.
+    """Time `steps` updates on random faces, after a warm-up; then count operations.
 
     Returns the settings, `seconds_per_step` (median), `peak_memory_mb` (MiB: the GPU's, the process's on a CPU),
+    `operations_per_step` (of torch, besides views: each costs Python some time unless a CUDA graph is replayed),
     `gflop_per_step` (convolutions and matrix products; a multiply-add counts as two), `gflop_per_second`,
-    `matrix_gflop_per_second` (what a large matrix product reaches here, in this precision or fp32),
-    `share_of_matrix_rate`, and `seconds_by_part`: `data` (waiting for faces), `generators` (with the gradients that
-    come to them through the discriminators), `discriminators`, `optimiser` (both, and the average). The parts are timed
-    in steps of their own, one after the other, so on a GPU they come to more than a step.
+    `matrix_gflop_per_second` (what a large matrix product reaches here, in this precision or fp32) and
+    `share_of_matrix_rate`. On a GPU besides: `seconds_per_step_eager` and `seconds_per_step_replayed` (the latter only
+    where the step was recorded as a CUDA graph, and `seconds_per_step` is the same then), `kernels_per_step` and
+    `device_busy_seconds` (their sum in one step).
     """
-    with memory_explained(config), choose_kernels(config.deterministic):
-        return _bench(config, steps)
-
-
-def _bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    trainer = Trainer(config, device, precision)
-    samplers = [Sampler(_random_faces(config, domain), config.size, config.seed) for domain in DOMAINS]
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    def draw(step: int) -> list[Batch]:
-        return [sampler.batch(step, config.batch) for sampler in samplers]
-
-    with closing(prefetched(draw, 0)) as batches:
-        number = 0
-
-        def update() -> float:
-            nonlocal number
-            started = time.perf_counter()
-            faces = next(batches)
-            trainer.lap("data")
-            trainer.step(number, *faces)
-            wait()
-            number += 1
-            return time.perf_counter() - started
-
-        for _ in range(WARM_UP):
-            update()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        seconds = statistics.median(update() for _ in range(steps))
+    with memory_explained(config), choose_kernels(config.deterministic):
+        trainer = Trainer(replace(config, graph=False), device, precision)
+        step = stepper(trainer)
+        seconds = median_seconds(step, steps, WARM_UP)
         memory = peak_memory_mb(device)
-        parts = _by_part(trainer, update, wait, steps)
-        with FlopCounterMode(display=False) as counter:
-            update()
-    gflop = counter.get_total_flops() / 1e9
-    rate = max(matrix_rate(device, kind) for kind in {precision, torch.float32})  # fp16 on a CPU is slower than fp32
+        with CountOperations() as operations, FlopCounterMode(display=False) as flops:
+            step()
+        result: dict[str, Any] = {"seconds_per_step": round(seconds, 5), "peak_memory_mb": memory}
+        if device.type == "cuda":
+            result["seconds_per_step_eager"] = result["seconds_per_step"]
+            del trainer, step
+            trainer = Trainer(config, device, precision)
+            result |= _on_gpu(trainer, steps)
+        # In fp32 too, since fp16 is slower than that on a CPU.
+        rate = max(matrix_rate(device, kind) for kind in {precision, torch.float32})
+    gflop, seconds = flops.get_total_flops() / 1e9, result["seconds_per_step"]
     return {
         "size": config.size,
         "channels": config.channels,
@@ -84,54 +65,87 @@ def _bench(config: TrainConfig, steps: int) -> dict[str, Any]:
         "precision": str(precision).removeprefix("torch."),
         "torch": str(torch.__version__),
         "steps": steps,
-        "seconds_per_step": round(seconds, 5),
-        "peak_memory_mb": memory,
+        **result,
+        "operations_per_step": operations.count,
         "gflop_per_step": round(gflop, 2),
         "gflop_per_second": round(gflop / seconds, 1),
         "matrix_gflop_per_second": round(rate, 1),
         "share_of_matrix_rate": round(gflop / seconds / rate, 3),
-        "seconds_by_part": {name: round(value, 5) for name, value in parts.items()},
     }
 
 
-def _random_faces(config: TrainConfig, domain: str) -> FaceSet:
-    faces = FaceSet("", domain, "train", config.size)  # there are none in this folder
-    random = torch.Generator().manual_seed(config.seed)
-    channels = 4 if config.discriminator_input == "face" else 3
-    pixels = torch.randint(0, 256, (FACES, channels, config.size, config.size), generator=random, dtype=torch.uint8)
-    faces.images, faces.masks = pixels[:, :3], pixels[:, 3:] if channels == 4 else None
-    return faces
+def _on_gpu(trainer: Trainer, steps: int) -> dict[str, Any]:
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(trainer.device)
+    step = stepper(trainer)
+    seconds = round(median_seconds(step, steps, WARM_UP + graph.WARM_UP), 5)
+    kernels = kernel_seconds(step)
+    result: dict[str, Any] = {"kernels_per_step": len(kernels), "device_busy_seconds": round(sum(kernels), 5)}
+    if trainer.graphed is not None and trainer.graphed.replays:
+        memory = peak_memory_mb(trainer.device)
+        result |= {"seconds_per_step": seconds, "seconds_per_step_replayed": seconds, "peak_memory_mb": memory}
+    return result
 
 
-def _by_part(trainer: Trainer, update: Callable[[], float], wait: Callable[[], None], steps: int) -> dict[str, float]:
-    """Seconds a step spends in each part, the median of `steps` steps."""
-    rounds: list[dict[str, float]] = []
-    started = 0.0
+def stepper(trainer: Trainer) -> Callable[[], None]:
+    """A function that trains by one step on random faces and waits for the device."""
+    config, device = trainer.config, trainer.device
+    shape = config.batch, 3, config.size, config.size
+    masks = torch.ones(config.batch, 1, config.size, config.size) if config.discriminator_input == "face" else None
+    selfies, drags = (Batch(torch.rand(shape) * 2 - 1, masks) for _ in range(2))
+    if device.type == "cuda":
+        selfies, drags = selfies.pin_memory(), drags.pin_memory()
+    number = 0
 
-    def lap(part: str) -> None:
-        nonlocal started
-        wait()
-        now = time.perf_counter()
-        rounds[-1][part] += now - started
-        started = now
+    def step() -> None:
+        nonlocal number
+        trainer.step(number, selfies, drags)
+        number += 1
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
-    trainer.lap = lap
-    for _ in range(steps):
-        rounds.append(dict.fromkeys(PARTS, 0.0))
+    return step
+
+
+def median_seconds(step: Callable[[], object], steps: int, warm_up: int) -> float:
+    """The median of `steps` calls, after `warm_up` others."""
+    measured = []
+    for _ in range(warm_up + steps):
         started = time.perf_counter()
-        update()
-    trainer.lap = lambda part: None
-    return {part: statistics.median(found[part] for found in rounds) for part in PARTS}
+        step()
+        measured.append(time.perf_counter() - started)
+    return statistics.median(measured[warm_up:])
+
+
+def kernel_seconds(step: Callable[[], object]) -> list[float]:
+    """How long each kernel and copy of one call keeps a CUDA device busy."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        step()
+    events = [event for event in profile.events() or [] if event.device_type == DeviceType.CUDA]
+    return [event.time_range.elapsed_us() / 1e6 for event in events]
+
+
+class CountOperations(TorchDispatchMode):
+    """count: the operations inside the block that compute something, so neither views nor allocations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        self.count += not function.is_view and function.overloadpacket.__name__ not in ALLOCATIONS
+        return function(*arguments, **(options or {}))
 
 
 def matrix_rate(device: torch.device, precision: torch.dtype, rounds: int = 5) -> float:
     """GFLOP/s of a product of two square matrices, the best of several: what this device can do at most."""
     side = 8192 if device.type == "cuda" else 1024
-    one, other = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
+    left, right = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
     seconds = []
     for _ in range(rounds + 1):
         started = time.perf_counter()
-        product = one @ other
+        product = left @ right
         product[0, 0].item()  # waits for the device
         seconds.append(time.perf_counter() - started)
     return 2 * side**3 / min(seconds[1:]) / 1e9

@@ -74,7 +74,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
         barrier()
 
         # Construct networks.
-        trainer = Trainer(config, device, precision)
+        trainer = Trainer(config, device, precision, say=say)
         writer = None
         if is_main_process():
             fixed_faces = sample_faces(sets["selfie", "test"], sets["selfie", "train"])

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,15 +23,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import DragFaceError
 from ..model import losses
-from ..model.discriminator import LOCAL_LAYERS, Discriminator, Judgement, global_layers
+from ..model.discriminator import LOCAL_LAYERS, Discriminator, global_layers
 from ..model.generator import Generator
 from ..model.norms import clip_rho
-from .augment import augmented
+from .augment import PURPOSES, augmented, draws
 from .config import TrainConfig, ema_share, learning_rate
 from .data import Batch
 from .distributed import rank, world_size
+from .graph import CudaGraph, Graphed
 
 Faces = Float[Tensor, "batch 3 height width"]
+Masks = Float[Tensor, "batch 1 height width"]  # 1 on the face, 0 outside
 
 
 class Networks(nn.Module):
@@ -56,11 +60,24 @@ class Networks(nn.Module):
         return nn.ModuleList([self.drag_global, self.drag_local, self.selfie_global, self.selfie_local])
 
 
+class Inputs(NamedTuple):
+    """All that changes from step to step, as tensors: what a CUDA graph was recorded with would stay as it was."""
+
+    lr: Float[Tensor, ""]
+    ema_share: Float[Tensor, ""]
+    selfie: Faces
+    drag: Faces
+    selfie_mask: Masks | None
+    drag_mask: Masks | None
+    draws: Tensor | None  # of DiffAugment, (PURPOSES, B, 4)
+
+
 class Trainer:
     """Networks, their moving average, optimisers and loss scaler, and how they advance by one step.
 
-    make_generator: called with the architecture; another one than Generator to try out something new.
-    lap: called after each part of a step with the name of the part, for whoever holds a stopwatch.
+    On a CUDA GPU the step is recorded as a CUDA graph and replayed (`config.graph`); elsewhere the same code runs as
+    it is. make_generator: called with the architecture; another one than Generator to try out something new.
+    say: takes a sentence that tells why there is no graph where one was to be expected.
     """
 
     def __init__(
@@ -69,9 +86,9 @@ class Trainer:
         device: torch.device,
         precision: torch.dtype,
         make_generator: Callable[..., Generator] = Generator,
+        say: Callable[[str], None] = warnings.warn,
     ):
-        self.config, self.device, self.precision = config, device, precision
-        self.lap: Callable[[str], None] = lambda part: None
+        self.config, self.device, self.precision, self.say = config, device, precision, say
         torch.manual_seed(config.seed)
         networks = Networks(config, make_generator)
         # The average used for pictures and for the showcase.
@@ -90,8 +107,10 @@ class Trainer:
         self.generator_optimiser = self._optimiser(self.networks.generators())
         self.discriminator_optimiser = self._optimiser(self.networks.discriminators())
         self.rate = config.lr
-        # It begins low: the CAM's weight, 1000 as published, is already in the losses: more would overflow at first.
+        self.weights = losses.GENERATOR_WEIGHTS | {"cam": config.cam_loss_weight}
+        # Start low: a CAM weight of 1000, as published, overflows at first.
         self.scaler = torch.amp.GradScaler(device.type, init_scale=16.0, enabled=precision == torch.float16)
+        self.graphed = self._graphed()
 
     def _optimiser(self, networks: nn.Module) -> torch.optim.Adam:
         config = self.config
@@ -101,7 +120,16 @@ class Trainer:
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
             fused=self.device.type in ("cuda", "cpu"),
+            capturable=self.device.type == "cuda",
         )
+
+    def _graphed(self) -> Graphed | None:
+        if self.device.type != "cuda" or not self.config.graph:
+            return None
+        if world_size() > 1:
+            self.say("Several processes train step by step: one CUDA graph cannot hold the step of all.")
+            return None
+        return Graphed(self.update, CudaGraph(self.device), self._recover, self.say)
 
     def step(self, step: int, selfies: Batch, drags: Batch) -> dict[str, Tensor]:
         """Update number `step` (from 0) on a batch of each domain.
@@ -110,22 +138,42 @@ class Trainer:
         loss of its own.
         Returns the losses as tensors on the device; reading them waits for it, so do that once in a while.
         """
-        self.rate = learning_rate(step, self.config.steps, self.config.lr)
+        config, count = self.config, len(selfies.faces)
+        self.rate = learning_rate(step, config.steps, config.lr)
+        inputs = Inputs(
+            torch.tensor(self.rate),
+            torch.tensor(ema_share(step, config.batch * world_size(), config.ema_half_life)),
+            selfies.faces,
+            drags.faces,
+            selfies.masks,
+            drags.masks,
+            draws(config.seed, (step * world_size() + rank()) * count, count) if config.diff_augment else None,
+        )
+        found = self.update(self._on_device(inputs)) if self.graphed is None else self.graphed(inputs)
+        # Copies, since a replay writes to the same tensors again.
+        return dict(zip(found, torch.stack(list(found.values())).unbind(), strict=True))
+
+    def _on_device(self, inputs: Inputs) -> Inputs:
+        def moved(tensor: Tensor) -> Tensor:
+            layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
+            return tensor.to(self.device, non_blocking=True, memory_format=layout)
+
+        return Inputs._make(None if tensor is None else moved(tensor) for tensor in inputs)
+
+    def update(self, inputs: Inputs) -> dict[str, Tensor]:
+        """One step, which never waits for the device. Returns the losses."""
         for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
             for group in optimiser.param_groups:
-                group["lr"] = self.rate
-        selfie, drag = (
-            batch.faces.to(self.device, non_blocking=True, memory_format=torch.channels_last)
-            for batch in (selfies, drags)
-        )
-        selfie_mask, drag_mask = (
-            None if batch.masks is None else batch.masks.to(self.device, non_blocking=True)
-            for batch in (selfies, drags)
-        )
+                group["lr"] = inputs.lr
+        selfie, drag, selfie_mask, drag_mask = inputs.selfie, inputs.drag, inputs.selfie_mask, inputs.drag_mask
         networks, learning, count = self.networks, self.learning, len(selfie)
-        first = (step * world_size() + rank()) * count  # number of the first face, for augmentation
         # What both faces fill: a mask of each one's own would tell real from fake by its outline.
         both = selfie_mask * drag_mask if selfie_mask is not None and drag_mask is not None else None
+
+        def shown(faces: Faces, purpose: str) -> Faces:
+            """What a discriminator sees of faces: all or, with masks, the face alone on grey."""
+            faces = faces if both is None else faces * both
+            return faces if inputs.draws is None else augmented(faces, inputs.draws[PURPOSES.index(purpose)])
 
         # Translate each face, and give each generator a face that it should keep.
         with self._autocast():
@@ -133,80 +181,68 @@ class Trainer:
             to_selfie = learning["drag_to_selfie"](torch.cat([drag, selfie]))
         fake_drag, kept_drag = to_drag.image.split(count)
         fake_selfie, kept_selfie = to_selfie.image.split(count)
-        found = {}
-        self.lap("generators")
 
         # Update the discriminators, on fakes cut off from the generators.
+        of_discriminators: dict[str, Tensor] = {}
         with self._autocast():
-            for domain, real, fake in (
-                ("drag", _seen(drag, both), _seen(fake_drag, both)),
-                ("selfie", _seen(selfie, both), _seen(fake_selfie, both)),
-            ):
-                real = self._augmented(real, f"{domain} real", first)
-                shown = torch.cat([real, self._augmented(fake.detach(), f"{domain} fake", first)])
+            for domain, real, fake in (("drag", drag, fake_drag), ("selfie", selfie, fake_selfie)):
+                faces = torch.cat([shown(real, f"{domain} real"), shown(fake.detach(), f"{domain} fake")])
                 for reach in ("global", "local"):
-                    judged = learning[f"{domain}_{reach}"](shown)
-                    real_judged, fake_judged = (Judgement(*parts) for parts in _halves(judged, count))
-                    found[f"{domain}_{reach}"] = losses.adversarial_loss(real_judged, 1) + losses.adversarial_loss(
-                        fake_judged, 0
-                    )
-            discriminator_loss = losses.ADVERSARIAL_WEIGHT * reduce(add, found.values())
-        self._update(self.discriminator_optimiser, discriminator_loss, "discriminators")
+                    judged = learning[f"{domain}_{reach}"](faces)
+                    of_discriminators[f"{domain}_{reach}"] = losses.discriminator_loss(judged)
+            discriminator_loss = losses.ADVERSARIAL_WEIGHT * reduce(add, of_discriminators.values())
+        self._descend(self.discriminator_optimiser, discriminator_loss)
 
         # Update the generators against the discriminators just updated.
+        of_generators: dict[str, Tensor] = {}
         with _frozen(networks.discriminators()), self._autocast():
-            for domain, fake in (("drag", _seen(fake_drag, both)), ("selfie", _seen(fake_selfie, both))):
-                shown = self._augmented(fake, f"{domain} fooling", first)
-                fooled = (
-                    losses.adversarial_loss(networks.get_submodule(f"{domain}_{reach}")(shown), 1)
-                    for reach in ("global", "local")
-                )
-                found[f"fool_{domain}"] = reduce(add, fooled)
-            found["cycle"] = losses.reconstruction_loss(
+            for domain, fake in (("drag", fake_drag), ("selfie", fake_selfie)):
+                faces = shown(fake, f"{domain} fooling")
+                of_generators[f"fool_{domain}"] = losses.adversarial_loss(
+                    networks.get_submodule(f"{domain}_global")(faces), 1
+                ) + losses.adversarial_loss(networks.get_submodule(f"{domain}_local")(faces), 1)
+            of_generators["cycle"] = losses.reconstruction_loss(
                 learning["drag_to_selfie"](fake_drag).image, selfie
             ) + losses.reconstruction_loss(learning["selfie_to_drag"](fake_selfie).image, drag)
-            found["identity"] = losses.reconstruction_loss(kept_drag, drag) + losses.reconstruction_loss(
+            of_generators["identity"] = losses.reconstruction_loss(kept_drag, drag) + losses.reconstruction_loss(
                 kept_selfie, selfie
             )
-            found["cam"] = losses.cam_loss(*to_drag.cam_logits.split(count)) + losses.cam_loss(
+            of_generators["cam"] = losses.cam_loss(*to_drag.cam_logits.split(count)) + losses.cam_loss(
                 *to_selfie.cam_logits.split(count)
             )
-            generator_loss = (
-                losses.ADVERSARIAL_WEIGHT * (found["fool_drag"] + found["fool_selfie"])
-                + losses.CYCLE_WEIGHT * found["cycle"]
-                + losses.IDENTITY_WEIGHT * found["identity"]
-                + self.config.cam_loss_weight * found["cam"]
-            )
             if selfie_mask is not None and drag_mask is not None:
-                found["background"] = losses.background_loss(fake_drag, selfie, selfie_mask) + losses.background_loss(
-                    fake_selfie, drag, drag_mask
-                )
-                generator_loss = generator_loss + losses.BACKGROUND_WEIGHT * found["background"]
-        self._update(self.generator_optimiser, generator_loss, "generators")
+                of_generators["background"] = losses.background_loss(
+                    fake_drag, selfie, selfie_mask
+                ) + losses.background_loss(fake_selfie, drag, drag_mask)
+            generator_loss = reduce(add, (self.weights[name] * loss for name, loss in of_generators.items()))
+        self._descend(self.generator_optimiser, generator_loss)
         clip_rho(networks)
         self.scaler.update()
-        self._update_ema(step)
-        self.lap("optimiser")
-        found |= {"generator": generator_loss, "discriminator": discriminator_loss}
+        self._update_ema(inputs.ema_share)
+        found = of_discriminators | of_generators | {"generator": generator_loss, "discriminator": discriminator_loss}
         return {name: loss.detach() for name, loss in found.items()}
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
-    def _augmented(self, faces: Faces, purpose: str, first: int) -> Faces:
-        return augmented(faces, self.config.seed, purpose, first) if self.config.diff_augment else faces
-
-    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor, part: str) -> None:
+    def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         self.scaler.scale(loss).backward()
-        self.lap(part)
         self.scaler.step(optimiser)
         optimiser.zero_grad(set_to_none=True)  # at once: the other update needs the memory
-        self.lap("optimiser")
 
     @torch.no_grad()
-    def _update_ema(self, step: int) -> None:
-        share = ema_share(step, self.config.batch * world_size(), self.config.ema_half_life)
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.networks.selfie_to_drag.parameters()), share)
+    def _update_ema(self, share: Tensor) -> None:
+        average: list[Tensor] = list(self.ema.parameters())
+        weights: list[Tensor] = list(self.networks.selfie_to_drag.parameters())
+        difference = torch._foreach_sub(weights, average)
+        torch._foreach_mul_(difference, share)
+        torch._foreach_add_(average, difference)
+
+    def _recover(self) -> None:
+        """Undo what a step had begun that was not recorded to its end; its kernels have not run."""
+        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
+            optimiser.zero_grad(set_to_none=True)
+        self.scaler.update(self.scaler.get_scale())
 
     def state(self) -> dict[str, object]:
         """Everything that decides the future, for a checkpoint."""
@@ -222,6 +258,10 @@ class Trainer:
         """Take up what `state` returned."""
         for name, content in state.items():
             getattr(self, name).load_state_dict(content)
+        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
+            for group in optimiser.param_groups:
+                group["capturable"] = optimiser.defaults["capturable"]  # a checkpoint of a CPU has it off
+        self.graphed = self._graphed()  # the optimisers' state lies elsewhere now
 
 
 @contextmanager
@@ -240,15 +280,6 @@ def memory_explained(config: TrainConfig) -> Iterator[None]:
             f"The memory does not suffice for batch {config.batch}, size {config.size}, channels {config.channels}, "
             f"{'light' if config.light else 'full'}: try {', then '.join(smaller)}."
         ) from error
-
-
-def _seen(faces: Faces, mask: Tensor | None) -> Faces:
-    """What a discriminator sees of faces: all, or the face alone on grey."""
-    return faces if mask is None else faces * mask
-
-
-def _halves(judged: Judgement, count: int) -> tuple[list[Tensor], list[Tensor]]:
-    return [part[:count] for part in judged], [part[count:] for part in judged]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from dragface_lib.model import norms
-from dragface_lib.model.norms import LargestSingularValue
+from dragface_lib.model.norms import SpectralNorm
 from dragface_lib.model.tensors import to_unit
 from dragface_lib.train.config import learning_rate
 from dragface_lib.train.data import Batch, FaceSet, MaskCache
@@ -137,7 +137,7 @@ def test_step_has_the_losses_and_gradients_of_a_literal_reading(settings, faces,
         networks.discriminators().parameters(), lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-4, foreach=False
     )
     optimiser.load_state_dict(copy.deepcopy(trainer.discriminator_optimiser.state_dict()))
-    optimiser.param_groups[0]["fused"] = False
+    optimiser.param_groups[0] |= {"fused": False, "lr": 1e-4}
     masked = config.discriminator_input == "face"
     selfie, drag = (batch(faces, domain, config.batch, masked, first=1) for domain in ("selfie", "drag"))
     expected, gradients = literal_step(networks, optimiser, selfie, drag, config.cam_loss_weight)
@@ -270,7 +270,7 @@ def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, pre
     monkeypatch.setattr(norms, "_moments", lambda features: seen.append(features.dtype) or original(features))
     trainer = Trainer(settings(), torch.device("cpu"), precision)
     for module in trainer.networks.modules():
-        if isinstance(module, LargestSingularValue):
+        if isinstance(module, SpectralNorm):
             module.register_forward_hook(lambda module, inputs, found: seen.append(found[1].dtype))
     losses = trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
     assert len(seen) > 20
