@@ -4,10 +4,11 @@
     python tests/benchmarks/step.py --size 256 --channels 64 \\
         --precision fp32 bf16 fp16                                         what to run on a GPU
 
-A line a contestant: seconds a step (median), how many times faster than published, GFLOP a step, the share of the
-rate that this device's matrix products reach, and the peak of memory. On a CPU contestants take turns, round by round,
-so that the ratio holds while other programs come and go, and the peak is counted tensor by tensor; on a GPU each has
-the device for itself, one after the other, and the peak is what was allocated.
+One row each: seconds a step (median), how many times faster than published, operations and GFLOP a step, the share of
+the rate that this device's matrix products reach, and the peak of memory. On a CPU the steps take turns, round by
+round, so that the ratio holds while other programs come and go, and the peak is counted tensor by tensor. On a GPU
+each precision has two rows, eager and replayed as a CUDA graph; each row has the device for itself, and the peak is
+what was allocated.
 """
 
 # ruff: noqa: E402
@@ -31,7 +32,8 @@ from benchmarks.published_step import PublishedStep
 
 from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.model.discriminator import global_layers
-from dragface_lib.train.bench import matrix_rate
+from dragface_lib.train import graph
+from dragface_lib.train.bench import CountOperations, matrix_rate
 from dragface_lib.train.config import TrainConfig
 from dragface_lib.train.data import Batch
 from dragface_lib.train.step import Trainer
@@ -57,41 +59,45 @@ def main() -> None:
     torch.manual_seed(0)
     faces = torch.rand(2, 1, 3, options.size, options.size) * 2 - 1
 
-    def config() -> TrainConfig:
-        of_model = {"size": options.size, "channels": options.channels, "light": not options.full}
-        return TrainConfig("", "", discriminator_input="picture", **of_model)
+    def config(replayed: bool = False) -> TrainConfig:
+        architecture = {"size": options.size, "channels": options.channels, "light": not options.full}
+        return TrainConfig("", "", discriminator_input="picture", graph=replayed, **architecture)
 
     def published() -> Step:
         step = PublishedStep(options.size, options.channels, True, global_layers(options.size), device).step
         return lambda number: step(*faces.to(device))
 
-    def ours(precision: str) -> Step:
-        trainer = Trainer(config(), device, choose_precision(precision, device))
+    def ours(precision: str, replayed: bool) -> Step:
+        trainer = Trainer(config(replayed), device, choose_precision(precision, device))
         return lambda number: trainer.step(number, Batch(faces[0]), Batch(faces[1]))
 
     ways = {} if options.full else {"published, fp32": published}
     kinds = {}
     for precision in options.precision:
-        ways[precision] = lambda precision=precision: ours(precision)
-        kinds[precision] = choose_precision(precision, device)
+        for replayed in (False, True) if device.type == "cuda" else (False,):
+            name = f"{precision}, replayed" if replayed else precision
+            ways[name] = lambda precision=precision, replayed=replayed: ours(precision, replayed)
+            kinds[name] = choose_precision(precision, device)
 
-    measured, memory, gflop = ({name: [] for name in ways}, {}, {})
+    measured, memory, gflop, operations = {}, {}, {}, {}
     together = device.type == "cpu"
+    warm_up = WARM_UP if together else WARM_UP + graph.WARM_UP
     steps = {name: make() for name, make in ways.items()} if together else {}
     for group in [list(ways)] if together else [[name] for name in ways]:
-        for name in group:
-            if not together:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats(device)
-                steps = {name: ways[name]()}
-        for number in range(WARM_UP + options.rounds):
-            for name in group:
-                measured[name].append(timed(steps[name], number, device, clock))
-        for name in group:
+        if not together:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+            steps = {name: ways[name]() for name in group}
+        rounds = range(warm_up + options.rounds)
+        seconds = [[timed(steps[name], number, device, clock) for name in group] for number in rounds]
+        for name, column in zip(group, zip(*seconds, strict=True), strict=True):
+            measured[name] = column[warm_up:]
             memory[name] = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-            with FlopCounterMode(display=False) as counter:
-                steps[name](WARM_UP + options.rounds)
-            gflop[name] = counter.get_total_flops() / 1e9
+            with FlopCounterMode(display=False) as flops, CountOperations() as counter:
+                steps[name](warm_up + options.rounds)
+            eager = name.removesuffix(", replayed")  # a replay shows neither
+            gflop[name] = gflop[eager] if eager in gflop else flops.get_total_flops() / 1e9
+            operations[name] = operations[eager] if eager in operations else counter.count
         steps = {}
         gc.collect()
     if together:
@@ -105,11 +111,12 @@ def main() -> None:
     rates = {kind: matrix_rate(device, kind) for kind in {torch.float32, *kinds.values()}}
     found = {}
     for name in ways:
-        seconds = statistics.median(measured[name][WARM_UP:])
+        seconds = statistics.median(measured[name])
         first = next(iter(found.values()), None)
         found[name] = {
             "seconds a step": round(seconds, 4),
             "times faster": 1.0 if first is None else round(first["seconds a step"] / seconds, 2),
+            "operations": operations[name],
             "GFLOP a step": round(gflop[name], 1),
             "GFLOP/s": round(gflop[name] / seconds, 1),
             "share of matrix rate": round(gflop[name] / seconds / rates[kinds.get(name, torch.float32)], 3),
