@@ -19,7 +19,8 @@ import numpy as np
 from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo
 from ..manifest import DOMAINS, read_manifest
-from .quality import FACTS, GATES, limits
+from .measure import MEASUREMENTS
+from .quality import GATES, limits
 from .splits import manifest_rows
 from .table import CropRow, read_crops
 
@@ -93,8 +94,8 @@ def write_card(faces: str | Path, manifest: str | Path | None = None, gates: Map
         rest = (states["rejected"], states["no_face"], states["unreadable"])
         counts.append((domain, splits["train"], splits["test"], *rest))
     reasons = Counter(_reason(row) for row in rows if row.status == "rejected")
-    numbers = [(gate.name, gate.threshold(gates or {}), gate.help) for gate in GATES]
-    numbers += [(name, "none", meaning) for name, meaning in FACTS.items()]
+    thresholds = {gate.name: gate.threshold(gates or {}) for gate in GATES}
+    numbers = [(name, thresholds.get(name, "none"), meaning) for name, meaning in MEASUREMENTS.items()]
     sections = [
         "# Faces",
         _table("domain | train | test | rejected | no face | unreadable", counts),

@@ -26,7 +26,7 @@ from ..images import UnreadablePhoto, open_photo, save_photo
 from .align import aligned_face
 from .detect import Box, Detector
 from .find import find_faces
-from .quality import measure
+from .measure import measure
 from .table import CropRow, face_name, judged
 
 SIZE = 256  # pixels of a face

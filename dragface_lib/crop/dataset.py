@@ -21,7 +21,8 @@ from ..images import UnreadablePhoto, contact_sheet, find_photos, open_photo, re
 from ..manifest import DOMAINS, read_manifest
 from .cutting import cut_all, photo_sha256
 from .detect import open_detector
-from .quality import NAMES, limits
+from .measure import MEASUREMENTS
+from .quality import limits
 from .splits import manifest_rows, split_of, splits_of_groups
 from .table import (
     STATUSES,
@@ -143,7 +144,7 @@ def _is_current(faces: Path, photo: Path, rows: Sequence[CropRow]) -> bool:
 
 
 def _has_numbers(row: CropRow) -> bool:
-    return bool(row.face and row.signature) and all(name in row.numbers for name in NAMES)
+    return bool(row.face and row.signature) and all(name in row.numbers for name in MEASUREMENTS)
 
 
 def _with_notes(row: CropRow, before: CropRow | None) -> CropRow:

@@ -23,7 +23,8 @@ from pathlib import Path
 from ..archives import members, open_archive, read_member
 from ..csv_files import read_csv, write_csv
 from ..errors import DragFaceError
-from .quality import NAMES, fault
+from .measure import MEASUREMENTS
+from .quality import fault
 
 STATUSES = ("kept", "rejected", "no_face", "unreadable")
 DECISIONS = {"keep": "kept", "reject": "rejected"}  # and the status that each gives
@@ -76,10 +77,10 @@ def read_crops(faces: str | Path) -> list[CropRow]:
 
 def _row(cells: Mapping[str, str]) -> CropRow:
     numbers = {}
-    for name in NAMES:
+    for name in MEASUREMENTS:
         with suppress(ValueError):
             numbers[name] = float(cells.get(name, ""))
-    more = {name: text for name, text in cells.items() if name not in (*TEXTS, *NAMES)}
+    more = {name: text for name, text in cells.items() if name not in (*TEXTS, *MEASUREMENTS)}
     return CropRow(**{name: cells.get(name, "") for name in TEXTS}, numbers=numbers, more=more)
 
 
@@ -91,7 +92,7 @@ def write_crops(faces: Path, rows: Iterable[CropRow]) -> None:
         {**row.more, **{name: getattr(row, name) for name in TEXTS}, **{n: f"{v:.5g}" for n, v in row.numbers.items()}}
         for row in rows
     )
-    write_csv(faces / "crops.csv", [*TEXTS, *NAMES, *added], cells)
+    write_csv(faces / "crops.csv", [*TEXTS, *MEASUREMENTS, *added], cells)
 
 
 def judged(row: CropRow, thresholds: Mapping[str, float]) -> CropRow:

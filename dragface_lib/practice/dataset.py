@@ -25,7 +25,8 @@ from ..crop.cutting import SIZE, photo_sha256
 from ..crop.dataset import PRACTICE, SAVE_EVERY, photos_below
 from ..crop.detect import Detector, open_detector
 from ..crop.find import Face, find_faces
-from ..crop.quality import fault, measure
+from ..crop.measure import measure
+from ..crop.quality import fault
 from ..crop.splits import manifest_rows, split_of, splits_of_groups
 from ..crop.table import CropRow, face_name, read_crops, remove_faces, write_crops
 from ..errors import DragFaceError

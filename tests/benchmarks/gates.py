@@ -20,7 +20,8 @@ import numpy as np
 from dragface_lib.crop.align import aligned_face, similarity_between
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.find import Face, find_faces
-from dragface_lib.crop.quality import GATES, limits, measure
+from dragface_lib.crop.measure import measure
+from dragface_lib.crop.quality import GATES, limits
 from dragface_lib.images import open_photo
 
 LABELS = Path(__file__).parents[1] / "crop" / "portrait_labels.csv"

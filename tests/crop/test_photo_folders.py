@@ -17,7 +17,8 @@ from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, 
 from dragface_lib.crop.align import aligned_face
 from dragface_lib.crop.detect import Box, open_detector
 from dragface_lib.crop.find import find_faces
-from dragface_lib.crop.quality import fault, measure
+from dragface_lib.crop.measure import measure
+from dragface_lib.crop.quality import fault
 from dragface_lib.crop.splits import TEST_SHARE
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo

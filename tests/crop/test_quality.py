@@ -15,8 +15,9 @@ from dragface_lib.crop import align, balance, card, crop_photos, cutting, pack, 
 from dragface_lib.crop.detect import Box, open_detector
 from dragface_lib.crop.find import Face, find_faces
 from dragface_lib.crop.landmarks import CONTOURS
+from dragface_lib.crop.measure import hair, measure
 from dragface_lib.crop.pose import FIVE, HEAD, head_pose, pose_of
-from dragface_lib.crop.quality import GATES, fault, hair, limits, measure, quality
+from dragface_lib.crop.quality import GATES, fault, limits, quality
 from dragface_lib.crop.table import CropRow, write_crops
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
@@ -51,9 +52,9 @@ def test_both_portraits_pass_all_gates(seen):
 )
 def test_a_photo_made_worse_falls_at_the_gate_of_that_name(seen, gate, change):
     photo, face = seen["grace_hopper"]
-    one = next(one for one in GATES if one.name == gate)
-    assert one.passes(numbers(photo, face)[gate], one.limit)
-    assert not one.passes(numbers(change(photo), face)[gate], one.limit)
+    (gate,) = (known for known in GATES if known.name == gate)
+    assert gate.passes(numbers(photo, face)[gate.name], gate.limit)
+    assert not gate.passes(numbers(change(photo), face)[gate.name], gate.limit)
     assert quality(numbers(change(photo), face)) < 1
 
 
@@ -88,9 +89,10 @@ def test_glasses_are_told_from_none(seen):
 
 
 def test_a_gate_that_only_ranks_rejects_when_a_threshold_is_given(seen):
-    found = numbers(*seen["grace_hopper"])
-    assert fault(found) == ""
-    assert fault(found, limits({"glasses": -0.5})) == "glasses"
+    measured = numbers(*seen["grace_hopper"])
+    assert fault(measured) == ""
+    assert fault(measured, limits({"glasses": -0.5})) == "glasses"
+    assert fault(measured | {"glasses": -0.6}, limits({"glasses": -0.5})) == ""
 
 
 def test_another_face_in_the_crop_is_counted(seen):

@@ -1,0 +1,172 @@
+"""Measurements of a face: how large, turned, sharp, bright and covered it is.
+
+numbers = measure(photo, face, crop)      a number for each of MEASUREMENTS
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from .align import apply, interocular, similarity
+from .detect_glasses import glasses_score
+from .find import Face
+from .landmarks import CONTOURS, HAIRLINE
+from .pose import head_pose
+
+CROP_EYES = 64  # pixels between the pupils on a crop of 256
+MIDDLE = np.s_[96:216, 68:188]  # eyes, nose and mouth of a crop
+LOST = 0.06  # share of its contrast that a face may lose with its detail, see `resolution`
+GRID = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 2), -1).reshape(-1, 2)  # places to test on a crop, in its sides
+
+MEASUREMENTS = {  # the columns of crops.csv
+    "eyes": "face size: pixels between the pupils in the photo; below 32 a face is enlarged more than twice",
+    "cut": "border cut: share of the landmarks outside the photo; where the mouth is cut off it is a quarter",
+    "yaw": "degrees that the head is turned to a side",
+    "pitch": "degrees that the head is turned up or down",
+    "roll": "degrees that the head leans in the photo; the crop is turned level, but shoulders and hair are not",
+    "faces": "more than one face: how many look out of the crop",
+    "sharpness": "what blur takes from the face, 0..1, relative to its contrast and pixels: soft light is no blur",
+    "resolution": "what the detail is worth, in pixels between the pupils, up to 64; low where a photo was enlarged",
+    "brightness": "exposure: 95th percentile of the face's luma, 0..255, so that dark skin in light is not darkness",
+    "blown": "exposure: share of the face where a colour is at its end",
+    "contrast": "contrast: from the 2nd to the 98th percentile of the face's luma, 0..255",
+    "colour": "how far the crop's colours spread (LAB units); near 0 when grey or toned",
+    "glasses": "glasses: how much the edges around the eyes are those of frames; about -0.5 on a bare face",
+    "covered": "something before the face: share of nose, mouth and cheeks that has not the forehead's hue",
+    "copy": "near-duplicate: 1 for all but the best of photos that are copies",
+    "light": "median luma of the face, 0..255",
+    "skin_tone": "individual typology angle of the cheeks in degrees: below 10 dark, above 41 light",
+    "background": "median luma of the upper corners, 0..255",
+    "hair": "share of the places beside jaw and neck that have the colour above the forehead, 0..1: hair worn long",
+    "mirrored": "share of the crop that lies outside the photo and shows its mirror image",
+}
+
+
+def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Face] = ()) -> dict[str, float]:
+    """All numbers of one face. photo: (H, W, 3) uint8 RGB; crop: its aligned face, (256, 256, 3).
+
+    others: the other faces in the photo.
+    """
+    size, eyes = len(crop), interocular(face.points)
+    matrix = similarity(face.points, size)
+    points = apply(matrix, face.points.astype(np.float64))
+    outside = _outside(face.points, photo)
+    reflected = _outside(apply(cv2.invertAffineTransform(matrix), GRID * size - 0.5), photo)
+    hull = cv2.convexHull(points.round().astype(np.int32))
+    region = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1).astype(bool)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    low, middle, bright, high = np.percentile(grey[region], [2, 50, 95, 98])
+    yaw, pitch, roll = head_pose(face)
+    neighbours = [apply(matrix, other.points[:2].mean(0)) for other in others]
+    return {
+        "eyes": eyes,
+        # An eye outside the photo counts as all of it: nothing is known of where the face lies.
+        "cut": 1.0 if outside[:2].any() else float(outside.mean()),
+        "yaw": yaw,
+        "pitch": pitch,
+        "roll": roll,
+        "faces": 1.0 + sum(bool(((eye >= 0) & (eye < size)).all()) for eye in neighbours),
+        "sharpness": sharpness(grey, eyes),
+        "resolution": resolution(grey, eyes),
+        "brightness": float(bright),
+        "blown": float((crop[region].max(axis=1) >= 254).mean()),
+        "contrast": float(high - low),
+        "colour": colour(lab),
+        "glasses": glasses_score(crop),
+        "covered": covered(lab, region),
+        "copy": 0.0,  # one photo cannot tell
+        "light": float(middle),
+        "skin_tone": skin_tone(lab),
+        "background": float(np.median(np.concatenate([grey[:40, :40], grey[:40, -40:]]))),
+        "hair": hair(lab, points),
+        "mirrored": float(reflected.mean()),
+    }
+
+
+def _outside(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Which of the points (N, 2) lie outside the photo: (N,) bool."""
+    return np.any((points < 0) | (points >= photo.shape[1::-1]), axis=1)
+
+
+def sharpness(grey: np.ndarray, eyes: float) -> float:
+    """1 less Crété's perceptual blur (SPIE 6492, 2007) of eyes, nose and mouth on a (256, 256) uint8 crop, 0..1.
+
+    A ratio, so contrast drops out. A face with less than 64 pixels between the eyes is judged at the size it had.
+    """
+    part = grey[MIDDLE].astype(np.float32)
+    if eyes < CROP_EYES:
+        part = cv2.resize(part, None, fx=eyes / CROP_EYES, fy=eyes / CROP_EYES, interpolation=cv2.INTER_AREA)
+    blur = []
+    for axis, kernel in ((0, (1, 9)), (1, (9, 1))):
+        before = np.abs(np.diff(part, axis=axis))
+        after = np.abs(np.diff(cv2.blur(part, kernel), axis=axis))
+        blur.append(1 - np.maximum(0, before - after).sum() / max(before.sum(), 1e-6))
+    return float(1 - max(blur))
+
+
+def resolution(grey: np.ndarray, eyes: float) -> float:
+    """Pixels between the pupils at which the (256, 256) uint8 crop would lose less than 6 % of its contrast, 12..64."""
+    part = grey[MIDDLE].astype(np.float32)
+    sizes, losses = (12, 16, 20, 24, 28, 32, 40, 48), [1.0]
+    for number, pixels in enumerate(sizes):
+        small = cv2.resize(part, [round(len(part) * pixels / CROP_EYES)] * 2, interpolation=cv2.INTER_AREA)
+        again = cv2.resize(small, part.shape, interpolation=cv2.INTER_CUBIC)
+        losses.append(float(np.sqrt(np.mean((again - part) ** 2)) / max(part.std(), 1.0)))
+        if losses[-1] < LOST:
+            reached = np.interp(-LOST, [-losses[-2], -losses[-1]], [sizes[max(0, number - 1)], pixels])
+            return float(min(reached, eyes))
+    return float(min(CROP_EYES, eyes))
+
+
+def colour(lab: np.ndarray) -> float:
+    """How far the colours of (256, 256, 3) float32 spread beside the one line of a toned picture."""
+    spread = np.cov(lab[::4, ::4, 1:].reshape(-1, 2).T)
+    return float(np.sqrt(max(np.linalg.eigvalsh(spread)[0], 0.0)))
+
+
+def covered(lab: np.ndarray, region: np.ndarray) -> float:
+    """Share of the lower face whose hue is not that of forehead and nose; lab: (256, 256, 3) float32.
+
+    Lips and blush are redder than skin, and that is no cover. A hand has the colour of a face: it is not seen.
+    """
+    skin = np.concatenate([lab[82:100, 96:160].reshape(-1, 3), lab[124:146, 118:138].reshape(-1, 3)])
+    away = (lab[140:212][region[140:212]] - np.median(skin, axis=0))[:, 1:]
+    away[:, 0] = np.where(away[:, 0] > 0, away[:, 0] / 4, away[:, 0])
+    return float((np.hypot(*away.T) > 10).mean()) if len(away) else 0.0
+
+
+def hair(lab: np.ndarray, points: np.ndarray) -> float:
+    """How much of what lies beside jaw and neck has the colour that lies above the forehead, 0..1.
+
+    lab: (S, S, 3) CIELAB crop; points: (189, 2) landmarks on it. A scarf or a wig counts as hair. Right for many
+    faces, not for each.
+    """
+    size = len(lab)
+    lab = cv2.GaussianBlur(lab, (0, 0), size / 128)
+    line, jaw = points[list(HAIRLINE)], points[list(CONTOURS["jaw"])]
+    line = line[np.argsort(line[:, 0])]
+    x, y = np.arange(size), np.arange(size)[:, None]
+    left, right = line[0, 0], line[-1, 0]
+    height = np.interp(x, *line.T) - y  # above the forehead
+    inner = abs(x - (left + right) / 2) < 0.35 * (right - left)
+    above = (height > 0.03 * size) & (height < 0.1 * size) & inner
+    outline = cv2.convexHull(np.concatenate([jaw, line]).round().astype(np.int32))
+    distance = cv2.distanceTransform(cv2.fillConvexPoly(np.ones((size, size), np.uint8), outline, 0), cv2.DIST_L2, 5)
+    eyes, chin = points[:2].mean(axis=0), jaw[:, 1].max()
+    below = (y > eyes[1] + 0.7 * (chin - eyes[1])) & (abs(x - eyes[0]) > 0.14 * size)
+    beside = (distance > 0.02 * size) & (distance < 0.2 * size) & below
+    if not above.any() or not beside.any():
+        return 0.0
+    difference = (lab[beside] - np.median(lab[above], axis=0)) * (0.6, 1, 1)  # lightness counts less: hair has shades
+    return float((np.linalg.norm(difference, axis=1) < 11).mean())
+
+
+def skin_tone(lab: np.ndarray) -> float:
+    """Individual typology angle (Chardon 1991) of both cheeks, degrees; lab: (256, 256, 3) float32."""
+    cheeks = np.concatenate([lab[150:168, 82:98].reshape(-1, 3), lab[150:168, 158:174].reshape(-1, 3)])
+    lightness, _, yellow = np.median(cheeks, axis=0)
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
