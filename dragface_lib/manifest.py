@@ -1,7 +1,7 @@
 """data_manifest.csv: where each photo comes from, whose it is, under which licence, and in which split.
 
     rows = read_manifest(find_manifest())
-    write_manifest(path, rows)              # in one step; rows and columns that are there already are kept
+    rows = write_manifest(path, rows)       # merged into what the file states, in one step
 
 A photo is stored as photos/{domain}/{file}. Rows are never deleted: a photo that must go is `withdrawn`. The repository
 has the project's own manifest; scraping keeps one beside the photos, photos/data_manifest.csv.
@@ -9,45 +9,112 @@ has the project's own manifest; scraping keeps one beside the photos, photos/dat
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import replace
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
+from .csv_files import read_csv, write_csv
 from .errors import DragFaceError
-from .files import locked, replace_atomically
-from .manifest_row import COLUMNS, DOMAINS, Row, cell_of, checked_row, fault_of, joined
+from .files import SUFFIXES, locked
 
-__all__ = [
-    "DOMAINS",
-    "NAME",
-    "Row",
-    "fault_of",
-    "find_manifest",
-    "iterate_manifest",
-    "manifest_of",
-    "read_manifest",
-    "update_manifest",
-    "write_manifest",
-]
-REQUIRED = ("id", "domain", "file", "image_url", "licence")
 NAME = "data_manifest.csv"
+DOMAINS = ("selfie", "drag")
+STATUSES = ("", "stored", "failed", "unlicensed", "duplicate", "withdrawn")  # "": not fetched yet
+REQUIRED = ("id", "domain", "file", "image_url", "licence")
+NUMBERS = ("width", "height", "bytes")
+LONGEST = 4000  # characters of a cell
+UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_ADDRESS = (r"(https?://[^\s/?#]+\S*)?", "an http or https address")
+_HASH = ("([0-9a-f]{64})?", "64 hexadecimal digits")
+RULES = {  # what may stand in a column: a pattern, and what it is called
+    "id": (r"[\w.-]{1,128}", "made of letters, digits, '.', '_' and '-'"),
+    "domain": ("selfie|drag", "selfie or drag"),
+    "file": (
+        rf"((?!\.)[^/\\:\n\r\t]+/)*(?!\.)[^/\\:\n\r\t]+(?i:{'|'.join(map(re.escape, SUFFIXES))})",
+        "a picture's relative path, such as portraits/female/0.jpg",
+    ),
+    "image_url": _ADDRESS,
+    "page_url": _ADDRESS,
+    "licence_url": _ADDRESS,
+    "sha256": _HASH,
+    "split": ("train|test|", "train, test or empty"),
+    "status": ("|".join(STATUSES), "empty, " + ", ".join(STATUSES[1:])),
+    "stored_sha256": _HASH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One photo. Texts are "" and numbers None where nothing is known; DragFaceError for what may not stand there.
+
+    id: stable name, letters, digits, `.`, `_`, `-`. file: relative path below photos/{domain}/.
+    licence: SPDX or Creative Commons' short name. width, height: pixels; bytes, sha256: of the file at image_url.
+    split: "train", "test" or "" (not decided); split_group: everything that must share a split, usually a person.
+    status: one of STATUSES, and `reason` why. source, query: what found it. attribution: the line to print beside it.
+    stored_sha256: of the file stored, which has lost its EXIF. extra: columns that are not ours, kept as they are.
+    """
+
+    id: str
+    domain: str
+    file: str
+    image_url: str = ""
+    page_url: str = ""
+    licence: str = ""
+    licence_url: str = ""
+    author: str = ""
+    title: str = ""
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    sha256: str = ""
+    split: str = ""
+    split_group: str = ""
+    status: str = ""
+    reason: str = ""
+    source: str = ""
+    query: str = ""
+    attribution: str = ""
+    stored_sha256: str = ""
+    retrieved_at: str = ""
+    extra: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in COLUMNS:
+            value, (pattern, meaning) = getattr(self, name), RULES.get(name, (None, "a text that can be shown"))
+            if name in NUMBERS:
+                fits, meaning = value is None or isinstance(value, int) and 0 <= value < 10**12, "a whole number"
+            else:
+                fits = isinstance(value, str) and len(value) <= LONGEST and not UNSHOWN.search(value)
+                fits = fits and (not pattern or bool(re.fullmatch(pattern, value, re.ASCII)))
+            if not fits:
+                raise DragFaceError(f"{name} is {str(value)[:200]!r}, not {meaning}: mend the row.")
+
+    @property
+    def withdrawn(self) -> bool:
+        """True when the photo, its faces and its place in the archive must go."""
+        return self.status == "withdrawn"
+
+    def path(self, photos: str | Path) -> Path:
+        """Where the photo lies in the workspace's folder of photos; DragFaceError where a link leads out of it."""
+        folder = Path(photos) / self.domain
+        path = folder / self.file
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DragFaceError(f"{path} leads out of {folder}: remove the link in it.")
+        return path
+
+
+COLUMNS = tuple(part.name for part in fields(Row) if part.name != "extra")
 
 
 def find_manifest() -> Path:
     """The manifest in use: DRAGFACE_MANIFEST, else data_manifest.csv here or in the repository."""
     named = os.environ.get("DRAGFACE_MANIFEST")
-    package = Path(__file__).parent
-    choices = [Path(named)] if named else [Path("data_manifest.csv"), package.parent / "data_manifest.csv"]
-    if not named:
-        choices.append(package / "data_manifest.csv")
-    for path in choices:
+    for path in [Path(named)] if named else [Path(NAME), Path(__file__).parents[1] / NAME]:
         if path.is_file():
             return path
-    raise DragFaceError(f"{choices[0]} does not exist: name a manifest with --manifest or DRAGFACE_MANIFEST.")
+    raise DragFaceError(f"{named or NAME} does not exist: name a manifest with --manifest or DRAGFACE_MANIFEST.")
 
 
 def manifest_of(photos: str | Path) -> Path:
@@ -56,186 +123,87 @@ def manifest_of(photos: str | Path) -> Path:
     return beside if beside.is_file() else find_manifest()
 
 
-def read_manifest(path: str | Path, faults: list[str] | None = None) -> list[Row]:
+def read_manifest(path: str | Path) -> list[Row]:
     """Read and check a manifest, whatever the order of its columns, with or without BOM and CRLF.
 
-    Raises DragFaceError naming the first line at fault. With a list `faults` broken rows are left out
-    instead, one sentence each is added to the list, and the others go on.
+    Raises DragFaceError naming the file, the line at fault and the reason.
     """
-    return list(iterate_manifest(path, faults))
-
-
-def iterate_manifest(path: str | Path, faults: list[str] | None = None) -> Iterator[Row]:
-    """The rows of `read_manifest`, one at a time, for manifests that are large."""
-    seen = _Seen()
-    for line, header, cells in _lines(Path(path)):
-        try:
-            row = checked_row(header, cells)
-            seen.add(row, line)
-        except ValueError as fault:
-            sentence = f"{path}, line {line}: {fault}."
-            if faults is None:
-                raise DragFaceError(sentence) from None
-            faults.append(sentence)
-            continue
-        yield row
+    return _read(path)[1]
 
 
 def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
-    """Merge `rows` into the manifest at `path` and write it in one step; returns all rows it now holds.
+    """Merge `rows` into the manifest at `path` (see `merge_rows`) and write it in one step; returns all its rows.
 
-    See `update_manifest`.
-    """
-    update_manifest(path, rows)
-    return read_manifest(path, [])
-
-
-def update_manifest(path: str | Path, rows: Iterable[Row], found: bool = False) -> dict[str, Row]:
-    """Merge `rows` into the manifest at `path`, in one step; returns these rows, by id, as they now stand there.
-
-    Rows, columns and their order stay as they are, broken lines too; of several processes one waits for the other.
-    Where both know something the new row wins; what it leaves empty stays, a withdrawal for good. With `found`, for
-    rows that a search found again, what stands there wins, as a hand may have written it, only gaps are filled, and a
-    new row that contradicts the others is left out; so is one whose line there is broken. Raises DragFaceError, leaving
-    the file as it was, when one of the rows is at fault.
+    Columns and rows keep their order, and of several processes one waits for the other. Raises DragFaceError, leaving
+    the file as it was, when a line of it is at fault or rows contradict each other.
     """
     path = Path(path)
-    new = {row.id: row for row in rows}
-    if not new and path.exists():
-        return {}
-    with locked(path.parent), suppress(_Unchanged), replace_atomically(path) as temporary:
-        header = _header(path) if path.exists() else []
-        columns = list(dict.fromkeys([*header, *COLUMNS, *(name for row in new.values() for name in row.extra)]))
-        merged: dict[str, Row] = {}
-        seen, changed = _Seen(), False
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            for line, _, cells in _lines(path) if header else ():
-                try:
-                    row = checked_row(header, cells)
-                    seen.check(row)
-                except ValueError:  # kept as it is, for whoever reads it next to be told
-                    new.pop(dict(zip(header, cells, strict=False)).get("id", "").strip(), None)
-                    filling = len(columns) - len(header) if len(cells) == len(header) else 0
-                    writer.writerow(cells + [""] * filling)
-                    continue
-                if row.id in new:
-                    before, row = row, joined(row, new.pop(row.id), found)
-                    changed |= row != before
-                    merged[row.id] = row
-                _write(writer, row, columns, seen, line, path)
-            if header and not changed and not new:
-                raise _Unchanged
-            for line, row in enumerate(new.values(), start=2):
-                if found and row.split_group in seen.splits:
-                    row = replace(row, split=seen.splits[row.split_group][0])
-                if found and seen.contradicts(row):
-                    continue
-                merged[row.id] = row
-                _write(writer, row, columns, seen, line, path)
+    with locked(path.parent):
+        header, before = _read(path) if path.exists() else ([], [])
+        merged = merge_rows(before, rows)
+        _check_together(path, enumerate(merged, 2))
+        if merged != before or not before:
+            columns = dict.fromkeys([*header, *COLUMNS, *(name for row in merged for name in row.extra)])
+            lines = ({name: getattr(row, name) for name in COLUMNS} | row.extra for row in merged)
+            write_csv(path, list(columns), lines)
     return merged
 
 
-def _write(writer: Any, row: Row, columns: Iterable[str], seen: _Seen, line: int, path: Path) -> None:
-    """Check one row once more and write it; raises DragFaceError where it may not stand in a manifest."""
-    try:
-        seen.add(checked_row(COLUMNS, [cell_of(getattr(row, name)) for name in COLUMNS]), line)
-    except ValueError as fault:
-        raise DragFaceError(f"{path} was not written, row {row.id or line}: {fault}.") from None
-    writer.writerow([cell_of(getattr(row, name)) if name in COLUMNS else row.extra.get(name, "") for name in columns])
+def merge_rows(before: Iterable[Row], rows: Iterable[Row], searched: bool = False) -> list[Row]:
+    """All rows of both, by id. What a new row leaves empty stays, and so does a withdrawal.
+
+    searched: the rows are those of a search. They only fill gaps, as a person may have edited what is there, and a row
+    of a known group gets that group's split.
+    """
+    merged = {row.id: row for row in before}
+    splits = {row.split_group: row.split for row in merged.values() if row.split_group}
+    for row in rows:
+        if searched and row.split_group in splits:
+            row = replace(row, split=splits[row.split_group])
+        merged[row.id] = _merged(merged[row.id], row, searched) if row.id in merged else row
+    return list(merged.values())
 
 
-class _Unchanged(Exception):
-    """There is nothing to write."""
+def _merged(before: Row, row: Row, searched: bool) -> Row:
+    strong, weak = (before, row) if searched else (row, before)
+    changes = {name: value for name in COLUMNS if (value := getattr(strong, name)) not in ("", None)}
+    if searched and (before.split or before.split_group):  # they are decided together
+        changes |= {"split": before.split, "split_group": before.split_group}
+    if strong.status:  # a status brings its own reason
+        changes["reason"] = strong.reason
+    for withdrawal in (row, before):
+        if withdrawal.withdrawn:
+            changes |= {"status": withdrawal.status, "reason": withdrawal.reason}
+    return replace(weak, **changes, extra={**weak.extra, **strong.extra})
 
 
-class _Seen:
-    """Checks between rows: no id and no file twice, no group in two splits."""
-
-    def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
-        self._files: dict[str, int] = {}
-        self.splits: dict[str, tuple[str, int]] = {}  # of each group: its split, and the line that says so
-
-    def check(self, row: Row) -> None:
-        """Raise ValueError when `row` contradicts one that was added."""
-        file = _file_key(row)
-        if row.id in self._ids:
-            raise ValueError(f"the id {row.id} stands on line {self._ids[row.id]} already")
-        if file in self._files:
-            raise ValueError(f"the file {row.file} stands on line {self._files[file]} already")
-        split, first = self.splits.get(row.split_group, (row.split, 0))
-        if row.split_group and row.split != split:
-            raise ValueError(
-                f"{row.split_group} is in split {row.split or 'undecided'!r} but in {split or 'undecided'!r} on "
-                f"line {first}: one group, one split"
-            )
-
-    def contradicts(self, row: Row) -> bool:
-        """Whether `check` raises."""
+def _read(path: str | Path) -> tuple[list[str], list[Row]]:
+    """The columns and the rows of a manifest."""
+    numbered = []
+    cells: dict[str, str] = {}
+    for line, cells in read_csv(path, REQUIRED):
+        values: dict = {name: cells.get(name, "").strip() for name in COLUMNS}
+        for name in NUMBERS:
+            values[name] = int(values[name]) if re.fullmatch(r"[0-9]{1,12}", values[name]) else values[name] or None
         try:
-            self.check(row)
-        except ValueError:
-            return True
-        return False
-
-    def add(self, row: Row, line: int) -> None:
-        """Check `row` and remember it."""
-        self.check(row)
-        self._ids[row.id] = line
-        self._files[_file_key(row)] = line
-        if row.split_group:
-            self.splits[row.split_group] = (row.split, line)
+            extra = {name: cell for name, cell in cells.items() if name not in COLUMNS}
+            numbered.append((line, Row(**values, extra=extra)))
+        except DragFaceError as fault:
+            raise DragFaceError(f"{path}, line {line}: {fault}") from None
+    _check_together(path, numbered)
+    return list(cells), [row for _, row in numbered]
 
 
-def _file_key(row: Row) -> str:
-    return f"{row.domain}/{row.file}".casefold()  # Drive and macOS do not tell A.jpg from a.jpg
-
-
-def _header(path: Path) -> list[str]:
-    return next(_lines(path, with_header=True))[1]
-
-
-def _lines(path: Path, with_header: bool = False) -> Iterator[tuple[int, list[str], list[str]]]:
-    """(line, header, cells) of each line that is not empty; with_header: the header's own line first."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            try:
-                header = [name.strip() for name in next(reader, [])]
-                _check_header(path, header)
-                if with_header:
-                    yield 1, header, header
-                for cells in reader:
-                    if any(cell.strip() for cell in cells):  # spreadsheets leave empty lines at the end
-                        yield reader.line_num, header, cells
-            except csv.Error as error:
-                raise DragFaceError(
-                    f"{path}, line {reader.line_num}: not comma-separated text ({error}): mend its quotes."
-                ) from error
-            except UnicodeDecodeError:
-                line = _first_undecodable(path)
-                raise DragFaceError(f"{path}, line {line}: not UTF-8 text: save it as CSV in UTF-8.") from None
-    except FileNotFoundError:
-        raise DragFaceError(f"{path} does not exist: check the name of the manifest.") from None
-    except OSError as error:
-        raise DragFaceError(f"{path} cannot be read ({error.strerror}): name a CSV file.") from error
-
-
-def _first_undecodable(path: Path) -> int:
-    data = path.read_bytes()
-    try:
-        data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return data[: error.start].count(b"\n") + 1
-    return 1
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise DragFaceError(f"{path}, line 1: no column {', '.join(missing)}: a manifest is comma-separated text.")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DragFaceError(f"{path}, line 1: the column {twice[0] or '(no name)'} stands there twice: rename one.")
+def _check_together(path: str | Path, numbered: Iterable[tuple[int, Row]]) -> None:
+    """Raise DragFaceError for an id or a file that is there twice, and for a group in two splits."""
+    lines: dict[str, int] = {}
+    splits: dict[str, str] = {}
+    for line, row in numbered:
+        # Drive and macOS do not tell A.jpg from a.jpg.
+        for key in (f"the id {row.id}", f"the file {row.domain}/{row.file}".casefold()):
+            if lines.setdefault(key, line) != line:
+                raise DragFaceError(f"{path}, line {line}: {key} stands on line {lines[key]} already: mend the row.")
+        if row.split_group and splits.setdefault(row.split_group, row.split) != row.split:
+            raise DragFaceError(
+                f"{path}, line {line}: {row.split_group} is in another split above: one group, one split."
+            )

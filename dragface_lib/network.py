@@ -1,293 +1,268 @@
-"""Everything that is fetched from the internet goes through here: politely, bounded, and never to a private address.
+"""Every download goes through here: bounded, patient, and never to a private address.
 
-    data = fetch("https://example.org/photo.jpg", max_bytes=64_000_000)
+    photo = Client().get("https://example.org/photo.jpg", max_bytes=64_000_000)
 
-`addresses.py` says what may be asked, and how DRAGFACE_MIRROR stands in for the internet.
+With DRAGFACE_MIRROR=http://127.0.0.1:PORT every request goes to that server as `/{host}{path}` instead; tests work
+without a network this way. Nothing else lifts the ban on loopback addresses.
 """
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
+import ipaddress
 import json
-import random
+import os
 import re
+import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
 from contextlib import suppress
-from functools import lru_cache
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 import requests
-from urllib3.exceptions import DecodeError, ProtocolError, ReadTimeoutError
+from requests.adapters import HTTPAdapter
+from urllib3 import connection, connectionpool
+from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
+from urllib3.util import Retry
 
-from .addresses import GuardedAdapter, NetworkError, NotFound, check_address, hostname, mirror, resolve
+from .errors import DragFaceError
 from .files import sha256_of, write_atomically
 
-ATTEMPTS = 4  # the first one and three more
-BACKOFF = 0.5  # seconds before the second attempt, doubled each time, when the server names no time itself
-LONGEST_WAIT = 60.0  # a server that asks for more than this many seconds is left alone until the next run
-TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
+# Names the tool and where to complain, as Wikimedia asks.
+USER_AGENT = "DragFace/1.0 (+https://github.com/OWNER/DragFace; paints drag make-up on licensed photos)"
+RETRIES = 3
+BACKOFF = 0.5  # seconds, doubled with each retry, where the server names no time itself
+LONGEST_WAIT = 60.0  # a server that asks for more seconds is left alone until the next run
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two packets
+LONGEST_HEADERS = 60.0  # seconds from the question to the body
+LONGEST_BODY = 300.0  # seconds for the body
 MAX_JSON = 20_000_000  # bytes of an answer in JSON
-LONGEST_TRANSFER = 300.0  # seconds for a whole file, however steadily it drips
 MAX_REDIRECTS = 5
-UNREACHABLE_AFTER = 3  # files in a row for which a host was silent, after which it is not asked again
-ROBOT = "DragFace"  # what robots.txt calls us
-OPTED_OUT = ("noai", "noimageai")  # in X-Robots-Tag: not to be trained on
+CONNECTIONS = 4  # to each host at a time
+UNREACHABLE_AFTER = 3  # failures in a row, after which a host is no longer asked
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+ADDRESS = re.compile(r"https?://(\[[\da-f:.]+\]|[^\s/?#@:\\\[\]]+)(:\d{1,5})?([/?#]\S*)?", re.IGNORECASE)
+WITH_IPV4 = ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address is their last part
+NOT_GLOBAL = ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1::/48")  # Python takes them for global
 
 
-class _TryAgain(Exception):
-    """A failure that may pass. wait: seconds the server asked for. connected: whether a server answered to the end."""
+class NetworkError(DragFaceError):
+    """An address that may not be asked, or an answer that did not come; the text names the URL without its query.
 
-    def __init__(self, reason: str, wait: float | None = None, connected: bool = True, status: int | None = None):
-        super().__init__(reason)
-        self.wait, self.connected, self.status = wait, connected, status
+    status: of the HTTP answer that was refused, None where there was none.
+    """
 
-
-def fetch(url: str, max_bytes: int) -> bytes:
-    """The body at `url`, at most `max_bytes` long; raises NetworkError in one sentence otherwise."""
-    return Client().get(url, max_bytes)
+    def __init__(self, text: str, status: int | None = None):
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in text))
+        self.status = status
 
 
 def fetch_pinned(url: str, path: str | Path, sha256: str, max_bytes: int) -> Path:
     """Fetch `url` into `path` once: a file that has this SHA-256 already is kept, any other answer refused."""
     path = Path(path)
-    if path.is_file() and sha256_of(path) == sha256:
-        return path
-    write_atomically(path, check_sha256(url, fetch(url, max_bytes), sha256))
+    if not path.is_file() or sha256_of(path) != sha256:
+        data = Client().get(url, max_bytes)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise NetworkError(f"{url} has other bytes than expected (sha256 {sha256[:12]}…): it is not stored.")
+        write_atomically(path, data)
     return path
 
 
-def check_sha256(url: str, data: bytes, sha256: str) -> bytes:
-    """Return `data` when its SHA-256 is `sha256`; raise NetworkError otherwise."""
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise NetworkError(
-            f"{url} has other bytes than expected (sha256 {found[:12]}… instead of {sha256[:12]}…): not stored."
-        )
-    return data
+def mirror() -> str:
+    """The address of the local server that stands for the whole internet, "" when there is none."""
+    address = os.environ.get("DRAGFACE_MIRROR", "").rstrip("/")
+    if address and not re.fullmatch(r"https?://[\w.:\[\]-]+", address):
+        raise NetworkError(f"DRAGFACE_MIRROR is {address!r}: give an address such as http://127.0.0.1:8000.")
+    return address
+
+
+def resolve(url: str) -> str:
+    """The address that is really asked for `url`: itself, or `{mirror}/{host}{path}` with DRAGFACE_MIRROR."""
+    if not mirror() or f"{url}/".startswith(f"{mirror()}/"):
+        return url
+    parts = urlsplit(url)
+    return f"{mirror()}/{parts.hostname}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+
+
+def check_address(url: str) -> str:
+    """The host of `url`. Raises NetworkError unless it is http or https and its host may be public.
+
+    What a name stands for is checked on connecting, as that may change until then.
+    """
+    shown, match = url.partition("?")[0], ADDRESS.fullmatch(url)
+    if not match:
+        raise NetworkError(f"{shown} is not a web address: only http and https are fetched.")
+    host = match[1].strip("[]").rstrip(".").lower()
+    if mirror() and resolve(url) == url:
+        return host
+    if host.endswith(("localhost", ".local", ".internal")):
+        raise NetworkError(f"{shown} points into a private network: it is not fetched.")
+    with suppress(OSError, ValueError):  # a name; but 127.1 and 0x7f000001 are addresses too
+        _refuse_private(shown, host if ":" in host else socket.inet_ntoa(socket.inet_aton(host)))
+    return host
+
+
+def _refuse_private(name: str, address: str) -> None:
+    number = ipaddress.ip_address(address.partition("%")[0])
+    number = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None) or number
+    if any(number in network for network in WITH_IPV4):
+        number = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
+    if not number.is_global or number.is_multicast or any(number in network for network in NOT_GLOBAL):
+        raise NetworkError(f"{name} points to {number}, an address in a private network: it is not fetched.")
+
+
+class _PublicPeer(connection.HTTPConnection):
+    """Refuses a private peer before a byte is sent, and hangs up on headers that drip."""
+
+    def _new_conn(self) -> socket.socket:
+        peer = super()._new_conn()
+        try:
+            if not mirror():
+                _refuse_private(self.host, peer.getpeername()[0])
+        except NetworkError:
+            peer.close()
+            raise
+        return peer
+
+    def getresponse(self) -> Any:
+        """As the class above has it, within LONGEST_HEADERS."""
+        timer = threading.Timer(LONGEST_HEADERS, self.sock.shutdown, [socket.SHUT_RDWR])
+        timer.start()
+        started = time.monotonic()
+        try:
+            response = super().getresponse()
+        finally:
+            timer.cancel()
+        if time.monotonic() - started > LONGEST_HEADERS:  # what came until then looks like a whole answer
+            raise NetworkError(f"{self.host} took more than {LONGEST_HEADERS:.0f} s to answer: run it again later.")
+        return response
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """As the class above has it, with connections to public peers only."""
+        super().init_poolmanager(*arguments, **options)
+        tls_peer = type("_PublicTLSPeer", (_PublicPeer, connection.HTTPSConnection), {})
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("_Pool", (connectionpool.HTTPConnectionPool,), {"ConnectionCls": _PublicPeer}),
+            "https": type("_TLSPool", (connectionpool.HTTPSConnectionPool,), {"ConnectionCls": tls_peer}),
+        }
+
+
+class _Retry(Retry):
+    """Retries, unless the server asks for more than LONGEST_WAIT or `stop` is set."""
+
+    stop: threading.Event
+
+    def increment(self, *arguments: Any, **options: Any) -> Any:
+        if response := options.get("response"):
+            response.close()  # else its body is read, which may be endless
+            if (self.get_retry_after(response) or 0) > LONGEST_WAIT:
+                raise MaxRetryError(options["_pool"], "", ResponseError("too long a wait"))
+        return super().increment(*arguments, **options)
+
+    def sleep(self, response: Any = None) -> None:
+        """As the class above has it, until `stop` is set."""
+        seconds = self.get_retry_after(response) if response else None
+        if self.stop.wait(seconds or self.get_backoff_time()):
+            raise NetworkError("The download was stopped: run it again.")
 
 
 class Client:
-    """Fetches files for many threads at once: a few connections a host, reused, with retries and patience.
+    """Fetches files, for many threads at once. Connections are reused. Setting `stop` ends waits and transfers."""
 
-    Setting `stop` ends every wait and transfer soon, with NetworkError.
-    """
-
-    def __init__(self, per_host: int = 4):
+    def __init__(self) -> None:
         self.stop = threading.Event()
-        self._per_host = per_host
-        self._hosts: dict[str, _Host] = {}
-        self._lock = threading.Lock()
+        self._failures: Counter[str] = Counter()  # by host, in a row
         self._robots: dict[str, tuple[threading.Lock, RobotFileParser]] = {}
+        stoppable = type("_StoppableRetry", (_Retry,), {"stop": self.stop})
+        retry = stoppable(RETRIES, backoff_factor=BACKOFF, status_forcelist=TRY_AGAIN, raise_on_status=False)
+        retry.allowed_methods = None  # questions that are posted change nothing, either
         self._session = requests.Session()
-        self._session.headers.update({"User-Agent": user_agent(), "Accept-Encoding": "identity"})
         self._session.trust_env = not mirror()  # a proxy cannot reach the mirror on this machine
-        adapter = GuardedAdapter(pool_maxsize=4 * per_host)
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+            self._session.mount(scheme, _Adapter(pool_maxsize=CONNECTIONS, pool_block=True, max_retries=retry))
 
-    def get(
-        self,
-        url: str,
-        max_bytes: int,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> bytes:
+    def get(self, url: str, max_bytes: int, **sent: Any) -> bytes:
         """The body at `url`, at most `max_bytes` long, following redirects and retrying what may pass.
 
-        query, headers, form: what goes with the request (a form is posted). A redirect leaves them behind, and no
-        message repeats them: they may hold keys. Raises NetworkError, one sentence that names the URL.
+        sent: `params`, `headers` or a posted form as `data`. A redirect leaves them behind, and no message repeats
+        them: they may hold keys. Raises NetworkError, one sentence that names the URL.
         """
-        host = self._host(hostname(url))
-        if host.closed:
-            raise NetworkError(host.closed)
-        try:
-            check_address(url)
-        except NotFound as failure:  # where no name is known, each look-up may take ten seconds
-            host.unreachable += 1
-            host.closed = str(failure) if host.unreachable >= UNREACHABLE_AFTER else ""
-            raise
-        sent = {"params": query, "headers": headers, "data": form}
-        for attempt in range(1, ATTEMPTS + 1):
-            with host.slots:
-                self._wait(host.not_before - time.monotonic(), url)
-                if host.closed:
-                    raise NetworkError(host.closed)
-                try:
-                    data = self._once(url, max_bytes, sent)
-                    host.unreachable = 0
-                    return data
-                except _TryAgain as failure:
-                    wait = failure.wait
-                    if wait is not None and wait > LONGEST_WAIT:
-                        host.closed = f"{host.name} asks to be left alone for {wait:.0f} s: run it again later."
-                        raise NetworkError(host.closed) from None
-                    if attempt == ATTEMPTS:
-                        raise self._give_up(host, url, failure) from None
-                    if wait is not None:  # all threads that talk to this host keep the pause
-                        host.not_before = max(host.not_before, time.monotonic() + wait)
-            self._wait(BACKOFF * 2 ** (attempt - 1) * random.uniform(1.0, 1.5) if wait is None else wait, url)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        ask = partial(self._session.request, stream=True, allow_redirects=False, timeout=TIMEOUT)
+        for _ in range(MAX_REDIRECTS + 1):
+            host = check_address(url)
+            if self._failures[host] >= UNREACHABLE_AFTER:
+                raise NetworkError(f"{host} does not answer or asks for a pause: run it again later.")
+            try:
+                with ask("POST" if "data" in sent else "GET", resolve(url), **sent) as response:
+                    if not response.is_redirect:
+                        body = self._body(url, response, max_bytes)
+                        self._failures[host] = 0
+                        return body
+                    url, sent = urljoin(url, response.headers["location"]), {}
+            except NetworkError as error:
+                self._failures[host] += UNREACHABLE_AFTER if error.status == 429 else 0
+                raise
+            except (requests.RequestException, HTTPError, ValueError) as error:
+                self._failures[host] += 1
+                raise NetworkError(f"{url} could not be fetched ({_reason(error)}): run it again later.") from None
+        raise NetworkError(f"{url} is redirected more than {MAX_REDIRECTS} times: it is not fetched.")
 
-    def get_json(self, url: str, **sent: Mapping[str, str] | None) -> dict:
+    def get_json(self, url: str, **sent: Any) -> dict:
         """The JSON object at `url`; `sent` as for `get`. Raises NetworkError for any other answer."""
         try:
             answer = json.loads(self.get(url, MAX_JSON, **sent))
         except (ValueError, RecursionError):  # the latter: nested without end
             answer = None
         if not isinstance(answer, dict):
-            raise NetworkError(f"{url} answered with something else than JSON: run it again later.")
+            raise NetworkError(f"{url} did not answer with a JSON object: run it again later.")
         return answer
 
     def may_fetch(self, url: str) -> bool:
-        """Whether the robots.txt of the URL's host lets us fetch it; asked once a host. None there allows everything,
-        one that cannot be had (5xx, silence) forbids everything, as RFC 9309 says.
-        """
-        parts = urlsplit(url)
-        place = f"{parts.scheme}://{parts.netloc}/robots.txt"
-        with self._lock:
-            lock, rules = self._robots.setdefault(place, (threading.Lock(), RobotFileParser(place)))
+        """Whether robots.txt allows it, asked once a host: none allows all, silence nothing, as RFC 9309 says."""
+        address = urljoin(url, "/robots.txt")
+        lock, rules = self._robots.setdefault(address, (threading.Lock(), RobotFileParser()))
         with lock:
             if not rules.mtime():
                 rules.modified()
                 try:
-                    rules.parse(self.get(place, MAX_JSON).decode("utf-8", "replace").splitlines())
+                    rules.parse(self.get(address, MAX_JSON).decode("utf-8", "replace").splitlines())
                 except NetworkError as error:
-                    free = error.status is not None and 400 <= error.status < 500
-                    rules.parse(["User-agent: *", "Allow: /" if free else "Disallow: /"])
-        return rules.can_fetch(ROBOT, url)
-
-    def _give_up(self, host: _Host, url: str, failure: _TryAgain) -> NetworkError:
-        host.unreachable = 0 if failure.connected else host.unreachable + 1
-        if host.unreachable >= UNREACHABLE_AFTER:
-            host.closed = f"{host.name} cannot be reached or falls silent: check the network and run it again later."
-        return NetworkError(f"{url} {failure}: run it again later.", failure.status)
-
-    def _once(self, url: str, max_bytes: int, sent: dict[str, Any]) -> bytes:
-        for _ in range(MAX_REDIRECTS + 1):
-            check_address(url)
-            try:
-                method = "POST" if sent.get("data") else "GET"
-                options: dict[str, Any] = {"stream": True, "allow_redirects": False, "timeout": TIMEOUT} | sent
-                with self._session.request(method, resolve(url), **options) as response:
-                    if not response.is_redirect:
-                        return self._body(url, response, max_bytes)
-                    url, sent = urljoin(url, response.headers["location"]), {}
-            except requests.exceptions.SSLError as error:
-                raise NetworkError(f"{url} has no valid certificate ({_shortly(error)}): it is not fetched.") from error
-            except requests.exceptions.ConnectTimeout:
-                raise _TryAgain(f"did not answer within {TIMEOUT[0]:.0f} s", connected=False) from None
-            except requests.exceptions.Timeout:
-                raise _TryAgain(f"stopped answering for {TIMEOUT[1]:.0f} s", connected=False) from None
-            except requests.exceptions.ChunkedEncodingError:
-                raise _TryAgain("was cut off before its end") from None
-            except requests.exceptions.ConnectionError as error:
-                if "timed out" in str(error).lower():
-                    raise _TryAgain(f"stopped answering for {TIMEOUT[1]:.0f} s", connected=False) from None
-                raise _TryAgain(f"could not be reached ({_shortly(error)})", connected=False) from None
-            except (requests.exceptions.RequestException, UnicodeError, ValueError) as error:
-                raise NetworkError(f"{url} cannot be fetched ({_shortly(error)}): mend its address.") from error
-        raise NetworkError(f"{url} is redirected more than {MAX_REDIRECTS} times: it is not fetched.")
+                    missing = error.status is not None and 400 <= error.status < 500
+                    rules.parse(["User-agent: *", "Allow: /" if missing else "Disallow: /"])
+        return rules.can_fetch("DragFace", url)
 
     def _body(self, url: str, response: requests.Response, max_bytes: int) -> bytes:
-        status = response.status_code
-        if status in TRY_AGAIN:
-            raise _TryAgain(f"answered {status} {response.reason}", _retry_after(response), status=status)
+        headers, status = response.headers, response.status_code
         if status in (404, 410):
             raise NetworkError(f"{url} no longer exists ({status}): look for the photo at its page.", status)
         if status != 200:
-            raise NetworkError(f"{url} answered {status} {response.reason}: it cannot be fetched as it is.", status)
-        if any(word in response.headers.get("X-Robots-Tag", "").lower() for word in OPTED_OUT):
-            raise NetworkError(f"{url} is not to be trained on (its server says {OPTED_OUT[0]}): it is left there.")
-        announced = int(response.headers.get("Content-Length", "") or 0)
-        too_large = NetworkError(f"{url} is larger than the {max_bytes / 1e6:.0f} MB allowed: it is not fetched.")
-        if announced > max_bytes:
-            raise too_large
-        end = time.monotonic() + LONGEST_TRANSFER
-        pieces, size = [], 0
-        for piece in _pieces(response):
-            pieces.append(piece)
-            size += len(piece)
-            if size > max_bytes:
-                raise too_large
-            if self.stop.is_set():
-                raise NetworkError(f"{url} was left: the download was stopped.")
-            if time.monotonic() > end:
-                raise NetworkError(f"{url} took more than {LONGEST_TRANSFER:.0f} s: run it again later.")
-        if announced and size < announced and "Content-Encoding" not in response.headers:
-            raise _TryAgain(f"was cut off after {size} of {announced} bytes")
-        return b"".join(pieces)
-
-    def _wait(self, seconds: float, url: str) -> None:
-        if self.stop.wait(max(0.0, seconds)):
-            raise NetworkError(f"{url} was left: the download was stopped.")
-
-    def _host(self, name: str) -> _Host:
-        with self._lock:
-            return self._hosts.setdefault(name, _Host(name, self._per_host))
+            raise NetworkError(f"{url} answered {status} {response.reason}: run it again later.", status)
+        if "noai" in (tags := headers.get("X-Robots-Tag", "").lower()) or "noimageai" in tags:
+            raise NetworkError(f"{url} is not to be trained on (X-Robots-Tag: {tags}): it is left there.")
+        if headers.get("Content-Encoding", "identity") not in ("identity", "gzip"):  # gzip in gzip fills the memory
+            raise NetworkError(f"{url} came in an encoding that nobody asked for: it is not fetched.")
+        announced, end = int(headers.get("Content-Length") or 0), time.monotonic() + LONGEST_BODY
+        body = bytearray()
+        while max(announced, len(body)) <= max_bytes:
+            packet = response.raw.read1(1 << 16, decode_content=True)  # as soon as it is there
+            if not packet:
+                return bytes(body)
+            body += packet
+            if self.stop.is_set() or time.monotonic() > end:
+                raise NetworkError(f"{url} was stopped, or took more than {LONGEST_BODY:.0f} s: run it again later.")
+        raise NetworkError(f"{url} is larger than the {max_bytes / 1e6:.0f} MB allowed: it is not fetched.")
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """The body as it arrives: whoever counts bytes and seconds is asked after each packet, however small."""
-    try:
-        while piece := response.raw.read1(1 << 16, decode_content=True):
-            yield piece
-    except ReadTimeoutError as error:
-        raise requests.exceptions.ReadTimeout(error) from error
-    except ProtocolError as error:
-        raise requests.exceptions.ChunkedEncodingError(error) from error
-    except DecodeError as error:
-        raise requests.exceptions.ContentDecodingError(error) from error
-
-
-class _Host:
-    """What is known about one host: its free slots, until when it wants to rest, why it is no longer asked."""
-
-    def __init__(self, name: str, slots: int):
-        self.name = name
-        self.slots = threading.BoundedSemaphore(slots)
-        self.not_before = 0.0
-        self.unreachable = 0
-        self.closed = ""
-
-
-@lru_cache(maxsize=1)
-def user_agent() -> str:
-    """Names this tool and where to complain: the repository's address as pyproject.toml states it."""
-    address = ""
-    project = Path(__file__).parents[1] / "pyproject.toml"
-    if project.is_file():
-        found = re.search(
-            r'(?im)^\s*"?(?:repository|homepage|source)"?\s*=\s*"(http[^"]+)"', project.read_text("utf-8")
-        )
-        address = found[1] if found else ""
-    else:
-        with suppress(metadata.PackageNotFoundError):
-            urls = metadata.metadata("dragface-lib").get_all("Project-URL") or []
-            address = next((url.partition(",")[2].strip() for url in urls), "")
-    return f"DragFace/1.0 (+{address}; paints drag make-up on licensed photos) python-requests/{requests.__version__}"
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that the server asks to wait, given as a number or as a date; None when it says nothing."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
-
-
-def _shortly(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The innermost reason of one of requests' nested errors, on one line."""
-    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
-    return re.sub(r"^.*(?:Error|object).*?: ", "", " ".join(str(reason).split()))[:120] or type(error).__name__
+    while error.args and isinstance(inner := getattr(error, "reason", None) or error.args[0], Exception):
+        error = inner
+    return " ".join(str(error).rpartition(": ")[2].split())[:120] or type(error).__name__

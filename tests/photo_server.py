@@ -52,6 +52,7 @@ class PhotoServer:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"photos": self}))
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # the client had seen enough
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 

@@ -26,7 +26,8 @@ def main(url: str) -> int:
     # A badge names the repository without its host: colab.research.google.com/github/OWNER/NAME/...
     paths = [old.removeprefix("https://"), url.removeprefix("https://")]
     badges = [path.replace("github.com/", "/github/", 1) for path in paths]
-    for path in (project, ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))):
+    files = [project, ROOT / "README.md", ROOT / "dragface_lib" / "network.py"]
+    for path in [*files, *sorted((ROOT / "notebooks").glob("*.ipynb"))]:
         before = path.read_text(encoding="utf-8")
         after = before.replace(old, url).replace(*badges)
         if after != before:

@@ -24,7 +24,7 @@ from ..crop.align import EYES, crop_face, similarity_between
 from ..crop.landmarks import INPUT_EYES, INPUT_SIZE, Landmarks, to_input
 from ..errors import DragFaceError
 from ..files import sha256_of, write_atomically
-from ..network import NetworkError, fetch
+from ..network import Client, NetworkError
 
 INCEPTION = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
 INCEPTION_SHA256 = "0cc3c7bd"  # how it begins: no more of it is published than stands in the file's name
@@ -82,7 +82,7 @@ def _inception_file() -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION.rpartition("/")[2]
     if not path.is_file():
         print("Fetching Inception v3 (109 MB), once.", file=sys.stderr)
-        data = fetch(INCEPTION, INCEPTION_BYTES)
+        data = Client().get(INCEPTION, INCEPTION_BYTES)
         if not hashlib.sha256(data).hexdigest().startswith(INCEPTION_SHA256):
             raise NetworkError(f"{INCEPTION} has other bytes than expected: not stored.")
         write_atomically(path, data)

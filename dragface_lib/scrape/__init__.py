@@ -5,12 +5,12 @@ source, words = open_source("commons", "drag", "Category:Drag queens in Brazil")
 outcome = collect(source, Workspace.open().photos, query=words, limit=100)
 """
 
-from .collecting import NEEDS, Outcome, collect, dry_run, gather, open_source, withdraw
-from .downloading import Result, download, each_download, take_own_photos
-from .gallery import GalleryDL
-from .licences import credits, credits_page, licence_sheet
-from .sources import Drive, Folder, LocalRow, Manifest, Zip
-from .web_sources import Commons, Google, Openverse
+from .collect import NEEDS, Outcome, collect, dry_run, gather, open_source, stored_rows, withdraw
+from .credits import credits, credits_page, licence_sheet
+from .download import Result, download
+from .gallery_dl import GalleryDL
+from .sources import Drive, Folder, Manifest, Zip
+from .web import Commons, Google, Openverse
 
 __all__ = [
     "NEEDS",
@@ -19,7 +19,6 @@ __all__ = [
     "Folder",
     "GalleryDL",
     "Google",
-    "LocalRow",
     "Manifest",
     "Openverse",
     "Outcome",
@@ -30,10 +29,9 @@ __all__ = [
     "credits_page",
     "download",
     "dry_run",
-    "each_download",
     "gather",
     "licence_sheet",
     "open_source",
-    "take_own_photos",
+    "stored_rows",
     "withdraw",
 ]

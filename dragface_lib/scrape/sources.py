@@ -1,213 +1,197 @@
-"""Where photos come from: small classes with one face, `search(query, limit) -> rows`.
+"""Where photos come from: small classes with one face, `search(query, limit) -> [(row, path)]`.
 
-    rows = Manifest().search("portrait", limit=20)      # licensed photos, listed in data_manifest.csv
-    rows = Folder("/home/me/selfies").search()          # the user's own; Zip is the same for an archive of them
-    rows = Drive("https://drive.google.com/drive/folders/…").search()
+    Manifest().search("portrait", limit=20)     # licensed photos, listed in data_manifest.csv
+    Folder("/home/me/selfies").search()         # the user's own; Zip is the same for an archive of them
+    Drive("https://drive.google.com/drive/folders/…").search()
 
-Those on the web are in `web_sources`. `download(rows, photos)` takes the rows of any of them.
+A path says where on this machine the photo lies; it is None for photos on the web (see web.py).
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import shutil
-import stat
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
+from html import unescape
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, urlsplit
 
+from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
-from ..files import DAMAGES, SUFFIXES
+from ..files import SUFFIXES
 from ..images import find_photos
-from ..manifest import Row, find_manifest, iterate_manifest
+from ..manifest import Row, find_manifest, read_manifest
 
 OWN = "own photo"  # stands where a licence stands for photos that the user brings along
-MAX_BYTES = 64_000_000  # of a photo; the largest photos of phones have about 30 MB
-MAX_MEMBERS = 100_000  # of an archive
-MAX_UNPACKED = 20_000_000_000  # bytes of an archive's photos together
-MAX_RATIO = 100  # a member's size unpacked to packed; photos are packed already and stay below 2
-
-
-@dataclass(frozen=True, slots=True)
-class LocalRow(Row):
-    """A row whose photo lies on this machine, at `source`; a manifest cannot contain one. place: what holds it."""
-
-    source: Path = Path()  # type: ignore[assignment]  # in other rows the name of the source
-    place: str = ""
+HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<(\w+)[^>]*display:\s*none.*?</\2>", re.DOTALL | re.IGNORECASE)
 
 
 class Source(ABC):
-    """What all sources share. A subclass says in `each` what it finds, lazily."""
+    """What all sources share. notes: what the user should know after a search."""
 
-    def search(self, query: str = "", limit: int | None = None) -> list[Row]:
-        """The first `limit` rows that `each` finds."""
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+        self.notes: list[str] = []
+
+    def search(self, query: str = "", limit: int | None = None) -> list[tuple[Row, Path | None]]:
+        """The first `limit` photos that `each` yields."""
         return list(islice(self.each(query), limit))
 
     @abstractmethod
-    def each(self, query: str = "") -> Iterator[Row]:
-        """One row after the other. Raises DragFaceError when the source cannot be asked or refuses."""
+    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
+        """One photo after the other. Raises DragFaceError when the source cannot be asked or refuses."""
 
 
 class Manifest(Source):
-    """The rows of a manifest, by default the project's own; withdrawn ones too, so that they are acted upon.
+    """The rows of a manifest, by default the project's own; withdrawn ones too, so that they are acted upon."""
 
-    A broken row is left out and named in `faults`.
-    """
+    def __init__(self, path: str | Path | None = None, domain: str = "") -> None:
+        super().__init__(domain)
+        self.path = path
 
-    def __init__(self, path: str | Path | None = None, domain: str = ""):
-        self.path, self.domain = path, domain
-        self.faults: list[str] = []
-
-    def each(self, query: str = "") -> Iterator[Row]:
-        """Rows whose title, author or file has every word of `query`."""
-        self.faults.clear()
-        rows = iterate_manifest(self.path or find_manifest(), self.faults)
-        return _matching((row for row in rows if self.domain in ("", row.domain)), query)
+    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
+        """Rows whose title, author or file has every word of `query`; of `domain` only, where it is named."""
+        for row in read_manifest(self.path or find_manifest()):
+            if self.domain in ("", row.domain) and _fits(f"{row.title} {row.author} {row.file}", query):
+                yield row, None
 
 
 class Folder(Source):
-    """Every picture in a folder of this machine or of a mounted Drive, in its subfolders too. place: its name for
-    ever, where it is only unpacked there for now.
+    """Every picture in a folder of this machine or of a mounted Drive, in its subfolders too.
+
+    origin: what the manifest calls the place, where the folder is only a temporary one.
     """
 
-    def __init__(self, path: str | Path, domain: str = "selfie", place: str = ""):
-        self.path, self.domain = Path(path).expanduser(), domain
-        self.place = place or str(self.path.resolve())
+    def __init__(self, path: str | Path, domain: str = "selfie", origin: str = "") -> None:
+        super().__init__(domain)
+        self.path = Path(path).expanduser()
+        self.origin = origin or str(self.path.resolve())
 
-    def each(self, query: str = "") -> Iterator[Row]:
-        """Rows whose file name has every word of `query`; raises DragFaceError when there is no such folder."""
-        return _matching(map(self._row, find_photos(self.path)), query)
+    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
+        """Photos whose file name has every word of `query`; raises DragFaceError when there is no such folder."""
+        for path in find_photos(self.path):
+            file = path.relative_to(self.path).as_posix()
+            if _fits(file, query):
+                yield self._row(file, path.stem), path
 
-    def _row(self, path: Path) -> LocalRow:
-        file = path.relative_to(self.path).as_posix()
-        name = f"own_{digest(f'{self.place}/{file}')}"
-        size = path.stat().st_size
-        return LocalRow(
-            name, self.domain, file, licence=OWN, title=path.stem, bytes=size, source=path, place=self.place
-        )
-
-
-class Zip(Source):
-    """The pictures in a zip archive, unpacked into a temporary folder for as long as this object lives."""
-
-    def __init__(self, path: str | Path, domain: str = "selfie", place: str = ""):
-        self.path, self.domain = Path(path).expanduser(), domain
-        self.place = place or str(self.path.resolve())
-        self._unpacked: tempfile.TemporaryDirectory | None = None
-
-    def each(self, query: str = "") -> Iterator[Row]:
-        """Rows whose file name has every word of `query`.
-
-        Raises DragFaceError, before anything is written, when the archive is damaged, has a password, has members
-        that point outside it or are links, or unpacks to too much.
-        """
-        if self._unpacked is None:
-            self._unpacked = self._unpack()
-        return Folder(self._unpacked.name, self.domain, self.place).each(query)
-
-    def _unpack(self) -> tempfile.TemporaryDirectory:
-        folder = tempfile.TemporaryDirectory(prefix="dragface-zip-")
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                for member in self._checked(archive, folder.name):
-                    target = Path(folder.name) / member.filename
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with archive.open(member) as packed, open(target, "wb") as file:
-                        shutil.copyfileobj(packed, file)
-        except FileNotFoundError:
-            raise DragFaceError(f"{self.path} does not exist: check the name of the archive.") from None
-        except DAMAGES as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise DragFaceError(f"{self.path} cannot be unpacked ({reason}): make a zip of it again.") from error
-        return folder
-
-    def _checked(self, archive: zipfile.ZipFile, folder: str) -> list[zipfile.ZipInfo]:
-        """The pictures among the members, once every member has been looked at."""
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        for member in members:
-            path = PurePosixPath(member.filename)
-            if path.is_absolute() or ".." in path.parts or set(member.filename) & set("\\:\0"):
-                raise self._refusal(f"{member.filename!r} points outside it")
-            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
-                raise self._refusal(f"{member.filename!r} is a link or a device")
-            if member.file_size > MAX_RATIO * max(member.compress_size, 1000):
-                raise self._refusal(f"{member.filename!r} grows more than {MAX_RATIO} times when it is unpacked")
-        if len(members) > MAX_MEMBERS:
-            raise self._refusal(f"it has more than {MAX_MEMBERS} members")
-        pictures = [member for member in members if PurePosixPath(member.filename).suffix.lower() in SUFFIXES]
-        pictures = [member for member in pictures if "__MACOSX" not in member.filename]
-        if sum(member.file_size for member in pictures) > min(MAX_UNPACKED, shutil.disk_usage(folder).free):
-            raise self._refusal("its photos are larger than the disk has room for or than 20 GB")
-        if not pictures:
-            raise DragFaceError(f"{self.path} holds no pictures: put JPEG, PNG or WebP files into it.")
-        return pictures
-
-    def _refusal(self, fault: str) -> DragFaceError:
-        return DragFaceError(f"{self.path} is not unpacked, as {fault}: make a zip of plain photos.")
+    def _row(self, file: str, title: str) -> Row:
+        number = digest(f"{self.origin}/{file}")
+        # A name that every file system allows. The number keeps apart what it no longer tells apart.
+        name = re.sub(r"[^\w. ()+/-]+|(?<![^/])[. ]+", "_", file)
+        if name != file:
+            name = str(PurePosixPath(name).with_stem(f"{PurePosixPath(name).stem}_{number[-6:]}"))
+        origin = plain(self.origin)
+        file = f"own/{digest(self.origin)}/{name}"
+        return Row(f"own_{number}", self.domain, file, licence=OWN, title=plain(title), source="own", query=origin)
 
 
-class Drive(Source):
-    """The pictures behind a shared Google Drive link, of a folder, of one file or of a zip, fetched with gdown.
+class _Packed(Source):
+    """Photos that are brought into a temporary folder once, for as long as this object lives."""
 
-    They lie in a temporary folder for as long as this object lives.
-    """
+    def __init__(self, origin: str, domain: str) -> None:
+        super().__init__(domain)
+        self.origin = origin
+        self._folder: tempfile.TemporaryDirectory | None = None
 
-    def __init__(self, link: str, domain: str = "selfie"):
-        self.link, self.domain = link.strip(), domain
-        self._fetched: tempfile.TemporaryDirectory | None = None
-        self._within: Source | None = None
+    @abstractmethod
+    def bring(self, folder: Path) -> None:
+        """Put the photos into this folder."""
 
-    def each(self, query: str = "") -> Iterator[Row]:
-        """Fetch everything behind the link once; rows whose file name has every word of `query`.
+    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
+        """Photos whose file name has every word of `query`. Raises DragFaceError when there are none at all."""
+        if self._folder is None:
+            folder = tempfile.TemporaryDirectory(prefix="dragface-")
+            self.bring(Path(folder.name))
+            if not find_photos(folder.name):
+                raise DragFaceError(f"{self.origin} holds no pictures that can be read: put JPEG, PNG or WebP there.")
+            self._folder = folder
+        return Folder(self._folder.name, self.domain, self.origin).each(query)
 
-        Raises DragFaceError when the link is not one of Drive's or cannot be read by everyone.
-        """
-        if self._within is None:
-            self._fetched = self._fetch()
-            self._within = self._open(Path(self._fetched.name))
-        return self._within.each(query)
 
-    def _open(self, folder: Path) -> Source:
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        if len(files) == 1 and zipfile.is_zipfile(files[0]):
-            return Zip(files[0], self.domain, self.link)
-        if not find_photos(folder):
-            raise DragFaceError(f"{self.link} has no pictures that everyone can read: share it and check its files.")
-        return Folder(folder, self.domain, self.link)
+class Zip(_Packed):
+    """The pictures in a zip archive."""
 
-    def _fetch(self) -> tempfile.TemporaryDirectory:
-        parts = urlsplit(self.link)
-        found = re.search(r"/(?:file/d|folders)/([\w-]+)", parts.path)
-        number = found[1] if found else parse_qs(parts.query).get("id", [""])[0]
+    def __init__(self, path: str | Path, domain: str = "selfie") -> None:
+        self.path = Path(path).expanduser()
+        super().__init__(str(self.path.resolve()), domain)
+
+    def bring(self, folder: Path) -> None:
+        """Unpack the pictures; raises DragFaceError for an archive that is not safe."""
+        _unpack(self.path, folder)
+
+
+class Drive(_Packed):
+    """The pictures behind a shared Google Drive link, of a folder, of one file or of a zip, fetched with gdown."""
+
+    def __init__(self, link: str, domain: str = "selfie") -> None:
+        super().__init__(link.strip(), domain)
+
+    def bring(self, folder: Path) -> None:
+        """Raises DragFaceError when the link is not one of Drive's or cannot be read by everyone."""
+        parts = urlsplit(self.origin)
+        named = re.search(r"/(?:file/d|folders)/([\w-]+)", parts.path)
+        number = named[1] if named else parse_qs(parts.query).get("id", [""])[0]
         if parts.scheme != "https" or parts.hostname not in ("drive.google.com", "docs.google.com") or not number:
-            raise DragFaceError(f"{self.link} is not the link of a Drive folder or file: copy it from Drive's Share.")
+            raise DragFaceError(f"{self.origin} is not the link of a Drive folder or file: copy it from Drive's Share.")
         try:
             import gdown
         except ImportError:
             raise DragFaceError("A Drive link needs gdown: run `pip install gdown` and try again.") from None
-        fetched = tempfile.TemporaryDirectory(prefix="dragface-drive-")
+        fetch, output = (gdown.download_folder, "") if "/folders/" in parts.path else (gdown.download, "/")
         try:
-            if "/folders/" in parts.path:
-                gdown.download_folder(id=number, output=fetched.name, quiet=True, use_cookies=False)
-            else:
-                gdown.download(id=number, output=f"{fetched.name}/", quiet=True, use_cookies=False)
+            fetch(id=number, output=f"{folder}{output}", quiet=True, use_cookies=False)
         except Exception as error:  # gdown has several errors of its own, other ones in each version
             raise DragFaceError(
-                f"{self.link} cannot be fetched ({_shortly(error)}): share it with everyone who has the link, or "
-                "wait a day if it was fetched very often."
+                f"{self.origin} cannot be fetched ({plain(str(error))[:160]}): share it with everyone who has the "
+                "link, or wait a day if it was fetched very often."
             ) from error
-        return fetched
+        for path in [path for path in folder.iterdir() if zipfile.is_zipfile(path)]:
+            _unpack(path, folder)
 
 
-def _matching(rows: Iterable[Row], query: str) -> Iterator[Row]:
-    words = query.lower().split()
-    return (row for row in rows if all(word in f"{row.title} {row.author} {row.file}".lower() for word in words))
+def _unpack(path: Path, folder: Path) -> None:
+    with open_archive(path) as archive:
+        for member in members(archive):
+            if PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
+                target = folder / member.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(read_member(archive, member))
+
+
+def plain(html: str) -> str:
+    """Text without markup, entities, line breaks and what cannot be shown, at most 300 characters."""
+    text = unescape(re.sub(r"<[^>]+>", " ", HIDDEN.sub("", html[:5000])))
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:300]
+
+
+def secret(name: str) -> str:
+    """A key from Colab's secrets, else from the environment variable of that name; "" where there is none.
+
+    Raises DragFaceError where Colab has it and this notebook may not read it, and for what can be no key.
+    """
+    value, withheld = "", False
+    with suppress(ImportError):
+        from google.colab import userdata
+
+        try:
+            value = userdata.get(name) or ""
+        except Exception as error:  # Colab has several of its own for a secret that is not there, or nobody to ask
+            withheld = isinstance(error, userdata.NotebookAccessError)
+    value = (value or os.environ.get(name, "")).strip()
+    if withheld and not value:
+        raise DragFaceError(
+            f"Colab has the secret {name}, but this notebook may not read it: click the key on the left, switch on "
+            f"'Notebook access' beside {name}, and run this cell again."
+        )
+    if not re.fullmatch(r"[\x21-\x7e]*", value):
+        raise DragFaceError(f"The secret {name} holds characters that no key has: copy it again.")
+    return value
 
 
 def digest(text: str) -> str:
@@ -215,5 +199,5 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def _shortly(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+def _fits(text: str, query: str) -> bool:
+    return all(word in text.lower() for word in query.lower().split())

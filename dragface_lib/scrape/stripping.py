@@ -2,12 +2,14 @@
 
     stored = without_metadata(data, open_photo(data))
 
-A JPEG loses its EXIF, XMP, IPTC and comments and keeps its pixels bit for bit; colour profiles stay.
+A JPEG loses its EXIF, XMP, IPTC and comments and keeps its pixels bit for bit; colour profiles stay. Other formats are
+encoded again.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -23,8 +25,6 @@ SIGNS = {  # what a file begins with; nothing else is stored
     "AVIF": re.compile(rb"....ftypavi[fs]", re.DOTALL),
     "HEIC": re.compile(rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL),
 }
-TOLD = {"PNG": (b"eXIf", b"tEXt", b"iTXt", b"zTXt", b"tIME"), "WebP": (b"EXIF", b"XMP ")}  # parts with metadata
-END_OF_PNG = b"IEND\xaeB`\x82"
 ORIENTATION = 0x0112
 QUALITY = 95  # of photos that have to be encoded again
 
@@ -34,28 +34,22 @@ def check_format(name: str, data: bytes) -> str:
     for format, sign in SIGNS.items():
         if sign.match(data):
             return format
-    if data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
-        raise DragFaceError(f"{name} is a web page, not a picture: look for the picture's own address there.")
     if not data:
         raise DragFaceError(f"{name} is empty (0 bytes): fetch it again.")
+    if data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
+        raise DragFaceError(f"{name} is a web page, not a picture: look for the picture's own address there.")
     raise DragFaceError(f"{name} is not a picture in one of the formats that are stored: {', '.join(SIGNS)}.")
 
 
 def without_metadata(data: bytes, rgb: np.ndarray) -> bytes:
     """The photo's file without metadata. rgb: the photo as `open_photo` gave it, upright.
 
-    A JPEG that lies on its side, and anything but JPEG that carries metadata, is encoded again: what was a PNG as PNG,
-    all else as JPEG.
+    A JPEG that lies on its side is encoded again, like other formats: a PNG as PNG, all else as JPEG.
     """
-    format = next(format for format, sign in SIGNS.items() if sign.match(data))
-    if format == "JPEG" and not _lies_on_its_side(data):
-        try:
+    if SIGNS["JPEG"].match(data) and not _lies_on_its_side(data):
+        with suppress(IndexError, ValueError):  # it opens, but not by the rules
             return _plain_jpeg(data)
-        except (IndexError, ValueError):
-            pass  # it opens, but not by the rules
-    if format in TOLD and not any(part in data for part in TOLD[format]) and _ends_where_it_says(format, data):
-        return data
-    return encode_photo(rgb, "PNG" if format == "PNG" else "JPEG", QUALITY)
+    return encode_photo(rgb, "PNG" if SIGNS["PNG"].match(data) else "JPEG", QUALITY)
 
 
 def _lies_on_its_side(data: bytes) -> bool:
@@ -66,19 +60,12 @@ def _lies_on_its_side(data: bytes) -> bool:
         return False
 
 
-def _ends_where_it_says(format: str, data: bytes) -> bool:
-    """False when something was hung on behind the picture."""
-    if format == "PNG":
-        return data.endswith(END_OF_PNG)
-    return len(data) == 8 + int.from_bytes(data[4:8], "little")
-
-
 def _plain_jpeg(data: bytes) -> bytes:
     """The segments that the pixels need: not APP1 and the like, no comments, nothing behind the end.
 
     Raises ValueError or IndexError when the file is not made of segments to its end.
     """
-    kept, position = [data[:2]], 2
+    kept, position = data[:2], 2
     while True:
         if data[position] != 0xFF:
             raise ValueError("no marker")
@@ -86,16 +73,15 @@ def _plain_jpeg(data: bytes) -> bytes:
             position += 1
         marker = data[position + 1]
         if marker == 0xD9:
-            return b"".join([*kept, data[position : position + 2]])
+            return kept + data[position : position + 2]
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         if marker == 0xDA:  # the pixels, up to the next marker that is no part of them
-            found = re.compile(rb"\xff[^\x00\xd0-\xd7]").search(data, end)
-            if found is None:
+            after = re.compile(rb"\xff[^\x00\xd0-\xd7]").search(data, end)
+            if after is None:
                 raise ValueError("no end")
-            end = found.start()
-        content = data[position + 4 : position + 16]
-        named = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}.get(marker)
-        told = 0xE0 <= marker <= 0xEF and not (named and content.startswith(named)) or marker == 0xFE
-        if not told:
-            kept.append(data[position:end])
+            end = after.start()
+        segment = data[position:end]
+        needed = segment[4:].startswith(b"ICC_PROFILE\0") or segment[4:9] in (b"JFIF\0", b"Adobe") and len(segment) < 20
+        if needed or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept += segment
         position = end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import sys
 import zipfile
@@ -12,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from dragface_lib.errors import DragFaceError
-from dragface_lib.scrape import Drive, Folder, Manifest, Zip, sources, take_own_photos
+from dragface_lib.manifest import Row
+from dragface_lib.scrape import Drive, Folder, Manifest, Zip, download
 
 LINK = "https://drive.google.com/drive/folders/1AbC_d-9?usp=sharing"
 
@@ -37,40 +37,42 @@ def gdown(monkeypatch, portraits):
     return stand_in
 
 
+def rows_of(source, *arguments) -> list[Row]:
+    return [row for row, _ in source.search(*arguments)]
+
+
+def names_of(source, *arguments) -> list[str]:
+    return [row.file.partition("/")[2].partition("/")[2] for row in rows_of(source, *arguments)]
+
+
 def test_the_manifest_is_searched_by_words_of_title_and_author(mirror):
-    everything = Manifest().search()
+    everything = rows_of(Manifest())
     assert everything == mirror.rows
     word = everything[-1].title.split()[-1]
-    found = Manifest().search(word.upper())
+    found = rows_of(Manifest(), word.upper())
     assert everything[-1] in found
     assert all(word in f"{row.title} {row.author} {row.file}" for row in found)
-    assert Manifest().search("no such words") == []
-    assert Manifest(domain="drag").search() == []
-
-
-def test_a_limit_gives_the_first_rows(mirror):
-    assert Manifest().search(limit=1) == mirror.rows[:1]
-    assert Manifest().search(limit=0) == []
+    assert rows_of(Manifest(), "no such words") == rows_of(Manifest(domain="drag")) == []
+    assert rows_of(Manifest(), "", 1) == mirror.rows[:1]
 
 
 def test_a_folder_gives_its_pictures_with_names_that_stay(portraits):
     folder = portraits["astronaut"].parent
-    rows = Folder(folder).search()
-    assert [row.file for row in rows] == ["astronaut.jpg", "grace_hopper.jpg"]
-    assert all(row.source == folder / row.file and row.licence == "own photo" for row in rows)
-    assert rows == Folder(folder).search()
+    assert names_of(Folder(folder)) == ["astronaut.jpg", "grace_hopper.jpg"]
+    assert [path for _, path in Folder(folder).search()] == list(portraits.values())
+    rows = rows_of(Folder(folder))
+    assert {(row.licence, row.source, row.query) for row in rows} == {("own photo", "own", str(folder.resolve()))}
+    assert rows == rows_of(Folder(folder))
     assert len({row.id for row in rows}) == 2
-
-
-def test_a_missing_folder_is_one_sentence(tmp_path):
     with pytest.raises(DragFaceError, match="is not a folder"):
-        Folder(tmp_path / "nowhere").search()
+        Folder(folder / "nowhere").search()
 
 
 def test_a_drive_folder_is_fetched_once_and_only_its_pictures_count(gdown):
     drive = Drive(LINK)
-    assert [row.file for row in drive.search()] == ["astronaut.jpg", "grace_hopper.jpg"]
-    assert [row.file for row in drive.search("grace")] == ["grace_hopper.jpg"]
+    assert names_of(drive) == ["astronaut.jpg", "grace_hopper.jpg"]
+    assert names_of(drive, "grace") == ["grace_hopper.jpg"]
+    assert {row.query for row in rows_of(drive)} == {LINK}
     assert gdown.asked == [("folder", "1AbC_d-9")]
 
 
@@ -78,16 +80,17 @@ def test_a_drive_folder_is_fetched_once_and_only_its_pictures_count(gdown):
     "link", ["https://drive.google.com/file/d/1AbC_d-9/view?usp=sharing", "https://drive.google.com/open?id=1AbC_d-9"]
 )
 def test_a_link_to_one_file_of_drive_works_too(link, gdown):
-    assert [row.file for row in Drive(link).search()] == ["one.jpg"]
+    assert names_of(Drive(link)) == ["one.jpg"]
     assert gdown.asked == [("file", "1AbC_d-9")]
 
 
 def test_photos_behind_a_drive_link_end_up_in_the_folder_and_nowhere_else(gdown, portraits, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    results = take_own_photos(LINK, tmp_path / "own", progress=False)
-    assert [result.status for result in results] == ["stored", "stored"]
-    assert (tmp_path / "own" / "astronaut.jpg").read_bytes() == portraits["astronaut"].read_bytes()
+    source = Drive(LINK)
+    [first, _] = [result.row for result in download(source.search(), tmp_path / "mine", progress=False)]
+    del source
+    assert first.path(tmp_path / "mine").read_bytes() in [path.read_bytes() for path in portraits.values()]
     assert not list((tmp_path / "temporary").iterdir())
 
 
@@ -112,7 +115,7 @@ def test_a_link_that_is_not_shared_is_one_sentence(gdown):
 
 def test_a_drive_folder_without_pictures_is_one_sentence(gdown):
     gdown.download_folder = lambda **_: None
-    with pytest.raises(DragFaceError, match="has no pictures"):
+    with pytest.raises(DragFaceError, match="holds no pictures"):
         Drive(LINK).search()
 
 
@@ -133,15 +136,14 @@ def test_a_zip_gives_its_pictures_and_nothing_else(portraits, tmp_path):
     photo = portraits["astronaut"].read_bytes()
     members = {"a/me.jpg": photo, "b/me.JPG": photo, "notes.txt": b"x", "__MACOSX/a/._me.jpg": b"x", "run.sh": b"rm"}
     source = Zip(zip_of(tmp_path / "mine.zip", members), "drag")
-    rows = source.search()
-    assert [row.file for row in rows] == ["a/me.jpg", "b/me.JPG"]
-    assert rows == source.search()
+    assert names_of(source) == ["a/me.jpg", "b/me.JPG"]
+    rows, paths = zip(*source.search(), strict=True)
+    assert list(rows) == rows_of(source)
     assert {row.domain for row in rows} == {"drag"}
-    assert rows[0].source.read_bytes() == photo
-    folder = rows[0].source.parents[1]
+    assert paths[0].read_bytes() == photo
+    folder = paths[0].parents[1]
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["me.JPG", "me.jpg"]
-    again = Zip(tmp_path / "mine.zip", "drag").search()
-    assert [row.id for row in again] == [row.id for row in rows]
+    assert rows_of(Zip(tmp_path / "mine.zip", "drag")) == list(rows)
     del source
     assert not folder.exists()
 
@@ -152,66 +154,20 @@ def link(name: str) -> zipfile.ZipInfo:
     return member
 
 
-@pytest.mark.parametrize(
-    ("member", "content", "part"),
-    [
-        ("../outside.jpg", b"x", "points outside"),
-        ("/etc/outside.jpg", b"x", "points outside"),
-        ("a/../../outside.jpg", b"x", "points outside"),
-        ("a\\..\\outside.jpg", b"x", "points outside"),
-        ("C:outside.jpg", b"x", "points outside"),
-        (link("me.jpg"), b"/etc/passwd", "is a link"),
-        ("bomb.jpg", b"\0" * 2_000_000, "grows more than 100 times"),
-    ],
-)
-def test_a_hostile_archive_is_refused_whole_before_anything_is_written(member, content, part, tmp_path, monkeypatch):
+@pytest.mark.parametrize("member", ["../outside.jpg", "/etc/outside.jpg", link("me.jpg")])
+def test_a_hostile_archive_leaves_nothing_behind(member, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    path = tmp_path / "evil.zip"
-    zip_of(path, {"good.jpg": b"x", member: content}, compression=zipfile.ZIP_DEFLATED)
-    with pytest.raises(DragFaceError, match=part):
+    path = zip_of(tmp_path / "evil.zip", {"good.jpg": b"x", member: b"/etc/passwd"})
+    with pytest.raises(DragFaceError, match="evil.zip"):
         Zip(path).search()
     assert [found.name for found in tmp_path.rglob("*") if found.is_file()] == ["evil.zip"]
 
 
-def test_an_archive_with_too_many_or_too_large_members_is_refused(tmp_path, monkeypatch):
-    path = zip_of(tmp_path / "many.zip", {f"{n}.jpg": b"x" * 100 for n in range(4)})
-    monkeypatch.setattr(sources, "MAX_UNPACKED", 399)
-    with pytest.raises(DragFaceError, match="larger than the disk has room for"):
-        Zip(path).search()
-    monkeypatch.setattr(sources, "MAX_MEMBERS", 3)
-    with pytest.raises(DragFaceError, match="more than 3 members"):
-        Zip(path).search()
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["text", "cut", "empty", "missing", "without pictures", "with a password", "damaged inside", "with an odd name"],
-)
-def test_what_is_no_archive_of_pictures_is_one_sentence(kind, portraits, tmp_path):
-    path = zip_of(tmp_path / "photos.zip", {"a.jpg": portraits["astronaut"].read_bytes()})
-    data = path.read_bytes()
-    if kind == "with a password":
-        locked = bytearray(data)
-        locked[6] |= 1
-        locked[data.rindex(b"PK\x01\x02") + 8] |= 1
-        data = bytes(locked)
-    if kind == "damaged inside":
-        zip_of(path, {"a.jpg": portraits["astronaut"].read_bytes()}, compression=zipfile.ZIP_LZMA)
-        packed = bytearray(path.read_bytes())
-        packed[60:900] = bytes(255 - value for value in packed[60:900])
-        data = bytes(packed)
-    if kind == "with an odd name":  # the flag says UTF-8, the name is none
-        zip_of(path, {"\u00e9.jpg": b"x"})
-        data = path.read_bytes().replace("\u00e9".encode(), b"\xe9\xe9")
-    path.write_bytes({"text": b"hello" * 99, "cut": data[:9000], "empty": b""}.get(kind, data))
-    if kind == "missing":
-        path.unlink()
-    if kind == "without pictures":
-        zip_of(path, {"a.txt": b"x"})
-    with pytest.raises(DragFaceError, match="photos.zip") as caught:
-        Zip(path).search()
-    assert "\n" not in str(caught.value)
+def test_an_archive_that_is_none_or_holds_no_pictures_is_one_sentence(tmp_path):
+    for path in (tmp_path / "nowhere.zip", zip_of(tmp_path / "texts.zip", {"a.txt": b"x"})):
+        with pytest.raises(DragFaceError, match=path.name):
+            Zip(path).search()
 
 
 def test_a_zip_behind_a_drive_link_is_unpacked_and_its_rows_keep_their_names(gdown, portraits, tmp_path):
@@ -222,16 +178,5 @@ def test_a_zip_behind_a_drive_link_is_unpacked_and_its_rows_keep_their_names(gdo
 
     gdown.download = download
     link = "https://drive.google.com/file/d/1AbC_d-9/view"
-    first, second = Drive(link).search(), Drive(link).search()
-    assert [row.file for row in first] == ["a/me.jpg"]
-    assert [row.id for row in first] == [row.id for row in second]
-
-
-def test_a_broken_row_of_a_manifest_is_named_and_the_others_are_found(mirror, tmp_path):
-    path = tmp_path / "m.csv"
-    lines = Path(os.environ["DRAGFACE_MANIFEST"]).read_text(encoding="utf-8").splitlines(keepends=True)[:3]
-    path.write_text(lines[0] + lines[1].replace("selfie", "anime", 1) + lines[2], encoding="utf-8")
-    source = Manifest(path)
-    assert source.search() == mirror.rows[1:2]
-    assert len(source.faults) == 1
-    assert "line 2: domain is 'anime'" in source.faults[0]
+    assert names_of(Drive(link)) == ["a/me.jpg"]
+    assert rows_of(Drive(link)) == rows_of(Drive(link))

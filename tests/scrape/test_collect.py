@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import signal
@@ -23,11 +22,14 @@ from dragface_lib import network
 from dragface_lib.crop.dataset import crop_photos, read_crops
 from dragface_lib.crop.packing import pack
 from dragface_lib.errors import DragFaceError
+from dragface_lib.files import DiskFull
 from dragface_lib.images import encode_photo, open_photo, resize
-from dragface_lib.manifest import NAME, Row, read_manifest, update_manifest
+from dragface_lib.manifest import NAME, Row, read_manifest, write_manifest
 from dragface_lib.network import NetworkError
-from dragface_lib.scrape import Folder, Manifest, collect, credits_page, downloading, dry_run, withdraw
+from dragface_lib.scrape import Folder, Manifest, collect, credits_page, download, dry_run, gather, withdraw
 from dragface_lib.scrape.sources import Source
+
+DOWNLOAD, COLLECT = sys.modules[download.__module__], sys.modules[collect.__module__]
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +41,11 @@ class Found(Source):
     """A source that has these rows, and fails behind them if told to."""
 
     def __init__(self, *rows: Row, failing: str = ""):
+        super().__init__("drag")
         self.rows, self.failing = rows, failing
 
     def each(self, query: str = ""):
-        yield from self.rows
+        yield from ((row, None) for row in self.rows)
         if self.failing:
             raise NetworkError(self.failing)
 
@@ -62,9 +65,8 @@ def rows(mirror) -> list[Row]:
     return [served(mirror, name, resize(photo, 200, 300)) for name, photo in pictures.items()]
 
 
-def gather(source: Source, photos: Path, **options) -> dict[str, int]:
-    outcome = collect(source, photos, progress=False, **options)
-    return {status: count for status, count in outcome.counts.items() if count}
+def counts(source: Source, photos: Path, **options) -> dict[str, int]:
+    return dict(collect(source, photos, progress=False, **options).counts)
 
 
 def written(photos: Path) -> dict[str, Row]:
@@ -72,14 +74,13 @@ def written(photos: Path) -> dict[str, Row]:
 
 
 def test_a_row_says_afterwards_all_there_is_to_know_of_its_photo(rows, mirror, tmp_path):
-    assert gather(Found(*rows), tmp_path) == {"stored": 4}
+    assert counts(Found(*rows), tmp_path) == {"stored": 4}
     for row in written(tmp_path).values():
         stored = row.path(tmp_path).read_bytes()
         assert row.status == "stored"
         assert row.stored_sha256 == hashlib.sha256(stored).hexdigest()
         assert row.sha256 == hashlib.sha256(mirror._always[f"/photos.example.org/{row.id}.jpg"].body).hexdigest()
         assert (row.width, row.height, row.bytes) == (300, 200, len(stored))
-        assert len(row.phash) == 64
         assert (
             abs(time.time() - time.mktime(time.strptime(row.retrieved_at, "%Y-%m-%dT%H:%M:%SZ")) + time.timezone) < 99
         )
@@ -87,9 +88,9 @@ def test_a_row_says_afterwards_all_there_is_to_know_of_its_photo(rows, mirror, t
 
 
 def test_a_second_run_fetches_nothing_and_changes_nothing(rows, mirror, tmp_path):
-    gather(Found(*rows), tmp_path)
+    counts(Found(*rows), tmp_path)
     asked, before = len(mirror.requests), (tmp_path / NAME).read_bytes()
-    assert gather(Found(*rows), tmp_path) == {"here": 4}
+    assert counts(Found(*rows), tmp_path) == {"here": 4}
     assert len(mirror.requests) == asked
     assert (tmp_path / NAME).read_bytes() == before
 
@@ -97,7 +98,7 @@ def test_a_second_run_fetches_nothing_and_changes_nothing(rows, mirror, tmp_path
 def test_the_projects_manifest_is_copied_beside_the_photos_and_itself_left_alone(mirror, tmp_path):
     source = Path(os.environ["DRAGFACE_MANIFEST"])
     before = source.read_bytes()
-    assert gather(Manifest(), tmp_path, limit=2) == {"stored": 2}
+    assert counts(Manifest(), tmp_path, limit=2) == {"stored": 2}
     assert source.read_bytes() == before
     for row in mirror.rows[:2]:
         found = written(tmp_path)[row.id]
@@ -117,18 +118,19 @@ def test_what_fails_is_noted_with_its_reason_and_tried_again(rows, mirror, tmp_p
     assert "no longer exists (404)" in written(tmp_path)["cat"].reason
     assert written(tmp_path)["coffee"].status == "unlicensed"
     mirror.serve(rows[0].image_url, encode_photo(data.chelsea()))
-    assert gather(Found(rows[0], unlicensed), tmp_path, unlicensed=True) == {"stored": 2}
+    assert counts(Found(rows[0], unlicensed), tmp_path, unlicensed=True) == {"stored": 2}
     assert {row.reason for row in written(tmp_path).values()} == {""}
 
 
-def test_a_row_that_no_manifest_may_hold_is_named_and_the_others_go_on(rows, tmp_path):
-    odd = [replace(rows[0], width="wide"), replace(rows[1], id="../x"), replace(rows[2], id="other", file=rows[3].file)]
-    outcome = collect(Found(*odd, rows[3]), tmp_path, progress=False)
-    assert outcome.counts["failed"] == 3
-    assert outcome.counts["stored"] == 1
-    reasons = " ".join(reason for *_, reason in outcome.reasons)
-    assert "width is 'wide'" in reasons
-    assert "contradicts" in reasons
+def test_a_broken_line_of_the_manifest_stops_the_run_before_anything_is_fetched(rows, mirror, tmp_path):
+    write_manifest(tmp_path / NAME, rows[:1])
+    text = (tmp_path / NAME).read_text() + "broken line\n"
+    (tmp_path / NAME).write_text(text)
+    outcome = gather(tmp_path, "manifest", "selfie")
+    [note] = outcome.notes
+    assert f"{tmp_path / NAME}, line 3: 1 cells instead of 22: " in note
+    assert (tmp_path / NAME).read_text() == text
+    assert not mirror.requests
 
 
 def test_a_search_that_breaks_off_keeps_what_it_found_and_one_that_finds_nothing_is_one_sentence(rows, tmp_path):
@@ -143,32 +145,11 @@ def test_a_search_that_breaks_off_keeps_what_it_found_and_one_that_finds_nothing
 def test_the_same_bytes_are_kept_once_and_not_fetched_again(rows, mirror, tmp_path):
     twin = replace(rows[0], id="twin", file="commons/twin.jpg", image_url="https://other.example.org/cat.jpg")
     mirror.serve(twin.image_url, encode_photo(resize(data.chelsea(), 200, 300), quality=90))
-    assert gather(Found(*rows, twin), tmp_path) == {"stored": 4, "duplicate": 1}
+    assert counts(Found(*rows, twin), tmp_path) == {"stored": 4, "duplicate": 1}
     assert not twin.path(tmp_path).exists()
     assert written(tmp_path)["twin"].reason == "commons/twin.jpg has the same bytes as cat."
-    assert gather(Found(*rows, twin), tmp_path) == {"here": 4, "duplicate": 1}
+    assert counts(Found(*rows, twin), tmp_path) == {"here": 4, "duplicate": 1}
     assert mirror.asked(twin.image_url) == 1
-
-
-def test_copies_that_look_alike_share_a_split_group_also_when_they_come_later(rows, mirror, tmp_path):
-    gather(Found(*rows), tmp_path)
-    assert {row.split_group for row in written(tmp_path).values()} == {""}
-    cat = resize(data.chelsea(), 200, 300)
-    gather(Found(served(mirror, "mirrored", cat[:, ::-1])), tmp_path)
-    found = written(tmp_path)
-    assert found["cat"].split_group == found["mirrored"].split_group == "copies_of_cat"
-    assert {found[name].split_group for name in ("coffee", "rocket", "woman")} == {""}
-
-
-def test_a_copy_of_a_test_photo_is_for_testing_with_everyone_of_its_group(rows, mirror, tmp_path):
-    coffee = [replace(rows[1], split="test", split_group="coffee")]
-    cats = [replace(row, split="train", split_group="cats") for row in (rows[0], rows[3])]
-    gather(Found(*coffee, *cats), tmp_path)
-    cut = resize(data.coffee(), 200, 300)[:, 8:-8]
-    gather(Found(served(mirror, "later", cut, split="train", split_group="cats")), tmp_path)
-    found = written(tmp_path)
-    assert {row.split for row in found.values()} == {"test"}
-    assert len({row.split_group for row in found.values()}) == 1
 
 
 def test_own_photos_are_noted_and_keep_their_names_as_far_as_every_disk_allows(portraits, tmp_path):
@@ -177,15 +158,15 @@ def test_own_photos_are_noted_and_keep_their_names_as_far_as_every_disk_allows(p
     for name in ("anna_1.jpg", "sub/me at 12:30.jpg", "sub/me at 12?30.jpg"):
         (mine / name).write_bytes(portraits["astronaut"].read_bytes() + name.encode())
     photos = tmp_path / "photos"
-    assert gather(Folder(mine), photos) == {"stored": 3}
+    assert counts(Folder(mine), photos) == {"stored": 3}
     found = written(photos).values()
     assert {row.licence for row in found} == {"own photo"}
-    assert {row.source for row in found} == {"own"}
+    assert {(row.source, row.query) for row in found} == {("own", str(mine))}
     assert all(row.path(photos).is_file() for row in found)
     assert len({row.file for row in found}) == 3
     assert any(row.file.endswith("/anna_1.jpg") for row in found)
     assert not any(set(row.file) & set(':?"') for row in found)
-    assert gather(Folder(mine), photos) == {"here": 3}
+    assert counts(Folder(mine), photos) == {"here": 3}
 
 
 def test_a_dry_run_writes_and_fetches_nothing(rows, mirror, tmp_path):
@@ -197,59 +178,65 @@ def test_a_dry_run_writes_and_fetches_nothing(rows, mirror, tmp_path):
 def test_photos_of_any_site_are_fetched_only_where_its_robots_txt_allows(rows, mirror, tmp_path):
     mirror.serve("https://photos.example.org/robots.txt", b"User-agent: *\nDisallow: /")
     found = [replace(row, source=source) for row, source in zip(rows, ("google", "openverse", "commons"), strict=False)]
-    assert gather(Found(*found), tmp_path) == {"failed": 2, "stored": 1}
+    assert counts(Found(*found), tmp_path) == {"failed": 2, "stored": 1}
     assert "closed to robots" in written(tmp_path)["cat"].reason
 
 
 def test_after_a_full_disk_what_is_there_is_not_fetched_again(rows, tmp_path, monkeypatch):
-    stores = downloading.write_atomically
+    stores = DOWNLOAD.write_atomically
 
     def full(path, content):
         if Path(path).name == "rocket.jpg":
-            raise DragFaceError("The disk is full.") from OSError(errno.ENOSPC, "No space left on device")
+            raise DiskFull("The disk is full.")
         stores(path, content)
 
-    monkeypatch.setattr(downloading, "write_atomically", full)
+    monkeypatch.setattr(DOWNLOAD, "write_atomically", full)
     with pytest.raises(DragFaceError, match="The disk is full"):
         collect(Found(*rows[:3]), tmp_path, progress=False)
     assert set(written(tmp_path)) == {"cat", "coffee", "rocket"}
-    monkeypatch.setattr(downloading, "write_atomically", stores)
+    monkeypatch.setattr(DOWNLOAD, "write_atomically", stores)
     whole = sum(row.path(tmp_path).is_file() for row in rows[:3])
-    assert gather(Found(*rows[:3]), tmp_path).get("here", 0) == whole
+    assert counts(Found(*rows[:3]), tmp_path).get("here", 0) == whole
     assert {row.status for row in written(tmp_path).values()} == {"stored"}
 
 
 def test_a_run_that_was_killed_goes_on_without_fetching_anything_twice(mirror, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     rows = [served(mirror, f"p{n}", rng.integers(0, 256, (32, 32, 3), np.uint8)) for n in range(60)]
-    manifest = tmp_path / "list.csv"
-    update_manifest(manifest, rows)
+    manifest, photos = tmp_path / "list.csv", tmp_path / "photos"
+    write_manifest(manifest, rows)
     answer = mirror.answer
-    monkeypatch.setattr(mirror, "answer", lambda *request: time.sleep(0.05) or answer(*request))
-    photos = tmp_path / "photos"
-    command = [sys.executable, "-m", "dragface_lib", "scrape", "--manifest", str(manifest), "-o", str(photos)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
-    journal = photos / "drag" / downloading.JOURNAL
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 10):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with monkeypatch.context() as slow:
+        slow.setattr(mirror, "answer", lambda *request: time.sleep(0.05) or answer(*request))
+        command = [sys.executable, "-m", "dragface_lib", "scrape", "--manifest", str(manifest), "-o", str(photos)]
+        process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+        while sum(row.path(photos).is_file() for row in rows) < 10:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     whole = {row.id for row in rows if row.path(photos).is_file()}
     assert 10 <= len(whole) < 60
-    assert all(open_photo(row.path(photos)).shape == (32, 32, 3) for row in rows if row.id in whole)
-    monkeypatch.undo()
-    monkeypatch.setenv("DRAGFACE_MIRROR", mirror.url)
-    remembered = {line.split('"file": "')[1].split('"')[0] for line in journal.read_text().splitlines() if line}
     asked = {row.id: mirror.asked(row.image_url) for row in rows}
-    outcome = collect(Manifest(manifest), photos, manifest, progress=False)
-    assert outcome.counts["here"] + outcome.counts["stored"] == 60
-    assert outcome.counts["here"] == len(remembered)
-    again = {row.id for row in rows if mirror.asked(row.image_url) > asked[row.id]}
-    assert not again & {row.id for row in rows if row.file in remembered}
+    assert counts(Manifest(manifest), photos, manifest=manifest) == {"here": len(whole), "stored": 60 - len(whole)}
+    assert not {row.id for row in rows if mirror.asked(row.image_url) > asked[row.id]} & whole
     known = read_manifest(manifest)
     assert {row.status for row in known} == {"stored"}
-    assert all(row.stored_sha256 and row.phash for row in known)
+    assert all(row.stored_sha256 and row.width == 32 for row in known)
+
+
+def test_what_is_known_is_written_down_during_a_long_run_too(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(COLLECT, "SAVE_EVERY", 2)
+    seen, write = [], COLLECT.write_manifest
+
+    def write_and_look(path, changed):
+        merged = write(path, changed)
+        seen.append(sum(row.status == "stored" for row in merged))
+        return merged
+
+    monkeypatch.setattr(COLLECT, "write_manifest", write_and_look)
+    counts(Found(*rows), tmp_path)
+    assert seen == [0, 2, 4, 4]
 
 
 def test_withdrawing_takes_photo_face_and_place_in_the_archive_away(mirror, portraits, tmp_path):
@@ -284,7 +271,7 @@ def test_withdrawing_takes_photo_face_and_place_in_the_archive_away(mirror, port
 
 
 def test_withdrawing_what_the_manifest_does_not_know_changes_nothing(rows, tmp_path):
-    update_manifest(tmp_path / NAME, rows)
+    write_manifest(tmp_path / NAME, rows)
     before = (tmp_path / NAME).read_bytes()
     with pytest.raises(DragFaceError, match="has no photo 'nobody'"):
         withdraw(tmp_path / NAME, ["cat", "nobody"])
@@ -293,17 +280,17 @@ def test_withdrawing_what_the_manifest_does_not_know_changes_nothing(rows, tmp_p
 
 
 def test_a_photo_withdrawn_in_the_projects_manifest_goes_too(rows, tmp_path):
-    gather(Found(*rows), tmp_path)
+    counts(Found(*rows), tmp_path)
     outcome = collect(Found(replace(rows[0], status="withdrawn"), *rows[1:]), tmp_path, progress=False)
     assert outcome.counts == {"withdrawn": 1, "here": 3}
     assert not rows[0].path(tmp_path).exists()
-    gather(Found(rows[0]), tmp_path)  # and stays away
+    counts(Found(rows[0]), tmp_path)  # and stays away
     assert not rows[0].path(tmp_path).exists()
 
 
 def test_a_withdrawn_photo_goes_at_the_next_run_whatever_that_run_looks_for(rows, tmp_path):
-    gather(Found(*rows), tmp_path)
+    counts(Found(*rows), tmp_path)
     withdraw(tmp_path / NAME, ["cat"])
-    assert gather(Found(rows[1]), tmp_path) == {"here": 1, "withdrawn": 1}
+    assert counts(Found(rows[1]), tmp_path) == {"here": 1, "withdrawn": 1}
     assert not rows[0].path(tmp_path).exists()
     assert rows[2].path(tmp_path).exists()

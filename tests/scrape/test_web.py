@@ -11,7 +11,7 @@ from photo_server import Answer
 
 from dragface_lib import network
 from dragface_lib.errors import DragFaceError
-from dragface_lib.manifest import fault_of
+from dragface_lib.manifest import Row
 from dragface_lib.network import NetworkError
 from dragface_lib.scrape import Commons, GalleryDL, Google, Openverse, open_source
 
@@ -24,6 +24,10 @@ def _no_keys_and_no_patience(monkeypatch):
     monkeypatch.setattr(network, "BACKOFF", 0.001)
     for name in KEYS:
         monkeypatch.delenv(name, raising=False)
+
+
+def rows_of(source, query: str = "x", limit: int | None = None) -> list[Row]:
+    return [row for row, _ in source.search(query, limit)]
 
 
 def as_json(content: dict, status: int = 200, **headers: str) -> Answer:
@@ -73,7 +77,7 @@ def test_commons_is_searched_to_the_last_page_one_question_at_a_time(mirror):
         return as_json(content)
 
     mirror.reply(Commons.API, answer)
-    rows = Commons("drag").search("drag queen")
+    rows = rows_of(Commons("drag"), "drag queen")
     assert [row.id for row in rows] == [f"commons_{n}" for n in range(1, 7)]
     assert [query.get("continue") for query in asked] == [None, "gsroffset||", "gsroffset||"]
     about = {"action": "query", "generator": "search", "gsrsearch": "drag queen", "gsrnamespace": "6", "maxlag": "5"}
@@ -94,7 +98,7 @@ def test_a_row_of_commons_says_whose_the_photo_is_without_markup(mirror):
         {"pageid": 5, "ns": 6, "title": "File:Without information.jpg"},
     ]
     mirror.reply(Commons.API, lambda *_: as_json({"batchcomplete": True, "query": {"pages": pages}}))
-    first, second, fourth = Commons("drag").search("x")
+    first, second, fourth = rows_of(Commons("drag"))
     assert (first.author, first.licence, first.title) == ("Anna & Jo Berlin", "CC BY-SA 4.0", "Drag queen 1")
     assert first.licence_url == "https://creativecommons.org/licenses/by-sa/4.0"
     assert first.page_url == "https://commons.wikimedia.org/wiki/File:Drag_queen_1.jpg"
@@ -107,7 +111,6 @@ def test_a_row_of_commons_says_whose_the_photo_is_without_markup(mirror):
     assert second.width == 1920
     assert fourth.licence == ""
     assert fourth.author.startswith("broken")
-    assert {fault_of(row) for row in (first, second, fourth)} == {""}
 
 
 def test_a_category_of_commons_has_its_subcategories_to_the_depth_asked_for_and_no_photo_twice(mirror):
@@ -126,7 +129,7 @@ def test_a_category_of_commons_has_its_subcategories_to_the_depth_asked_for_and_
 
     mirror.reply(Commons.API, answer)
     for depth, numbers in ((0, [1]), (1, [1, 2, 3]), (9, [1, 2, 3, 4])):
-        rows = Commons("drag", depth).search("Category:Queens")
+        rows = rows_of(Commons("drag", depth), "Category:Queens")
         assert [row.id for row in rows] == [f"commons_{number}" for number in numbers]
 
 
@@ -179,7 +182,7 @@ def openverse_answer(pages: int, total: int = 0):
 
 def test_openverse_is_searched_to_its_last_page_for_photos_that_may_be_altered(mirror):
     mirror.reply(f"{Openverse.API}images/", openverse_answer(3))
-    rows = Openverse("drag").search("drag queen")
+    rows = rows_of(Openverse("drag"), "drag queen")
     assert len({row.id for row in rows}) == len(rows) == 6
     assert len(mirror.requests) == 3
     assert "license_type=modification" in mirror.requests[0][0]
@@ -188,7 +191,6 @@ def test_openverse_is_searched_to_its_last_page_for_photos_that_may_be_altered(m
     assert (row.licence, row.author, row.title, row.height) == ("CC BY-SA 2.0", "Jo O'Neil", "Queen 2", 900)
     assert row.attribution == '"Queen 2" by Jo O\'Neil is licensed under CC BY-SA 2.0.'
     assert row.file.endswith(".png")
-    assert fault_of(row) == ""
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_openverse_is_searched_to_its_last_page_for_photos_that_may_be_altered(m
 def test_openverse_writes_licences_as_the_manifest_does(code, version, licence, mirror):
     found = openverse_photo(1, license=code, license_version=version, creator=None, title=None)
     mirror.reply(f"{Openverse.API}images/", lambda *_: as_json({"page_count": 1, "results": [found]}))
-    assert Openverse().search("x")[0].licence == licence
+    assert rows_of(Openverse())[0].licence == licence
 
 
 def test_openverse_ends_where_it_lets_nobody_look_deeper(mirror):
@@ -227,7 +229,7 @@ def test_a_registered_openverse_user_gets_a_token_and_neither_it_nor_the_secret_
     assert mirror.requests[-1][1]["Authorization"] == "Bearer the-token"
     assert "page_size=100" in mirror.requests[-1][0]
     mirror.reply(TOKEN, lambda *_: as_json({"error": "invalid_client"}, 401))
-    with pytest.raises(NetworkError, match="refuses the key.*check OPENVERSE_CLIENT_ID"):
+    with pytest.raises(NetworkError, match="openverse refuses the key.*check OPENVERSE_CLIENT_ID"):
         Openverse().search("x")
 
 
@@ -272,12 +274,13 @@ def google_keys(monkeypatch):
 @pytest.mark.usefixtures("google_keys")
 def test_google_is_asked_for_free_licences_one_after_the_other_and_the_key_stays_in_a_header(mirror):
     mirror.reply(Google.API, google_answer(2))
-    rows = Google("drag").search("drag queen")
+    source = Google("drag")
+    rows = rows_of(source, "drag queen")
+    assert source.notes == [Google.END]
     assert len(rows) == 60
     assert [row.licence for row in rows[::20]] == [f"{name} by Google's filter" for name in Google.RIGHTS.values()]
     row = rows[0]
     assert (row.page_url, row.width) == ("https://site.example.org/cc_publicdomain/page", 400)
-    assert fault_of(row) == ""
     for path, headers in mirror.requests:
         assert "top-secret" not in path
         assert headers["X-Goog-Api-Key"] == "AIza-top-secret"
@@ -291,7 +294,7 @@ def test_a_wrong_or_exhausted_google_key_is_one_sentence_without_the_key(status,
     caplog.set_level(logging.DEBUG)
     fault = {"error": {"code": status, "message": "API key not valid. Please pass a valid API key.", "status": "X"}}
     mirror.reply(Google.API, lambda *_: as_json(fault, status))
-    with pytest.raises(NetworkError, match="Google refuses the key .*check GOOGLE_API_KEY") as caught:
+    with pytest.raises(NetworkError, match="google refuses the key .*check GOOGLE_API_KEY") as caught:
         Google().search("x")
     assert "secret" not in str(caught.value) + repr(caught.value.__context__) + caplog.text
 
@@ -358,19 +361,19 @@ class TestEverySource:
         with pytest.raises(NetworkError, match="answered 503"):
             self.search(name)
         mirror.reply(WEB[name], lambda *_: as_json({}, 429, Retry_After="3600"))
-        with pytest.raises(NetworkError, match="asks to be left alone for 3600 s"):
+        with pytest.raises(NetworkError, match="answered 429"):
             self.search(name)
 
     @pytest.mark.parametrize("body", [b"<html>Sorry</html>", b'{"results": [', b"[]", b"null", b"\xff\xfe"])
     def test_what_is_no_json_object_is_one_sentence(self, name, body, mirror):
         mirror.reply(WEB[name], lambda *_: Answer(200, body))
-        with pytest.raises(NetworkError, match="something else than JSON"):
+        with pytest.raises(NetworkError, match="did not answer with a JSON object"):
             self.search(name)
 
     def test_a_silent_server_is_given_up(self, name, mirror, monkeypatch):
         monkeypatch.setattr(network, "TIMEOUT", (1.0, 0.05))
         mirror.reply(WEB[name], lambda *_: Answer(headers={"Content-Length": "100"}))
-        with pytest.raises(NetworkError, match="stopped answering"):
+        with pytest.raises(NetworkError, match="could not be fetched"):
             self.search(name)
 
     def test_without_words_it_says_what_it_needs(self, name):
@@ -417,11 +420,10 @@ def test_gallery_dl_lists_what_the_users_account_may_see(gallery, mirror):
     posts = [booru_post(1), booru_post(2, "mp4"), booru_post(3, "png")]
     url = "https://danbooru.example.org/posts"
     mirror.reply("https://danbooru.example.org/posts.json", lambda *_: Answer(200, json.dumps(posts).encode()))
-    rows = GalleryDL("drag", gallery).search(f"{url}?tags=drag")
+    rows = rows_of(GalleryDL("drag", gallery), f"{url}?tags=drag")
     assert [row.image_url for row in rows] == ["https://cdn.example.org/1.jpg", "https://cdn.example.org/3.png"]
     assert {row.licence for row in rows} == {"permission claimed by user"}
     assert {row.query for row in rows} == {f"{url}?tags=drag"}
-    assert {fault_of(row) for row in rows} == {""}
     assert len({row.id for row in rows}) == 2
     assert len(GalleryDL("drag", gallery, most=1).search(f"{url}?tags=drag")) == 1
     assert any("my-cookie" in headers.get("Cookie", "") for _, headers in mirror.requests)
@@ -459,7 +461,12 @@ def test_an_answer_of_other_kinds_than_documented_is_one_sentence(source, answer
         source().search("drag")
 
 
-def test_json_nested_without_end_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(network.Client, "get", lambda self, url, most, **sent: b'{"a":' + b"[" * 200_000)
-    with pytest.raises(NetworkError, match="something else than JSON"):
-        network.Client().get_json("https://a.org/")
+def test_a_photo_that_no_manifest_may_hold_is_named_and_the_others_go_on(mirror):
+    pages = [commons_page(1), commons_page(2), commons_page(3)]
+    pages[0]["imageinfo"][0]["width"] = pages[0]["imageinfo"][0]["thumbwidth"] = 3.5
+    pages[1]["imageinfo"][0]["url"] = "https://a.org/" + "x" * 200_000
+    mirror.reply(Commons.API, lambda *_: as_json({"batchcomplete": True, "query": {"pages": pages}}))
+    source = Commons()
+    assert [row.id for row in rows_of(source)] == ["commons_3"]
+    assert "width is '3.5', not a whole number" in source.notes[0]
+    assert "image_url is" in source.notes[1]

@@ -1,0 +1,128 @@
+"""Fetches photos in parallel, checks them and stores them; run again, it fetches what is missing.
+
+for result in download(Manifest().search("portrait"), Workspace.open().photos):
+    print(result.status, result.row.reason)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..errors import DragFaceError
+from ..files import DiskFull, sha256_of, write_atomically
+from ..images import UnreadablePhoto, open_photo
+from ..manifest import Row
+from ..network import Client
+from .stripping import check_format, without_metadata
+
+WORKERS = 8
+MAX_BYTES = 64_000_000  # of a photo; the largest photos of phones have about 30 MB
+CRAWLED = ("google", "openverse")  # sources that find photos on any site: its robots.txt is asked
+OPENING = threading.Semaphore(2)  # an open photo may take 300 MB
+
+
+class Result(NamedTuple):
+    """What became of a photo. row: what is known of it now; status: that of the row, or "here" from an earlier run."""
+
+    row: Row
+    status: str
+
+
+def download(
+    found: Iterable[tuple[Row, Path | None]], photos: str | Path, unlicensed: bool = False, progress: bool = True
+) -> Iterator[Result]:
+    """Bring each photo to photos/{domain}/{file}; yields a Result as each one arrives.
+
+    found: rows, with the path of those that lie on this machine. Only pictures that open and, where the row knows it,
+    have its SHA-256 are stored. Rows without a licence are left out unless `unlicensed`. A photo that fails never stops
+    the others. Raises DragFaceError when the disk is full.
+    """
+    client, pool = Client(), ThreadPoolExecutor(WORKERS)
+    try:
+        waiting = [pool.submit(_bring, row, source, Path(photos), unlicensed, client) for row, source in found]
+        for future in tqdm(as_completed(waiting), "photos", len(waiting), unit="photo", disable=not progress):
+            yield future.result()
+    finally:  # also when the disk is full or the user pressed stop
+        client.stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client: Client) -> Result:
+    if row.withdrawn or row.status == "duplicate":
+        return Result(row, row.status)
+    try:
+        path = row.path(photos)
+        status, learned = "here", _known(row, source, path)
+        if learned is None:
+            if not row.licence.strip() and not unlicensed:
+                reason = f"{row.file} states no licence: fill it in, or leave the photo out."
+                return Result(replace(row, status="unlicensed", reason=reason), "unlicensed")
+            name, data = row.image_url or str(source), _fetched(row, source, client)
+            check_format(name, data)
+            sha256 = hashlib.sha256(data).hexdigest()
+            if source is None and row.sha256 not in ("", sha256):  # before anything tries to open it
+                raise DragFaceError(f"{name} has other bytes than expected (sha256 {sha256[:12]}…): it is not stored.")
+            stream = BytesIO(data)
+            stream.name = name  # what an error message calls it
+            with OPENING:
+                rgb = open_photo(stream)
+            stored = without_metadata(data, rgb)
+            write_atomically(path, stored)
+            status, learned = "stored", {"bytes": len(data), "sha256": sha256, **_described(stored, rgb)}
+        return Result(replace(row, status="stored", reason="", **learned), status)
+    except DiskFull:
+        raise
+    except DragFaceError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.filename or row.file} cannot be used ({error.strerror or error}): check that place."
+    reason = "".join(letter for letter in reason if letter.isprintable())[:1000]
+    return Result(replace(row, status="failed", reason=reason), "failed")
+
+
+def _known(row: Row, source: Path | None, path: Path) -> dict | None:
+    """What a photo that is there already tells beyond its row; None where it must be fetched."""
+    if not path.is_file():
+        return None
+    if source is not None:
+        return {} if row.sha256 == sha256_of(source) else None
+    if row.status == "stored":
+        return {}
+    try:  # a run was killed before it wrote the manifest
+        return _described(path.read_bytes(), open_photo(path))
+    except UnreadablePhoto:
+        return None
+
+
+def _fetched(row: Row, source: Path | None, client: Client) -> bytes:
+    if source is not None:
+        if source.stat().st_size > MAX_BYTES:
+            raise DragFaceError(f"{source} is larger than {MAX_BYTES / 1e6:.0f} MB: make it smaller first.")
+        return source.read_bytes()
+    if not row.image_url:
+        raise DragFaceError(f"{row.file} has no image_url: fill it in, or remove the row {row.id}.")
+    if row.source in CRAWLED and not client.may_fetch(row.image_url):
+        raise DragFaceError(f"{row.image_url} is closed to robots (robots.txt of its host): it is left there.")
+    return client.get(row.image_url, MAX_BYTES)
+
+
+def _described(stored: bytes, rgb: np.ndarray) -> dict:
+    height, width = rgb.shape[:2]
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {
+        "width": width,
+        "height": height,
+        "stored_sha256": hashlib.sha256(stored).hexdigest(),
+        "retrieved_at": now,
+    }

@@ -1,0 +1,240 @@
+"""Photos that others share on the web, each with its page, author and licence.
+
+    photos = Commons("drag").search("Category:Drag queens in Brazil", limit=200)
+    photos = Openverse("drag").search("drag queen portrait", limit=100)
+
+What needs a key reads it from Colab's secrets or from the environment (see `secret`); keys go into headers and posted
+forms only, never into an address, a message or a file. None of these sources asks for two things at once.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from .. import network
+from ..errors import DragFaceError
+from ..files import SUFFIXES
+from ..manifest import Row
+from ..network import RETRIES, Client, NetworkError
+from .credits import attribution
+from .sources import Source, digest, plain, secret
+
+WIDTH = 1920  # pixels; of larger pictures Commons makes one of this width, a tenth of the bytes and enough for a face
+MIMES = ("image/jpeg", "image/png", "image/webp")
+BUSY = ("maxlag", "ratelimited", "readonly")  # errors of MediaWiki that pass
+
+
+class WebSource(Source):
+    """A search on the web; a subclass says in `photos` what it finds."""
+
+    NAME = API = ""
+    ASKS = "words"  # what a query must be
+    KEYS = ("", "")
+
+    def __init__(self, domain: str = "drag") -> None:
+        super().__init__(domain)
+        self.client = Client()
+
+    @abstractmethod
+    def photos(self, query: str) -> Iterator[dict[str, Any]]:
+        """What the server says of each photo: columns of a row, and `name`, which no other photo has."""
+
+    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
+        """Photos that fit `query`; those that no manifest may hold are left out and named in `notes`."""
+        query = query.strip()
+        if not query:
+            raise DragFaceError(f"{self.NAME} needs a query: {self.ASKS}.")
+        seen = set()
+        try:
+            for columns in self.photos(query):
+                if columns["name"] not in seen:
+                    seen.add(columns["name"])
+                    try:
+                        yield self._row(query, **columns), None
+                    except DragFaceError as fault:
+                        self.notes.append(f"A photo that {self.NAME} named is left out: {fault}")
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise NetworkError(f"{self.API} answered in a form that is not known here: run it again later.") from error
+
+    def ask(self, path: str = "", **sent: Mapping[str, str]) -> dict:
+        """The server's answer; raises NetworkError, naming the keys where it refuses them."""
+        try:
+            return self.client.get_json(self.API + path, **sent)
+        except NetworkError as error:
+            if self.KEYS[0] and error.status in (400, 401, 403):
+                advice = f"check {' and '.join(self.KEYS)}"
+                error = NetworkError(f"{self.NAME} refuses the key or is asked too often: {advice}.", error.status)
+            raise error from None
+
+    def _row(self, query: str, name: str, image_url: str, source: str = "", **told: Any) -> Row:
+        image_url, source = web_address(image_url), source or self.NAME
+        suffix = PurePosixPath(urlsplit(image_url).path).suffix.lower()
+        file = f"{source}/{name}{suffix if suffix in SUFFIXES else '.jpg'}"
+        names = ("title", "author", "licence", "attribution")
+        texts: dict[str, Any] = {name: plain(told.pop(name, "") or "") for name in names}
+        texts["attribution"] = texts["attribution"] or attribution(texts["title"], texts["author"], texts["licence"])
+        texts |= {column: web_address(told.pop(column, "") or "") for column in ("page_url", "licence_url")}
+        return Row(f"{source}_{name}", self.domain, file, image_url, source=source, query=query, **texts, **told)
+
+
+class Commons(WebSource):
+    """Wikimedia Commons, without a key. depth: how many levels of subcategories belong to a category."""
+
+    NAME, API, ASKS = "commons", "https://commons.wikimedia.org/w/api.php", "words or Category:NAME"
+
+    def __init__(self, domain: str = "drag", depth: int = 1) -> None:
+        super().__init__(domain)
+        self.depth = depth
+
+    def photos(self, query: str) -> Iterator[dict[str, Any]]:
+        """Files of "Category:NAME", with its subcategories, or else of a search for the words of `query`."""
+        about = {"prop": "imageinfo", "iiprop": "url|size|mime|extmetadata", "iiurlwidth": str(WIDTH)}
+        searches = [{"generator": "search", "gsrsearch": query, "gsrnamespace": "6", "gsrlimit": "50"}]
+        if query.lower().startswith("category:"):
+            of_category = {"generator": "categorymembers", "gcmtype": "file", "gcmlimit": "50"}
+            searches = [of_category | {"gcmtitle": category} for category in self._categories(query)]
+        for search in searches:
+            for found in self._pages(about | search):
+                for page in found.get("pages", []):
+                    for info in page.get("imageinfo", [])[:1]:
+                        if info.get("mime") in MIMES and info.get("url"):
+                            yield self._photo(page, info)
+
+    def _photo(self, page: dict, info: dict) -> dict[str, Any]:
+        told = {name: str(part.get("value", "")) for name, part in info.get("extmetadata", {}).items()}
+        title = page.get("title", "").removeprefix("File:")
+        scaled = "thumb" if info.get("thumburl") and info["width"] > WIDTH else ""
+        return {
+            "name": str(int(page["pageid"])),
+            "image_url": info[f"{scaled}url"],
+            "page_url": info.get("descriptionurl"),
+            "licence": told.get("LicenseShortName"),
+            "licence_url": told.get("LicenseUrl"),
+            "author": told.get("Artist"),
+            "title": title.removesuffix(PurePosixPath(title).suffix),
+            "width": info.get(f"{scaled}width"),
+            "height": info.get(f"{scaled}height"),
+            "attribution": told.get("Attribution"),
+        }
+
+    def _categories(self, top: str) -> list[str]:
+        known, level = [top], [top]
+        for _ in range(self.depth):
+            search = {"list": "categorymembers", "cmtype": "subcat", "cmlimit": "500"}
+            pages = [found for category in level for found in self._pages(search | {"cmtitle": category})]
+            below = [member["title"] for found in pages for member in found.get("categorymembers", [])]
+            level = [category for category in dict.fromkeys(below) if category not in known]
+            known += level
+        return known
+
+    def _pages(self, search: Mapping[str, str]) -> Iterator[dict]:
+        """Every answer to one question, to its end."""
+        asked = {**search, "action": "query", "format": "json", "formatversion": "2", "maxlag": "5"}
+        answer: dict = {"continue": {}}
+        while "continue" in answer:
+            asked |= {name: str(value) for name, value in answer["continue"].items()}
+            for attempt in range(RETRIES + 1):
+                answer = self.ask(params=asked)
+                fault = answer.get("error", {})
+                if fault.get("code") not in BUSY:
+                    break
+                time.sleep(10 * network.BACKOFF * 2**attempt)
+            if fault:
+                reason = plain(str(fault.get("info")))[:160].rstrip(".")
+                raise NetworkError(f"Wikimedia Commons refuses the search ({reason}): try another one.")
+            yield answer.get("query", {})
+
+
+class Openverse(WebSource):
+    """Openverse, a search over many collections of openly licensed pictures. Without a key it answers a few times an
+    hour; with OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET (api.openverse.org, register an application) more often.
+    """
+
+    NAME, API = "openverse", "https://api.openverse.org/v1/"
+    KEYS = "OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET"
+    NAMES = {"": "", "cc0": "CC0", "pdm": "Public Domain Mark"}  # other licences are called CC and their code
+
+    def photos(self, query: str) -> Iterator[dict[str, Any]]:
+        """Photos that may be altered, as painting a face into them does (no ND licences)."""
+        name, word = map(secret, self.KEYS)
+        headers = {}
+        if name and word:
+            form = {"grant_type": "client_credentials", "client_id": name, "client_secret": word}
+            headers["Authorization"] = f"Bearer {self.ask('auth_tokens/token/', data=form).get('access_token', '')}"
+        asked = {"q": query, "license_type": "modification", "mature": "false", "category": "photograph"}
+        asked["page_size"] = "100" if headers else "20"
+        page, last = 1, 1
+        while page <= last:
+            try:
+                answer = self.ask("images/", params=asked | {"page": str(page)}, headers=headers)
+            except NetworkError as error:
+                if page > 1 and error.status in (400, 401):  # deeper than this user may look
+                    return
+                raise
+            results = answer.get("results", [])
+            yield from (self._photo(entry) for entry in results if entry.get("id") and entry.get("url"))
+            page, last = page + 1, int(answer.get("page_count") or 0) if results else 0
+
+    def _photo(self, entry: dict) -> dict[str, Any]:
+        code = str(entry.get("license") or "").lower()
+        licence = self.NAMES.get(code, f"CC {code.upper()}")
+        return {
+            "name": re.sub(r"[^\w-]", "", str(entry["id"]), flags=re.ASCII),
+            "image_url": entry["url"],
+            "page_url": entry.get("foreign_landing_url"),
+            "licence": f"{licence} {entry.get('license_version') or ''}",
+            "licence_url": entry.get("license_url"),
+            "author": entry.get("creator"),
+            **{name: entry.get(name) for name in ("title", "width", "height", "attribution")},
+        }
+
+
+class Google(WebSource):
+    """Google's Custom Search JSON API, with GOOGLE_API_KEY and GOOGLE_SEARCH_ENGINE (an engine for pictures).
+
+    Google gives no new keys any more and ends this API with 2026: Openverse and Commons serve instead. It only says by
+    which filter a picture was found, not its licence: look at the page before you publish anything.
+    """
+
+    NAME, API = "google", "https://www.googleapis.com/customsearch/v1"
+    KEYS = "GOOGLE_API_KEY", "GOOGLE_SEARCH_ENGINE"
+    END = "Google gives no new keys and ends this search with 2026: use openverse or commons instead."
+    RIGHTS = {"cc_publicdomain": "public domain", "cc_attribute": "CC BY", "cc_sharealike": "CC BY-SA"}
+
+    def photos(self, query: str) -> Iterator[dict[str, Any]]:
+        """Photos of each kind of free licence in turn, at most 100 a kind; a page of ten costs one of 100 a day."""
+        key, engine = map(secret, self.KEYS)
+        if not (key and engine):
+            raise DragFaceError(f"google needs the secrets {' and '.join(self.KEYS)}. {self.END}")
+        self.notes.append(self.END)
+        asked = {"q": query, "cx": engine, "searchType": "image", "imgType": "photo", "num": "10", "safe": "active"}
+        for rights, licence in self.RIGHTS.items():
+            for start in range(1, 92, 10):
+                page = asked | {"rights": rights, "start": str(start)}
+                answer = self.ask(params=page, headers={"X-Goog-Api-Key": key})
+                for item in answer.get("items", []):
+                    image = item.get("image", {})
+                    yield {
+                        "name": digest(item["link"]),
+                        "image_url": item["link"],
+                        "page_url": image.get("contextLink"),
+                        "licence": f"{licence} by Google's filter",
+                        "author": item.get("displayLink"),
+                        "title": item.get("title"),
+                        "width": image.get("width"),
+                        "height": image.get("height"),
+                    }
+                if not (answer.get("items") and answer.get("queries", {}).get("nextPage")):
+                    break
+
+
+def web_address(url: str) -> str:
+    """`url`, or "" when it is no address that a manifest may hold."""
+    url = f"https:{url}" if url.startswith("//") else url.strip()
+    return url if re.fullmatch(r"https?://[^/\s]+\S*", url) else ""
