@@ -17,7 +17,7 @@ from dragface_lib.crop import find_faces
 from dragface_lib.crop.align import aligned_face
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.manifest import read_manifest
-from dragface_lib.practice import Unpaintable, look_names, paint
+from dragface_lib.practice import LOOKS, Unpaintable, paint
 from dragface_lib.practice.canvas import Canvas
 from dragface_lib.practice.skin import study_skin
 
@@ -33,7 +33,7 @@ TILE = 176
 def main(photos: Path) -> None:
     """Print one line a look, then draw docs/practice_looks.jpg."""
     rows = [row for row in read_manifest(REPOSITORY / "data_manifest.csv") if row.split == "test"]
-    for place, look in enumerate(look_names()):
+    for place, look in enumerate(LOOKS):
         changes, refused, outside, seconds = [], [], 0, []
         for row in rows if place == 0 else rows[::4]:
             if (sitter := _sitter(photos / row.file)) is None:
@@ -94,7 +94,7 @@ def _changes(photo: np.ndarray, painted: np.ndarray, points: np.ndarray) -> tupl
 def _picture(photos: Path) -> None:
     sitters = [_sitter(data.astronaut()), *(_sitter(photos / "portraits" / f"{name}.jpg") for name in SHOWN)]
     lines = []
-    for look in look_names():
+    for look in LOOKS:
         tiles = []
         for number, (photo, face) in enumerate(sitters):
             painted = paint(photo, face.points, look, seed=number, turned=face.box.turned).photo

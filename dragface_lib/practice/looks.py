@@ -3,13 +3,13 @@
     makeup = draw_makeup("classic", seed=3)     # one make-up of that look
     makeup = draw_makeup("classic")             # the look's own, without any chance in it
 
-Every look has palettes (colours that go together) and ranges around them. The classic look has one palette and
-narrow ranges, so that a generator trained on it learns one coherent face.
+Every look has palettes, colours that go together, and ranges around them. The classic look has one palette and
+narrow ranges: a generator trained on it learns one coherent face.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -22,9 +22,9 @@ COLOURS = ("lid", "crease", "transition", "lower", "lip", "lip_liner", "blush", 
 
 @dataclass(frozen=True)
 class Makeup:
-    """Everything that the painter needs to know about one make-up besides the face.
+    """One make-up, on whatever face.
 
-    Colours are CIELAB (L 0..100, a, b). Lengths are in interocular distances; strengths are 0..1 unless said.
+    Colours are CIELAB (L 0..100, a, b). Lengths are in interocular distances.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Makeup:
     brow: tuple[float, float, float]
     liner: tuple[float, float, float]
     glow: tuple[float, float, float]  # brow bone, inner corner of the eye
-    foundation: float = 0.8  # how far blotches and shadows are evened out
-    lightness: float = 0.0  # CIELAB units by which the foundation is lighter than the skin
-    chroma: float = 1.0  # of the foundation, against the skin's own
+    foundation: float = 0.8  # how far blotches and shadows are evened out, 0..1
+    lightness: float = 0.0  # of the foundation, in CIELAB units above the skin's
+    chroma: float = 1.0  # of the foundation, as a multiple of the skin's
     contour: float = 0.95
     blush_strength: float = 0.8
     highlight: float = 1.1
     shadow: float = 0.96  # opacity of the eye shadow
-    brow_lift: float = 0.12  # of the arch above the natural brow
+    brow_lift: float = 0.12  # height of the arch above the natural brow
     brow_thickness: float = 0.084
     wing: float = 0.36  # length beyond the outer corner of the eye
     lashes: float = 0.20  # length of the longest
@@ -56,10 +56,10 @@ class Makeup:
 
 @dataclass(frozen=True)
 class Look:
-    """A look: its palettes (each a colour for all of COLOURS) and what may vary.
+    """Palettes, and how far a make-up may wander from them.
 
-    hue: degrees either way; lightness, chroma: CIELAB units either way; shapes: (lowest, highest) of some of
-    Makeup's numbers, whose middle is the look's own.
+    palettes: each has a colour for all of COLOURS. hue: degrees either way. lightness, chroma: CIELAB units either
+    way. shapes: (lowest, highest) of some of Makeup's numbers; the middle is the look's own.
     """
 
     palettes: tuple[dict[str, str], ...]
@@ -119,28 +119,21 @@ LOOKS = {
 }
 
 
-def look_names() -> tuple[str, ...]:
-    """The names that `draw_makeup` knows."""
-    return tuple(LOOKS)
-
-
 def draw_makeup(name: str, seed: int | None = None) -> Makeup:
-    """One make-up of the look called `name`: the same for the same seed; without one, the look's own.
+    """One make-up of a look: the same for the same seed; without a seed, the look's own.
 
-    Raises DragFaceError for a name that is no look.
+    Raises DragFaceError for an unknown name.
     """
     if name not in LOOKS:
         raise DragFaceError(f"There is no look called {name!r}: use {', '.join(LOOKS)}.")
     look = LOOKS[name]
     rng = None if seed is None else np.random.default_rng([seed, len(name), *name.encode()])
     palette = look.palettes[0 if rng is None else rng.integers(len(look.palettes))]
-    colours = {part: _wander(lab_of(colour), look, rng) for part, colour in palette.items()}
+    colours = {part: _varied(lab_of(colour), look, rng) for part, colour in palette.items()}
     numbers = {
         part: (low + high) / 2 if rng is None else float(rng.uniform(low, high))
         for part, (low, high) in look.shapes.items()
     }
-    if unknown := set(numbers) - {part.name for part in fields(Makeup)}:
-        raise ValueError(f"the look {name} varies what is no part of a make-up: {unknown}")
     values: dict[str, Any] = {**colours, **numbers}
     return Makeup(name=name, **values)
 
@@ -152,16 +145,12 @@ def lab_of(colour: str) -> tuple[float, float, float]:
     return lightness, a, b
 
 
-def _wander(lab: tuple[float, float, float], look: Look, rng: np.random.Generator | None) -> tuple[float, float, float]:
-    """A colour near `lab`: turned in hue, and a little lighter or darker, duller or more vivid."""
+def _varied(lab: tuple[float, float, float], look: Look, rng: np.random.Generator | None) -> tuple[float, float, float]:
+    """A colour near `lab`, other in hue, lightness and chroma."""
     if rng is None:
         return lab
     turn, lighter, more = rng.uniform(-1, 1, 3) * (np.radians(look.hue), look.lightness, look.chroma)
-    lightness, chroma, hue = lab[0], np.hypot(lab[1], lab[2]), np.arctan2(lab[2], lab[1])
-    # Near-black and near-white have no chroma to gain: liner stays black.
+    chroma, hue = np.hypot(lab[1], lab[2]), np.arctan2(lab[2], lab[1]) + turn
+    # Colours near black and white gain no chroma: liner stays black.
     chroma = max(0.0, chroma + more * min(1.0, chroma / 20))
-    return (
-        float(np.clip(lightness + lighter, 0, 100)),
-        float(chroma * np.cos(hue + turn)),
-        float(chroma * np.sin(hue + turn)),
-    )
+    return float(np.clip(lab[0] + lighter, 0, 100)), float(chroma * np.cos(hue)), float(chroma * np.sin(hue))

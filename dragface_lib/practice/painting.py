@@ -16,18 +16,23 @@ import numpy as np
 
 from ..crop.landmarks import POINTS
 from ..errors import DragFaceError
-from .canvas import Canvas, resized, to_rgb
+from .canvas import EYES, LIPS, Canvas, resized, to_rgb
 from .eyes import cover_brows, paint_eyes
 from .lips import paint_lips
 from .looks import Makeup, draw_makeup
 from .sculpting import sculpt
-from .skin import foundation, study_skin
-from .visibility import hidden_part
+from .skin import Skin, foundation, study_skin
 
-SMALLEST = 32.0  # pixels between the pupils
-TURNED = 0.5  # of `Box.turned`: about 35 degrees, after which the landmarks of the far eye lie beside the face
-OUTSIDE = 0.15  # of the landmarks that may lie outside the photo
-WORKING = (110.0, 300.0)  # pixels between the pupils at which is painted; other faces are enlarged or reduced for it
+SMALLEST = 32.0  # Minimum distance of the pupils in pixels.
+TURNED = 0.5  # Maximum of `Box.turned`, about 35 degrees: beyond, the far eye's landmarks lie beside the face.
+OUTSIDE = 0.15  # Maximum share of the landmarks outside the photo.
+WORKING = (110.0, 300.0)  # Distances of the pupils, in pixels, at which faces are painted; others are resized.
+# Of each side of the face: corner of the eye, edge of the cheek, corner of the mouth.
+CHEEKS = {-1: (18, (185, 110, 186), 87), 1: (27, (187, 113, 188), 93)}
+CHEEK_SEEN = 0.1  # Minimum share of skin on a cheek: 0 on a portrait turned by 60 degrees, 0.17 by 35 degrees.
+EYE_CONTRAST = 0.25  # Minimum contrast of an eye or its lashes to the skin's lightness; 0.46 is the usual minimum.
+LIP_PINKNESS = 1.5  # Minimum pinkness of lips against skin, in CIELAB units.
+MOUTH_DARKNESS = 0.3  # Minimum darkness between lips that are not pink, as a share of the skin's lightness.
 
 
 class Unpaintable(DragFaceError):
@@ -35,7 +40,7 @@ class Unpaintable(DragFaceError):
 
 
 class Painted(NamedTuple):
-    """photo: (H, W, 3) uint8 RGB. mask: (H, W) float32, 1 on the face, 0 where make-up may change nothing."""
+    """photo: (H, W, 3) uint8 RGB. mask: (H, W) float32, 1 on the face, 0 where make-up changes nothing."""
 
     photo: np.ndarray
     mask: np.ndarray
@@ -50,33 +55,30 @@ def paint(
 ) -> Painted:
     """Put the face of (H, W, 3) uint8 RGB into drag: the same picture for the same arguments.
 
-    points: (189, 2) landmarks in pixels of the photo. look: a look's name, of which `seed` draws one make-up
-    (None: its own), or a make-up. turned: `Box.turned` where a detector has said it. Raises Unpaintable for a face
-    that is too small, cut off, or turned too far (by TURNED, or until one cheek is out of sight), and for an eye or
-    mouth behind a hand; DragFaceError for landmarks of another kind.
+    points: (189, 2) landmarks in pixels of the photo. look: a make-up, or a look's name, of which `seed` draws one
+    (None: its own). turned: `Box.turned`. Raises Unpaintable for a face that is too small, cut off, turned too far
+    (by TURNED, or until one cheek is out of sight), or has an eye or the mouth covered; DragFaceError for photos and
+    landmarks of the wrong shape.
     """
     makeup = draw_makeup(look, seed) if isinstance(look, str) else look
     points = check_face(photo, points, turned)
     rng = np.random.default_rng([0 if seed is None else seed, 7])
     box = _box(points, photo.shape)
     part = photo[box]
-    local = points - [box[1].start, box[0].start]
     scale = _scale(float(np.linalg.norm(points[1] - points[0])))
-    large = _scaled(part.astype(np.float32) / 255, scale)
-    canvas = Canvas.of(large, (local + 0.5) * scale - 0.5, turned)
+    local = (points - [box[1].start, box[0].start] + 0.5) * scale - 0.5
+    canvas = Canvas.of(_scaled(part.astype(np.float32) / 255, scale), local, turned)
     before = canvas.lab.copy()
     skin = study_skin(canvas)
-    if reason := hidden_part(canvas, skin):
-        raise Unpaintable(reason)
+    _check_visible(canvas, skin)
     cover_brows(canvas, skin, rng)
     foundation(canvas, skin, makeup)
     sculpt(canvas, skin, makeup)
     paint_eyes(canvas, skin, makeup, rng)
     paint_lips(canvas, skin, makeup)
-    canvas.lab[...] += skin.frame[..., None] * (before - canvas.lab)
-    after = to_rgb(canvas.lab)
-    # What was changed is added to the photo, so that enlarging and reducing costs it no sharpness.
-    change = resized(after - to_rgb(before), part.shape[:2])
+    canvas.lay(before, skin.frame)
+    # The change is added to the photo: resizing costs the photo no sharpness.
+    change = resized(to_rgb(canvas.lab) - to_rgb(before), part.shape[:2])
     mask = np.zeros(photo.shape[:2], np.float32)
     mask[box] = np.clip(resized(skin.oval, part.shape[:2]), 0, 1)
     change *= mask[box][..., None] > 0
@@ -85,8 +87,8 @@ def paint(
     return Painted(result, mask)
 
 
-def check_face(photo: np.ndarray, points: np.ndarray, turned: float = 0.0) -> np.ndarray:
-    """The points as (189, 2) float64; raises as `paint` does."""
+def check_face(photo: np.ndarray, points: np.ndarray, turned: float) -> np.ndarray:
+    """The points as (189, 2) float64; raises as `paint` does for what can be told without colours."""
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
         raise DragFaceError(f"The photo is {photo.dtype} of shape {photo.shape}: give (height, width, 3) uint8 RGB.")
     points = np.asarray(points, np.float64)
@@ -103,6 +105,24 @@ def check_face(photo: np.ndarray, points: np.ndarray, turned: float = 0.0) -> np
     return points
 
 
+def _check_visible(canvas: Canvas, skin: Skin) -> None:
+    """Raise Unpaintable where a cheek, an eye or the mouth is hidden, by colour: landmarks are found there too."""
+    p = canvas.points
+    for side, (corner, edge, mouth) in CHEEKS.items():
+        cheek = canvas.fill([np.array([p[corner] + [0, 0.15], *p[list(edge)], p[mouth] + [0.12 * side, 0]])]) > 0.5
+        if cheek.any() and skin.likeness[cheek].mean() < CHEEK_SEEN:
+            raise Unpaintable("One side of the face is not seen: it is turned too far, or something hangs before it.")
+    differs = canvas.blur(canvas.lab, 0.012) - skin.base
+    for eye in EYES.values():
+        where = canvas.grow(canvas.outline(eye), 0.03) > 0.5
+        if np.percentile(np.abs(differs[where, 0]), 90) < EYE_CONTRAST * skin.tone[0]:
+            raise Unpaintable("An eye is not seen: something of the colour of skin, perhaps a hand, is before it.")
+    lips = canvas.fill([canvas.outline(LIPS)]) > 0.5
+    pink = np.percentile(differs[lips, 1] - 0.6 * differs[lips, 2], 88)
+    if pink < LIP_PINKNESS and np.percentile(-differs[lips, 0], 95) < MOUTH_DARKNESS * skin.tone[0]:
+        raise Unpaintable("The mouth is not seen: something of the colour of skin, perhaps a hand, is before it.")
+
+
 def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Rows and columns of the photo that hold the face, with a margin."""
     face = points[:145]  # without the outline of hair and shoulders
@@ -113,7 +133,7 @@ def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
 
 
 def _scale(eyes: float) -> float:
-    """By how much the part is enlarged before it is painted: a whole number, or one over one."""
+    """The factor by which the face is enlarged before it is painted: a whole number, or one over one."""
     if eyes < WORKING[0]:
         return float(np.ceil(WORKING[0] / eyes))
     return 1.0 / np.ceil(eyes / WORKING[1]) if eyes > WORKING[1] else 1.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dragface_lib.errors import DragFaceError
-from dragface_lib.practice import Unpaintable, draw_makeup, look_names, paint
+from dragface_lib.practice import LOOKS, Unpaintable, draw_makeup, paint
 from dragface_lib.practice.canvas import Canvas
 from dragface_lib.practice.eyes import cover_brows
 from dragface_lib.practice.skin import study_skin
@@ -46,7 +46,7 @@ def teeth(photo, points):
     return cv2.erode(opening.astype(np.uint8), np.ones((3, 3))) > 0
 
 
-@pytest.mark.parametrize("look", look_names())
+@pytest.mark.parametrize("look", LOOKS)
 def test_every_look_shows_on_lips_and_lids_and_nowhere_else(sitter, look):
     painted = paint(sitter.photo, sitter.points, look, seed=1)
     assert change(sitter.photo, painted.photo, lips(*sitter)) > 12
@@ -201,7 +201,7 @@ def test_a_closed_eye_is_painted(astronaut):
     assert change(photo, painted.photo, lids(photo, shut)) > 12
 
 
-@pytest.mark.parametrize("look", look_names())
+@pytest.mark.parametrize("look", LOOKS)
 def test_a_look_is_drawn_by_seed(look):
     assert draw_makeup(look, 3) == draw_makeup(look, 3)
     assert draw_makeup(look, 3) != draw_makeup(look, 4)
