@@ -22,7 +22,7 @@ from .errors import DragFaceError
 from .files import SUFFIXES, write_atomically
 
 MAX_PIXELS = 100_000_000  # phone photos reach 50 megapixels; a decompression bomb starts far above
-# Pillow knows many more, some of which start other programs (EPS); HEIF only where a plug-in brings it.
+# Pillow knows many more, some of which start other programs (EPS). HEIF needs a plug-in.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 
 _opening = threading.Lock()  # the filters of `warnings` belong to the whole process
@@ -32,51 +32,44 @@ class UnreadablePhoto(DragFaceError):
     """A file that is missing, empty, not a picture, damaged or too large."""
 
 
-def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
     """Open a picture as (height, width, 3) uint8 RGB, turned upright by its EXIF orientation.
 
     Palette, grey, 16-bit and CMYK pictures become 8-bit RGB, transparency is laid over white, and of an
     animation the first frame is taken. Raises UnreadablePhoto, naming the file, for anything else.
     """
-    name = str(source) if isinstance(source, (str, Path)) else getattr(source, "name", None) or "the picture"
-    if isinstance(source, bytes):
-        source = io.BytesIO(source)
+    path = Path(source) if isinstance(source, (str, Path)) else None
+    name = str(source) if path else getattr(source, "name", None) or "the picture"
+    too_large = f"{name} has more than the {MAX_PIXELS / 1e6:.0f} megapixels allowed: make it smaller first."
     try:
-        if isinstance(source, (str, Path)):
-            if Path(source).is_dir():
-                raise UnreadablePhoto(f"{name} is a folder: name a photo.")
-            size = Path(source).stat().st_size
-        else:
-            if not source.seekable():  # a download, for example
-                source = io.BytesIO(source.read())
-            size = source.seek(0, io.SEEK_END)
-            source.seek(0)
-        if size == 0:
-            raise UnreadablePhoto(f"{name} is empty (0 bytes): copy or download it again.")
-        with _recognise(source) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise UnreadablePhoto(
-                    f"{name} has {width * height / 1e6:.1f} megapixels, more than the "
-                    f"{max_pixels / 1e6:.0f} allowed: make it smaller first."
-                )
-            picture.seek(0)
-            picture.load()
-            return np.array(_to_rgb(_upright(picture)))
+        if path and path.is_dir():
+            raise UnreadablePhoto(f"{name} is a folder: name a photo.")
+        with _opened(source) as file:
+            if not file.seekable():  # a download, for example
+                file = io.BytesIO(file.read())
+            if file.seek(0, io.SEEK_END) == 0:
+                raise UnreadablePhoto(f"{name} is empty (0 bytes): copy or download it again.")
+            file.seek(0)
+            try:
+                picture = _recognise(file)
+            except UnidentifiedImageError:
+                raise UnreadablePhoto(f"{name} is {_what_it_is(file)}.") from None
+            with picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise UnreadablePhoto(too_large)
+                picture.seek(0)
+                picture.load()
+                return np.array(_to_rgb(_upright(picture)))
     except DragFaceError:
         raise
     except FileNotFoundError:
-        if isinstance(source, (str, Path)) and Path(source).is_symlink():
+        if path and path.is_symlink():
             raise UnreadablePhoto(f"{name} is a link to a file that is gone: remove it, or link it anew.") from None
         raise UnreadablePhoto(f"{name} does not exist: check the name.") from None
     except PermissionError:
         raise UnreadablePhoto(f"{name} cannot be read: check its permissions.") from None
-    except UnidentifiedImageError:
-        raise UnreadablePhoto(f"{name} is {_what_it_is(source)}.") from None
     except Image.DecompressionBombError:
-        raise UnreadablePhoto(
-            f"{name} has more than the {max_pixels / 1e6:.0f} megapixels allowed: make it smaller first."
-        ) from None
+        raise UnreadablePhoto(too_large) from None
     except MemoryError:
         raise UnreadablePhoto(f"{name} does not fit into memory: make it smaller first.") from None
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
@@ -84,33 +77,34 @@ def open_photo(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXE
         raise UnreadablePhoto(f"{name} is damaged or cut short ({reason}): copy or download it again.") from error
 
 
-def _recognise(source: str | Path | BinaryIO) -> Image.Image:
+def _opened(source: str | Path | bytes | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    if isinstance(source, (str, Path)):
+        return open(source, "rb")
+    return nullcontext(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _recognise(file: BinaryIO) -> Image.Image:
     """Open without decoding, allowing FORMATS only."""
     Image.init()
     with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about sizes that the caller's cap decides
-        return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
+        warnings.simplefilter("ignore")  # Pillow warns about sizes below MAX_PIXELS
+        return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
-def _what_it_is(source: str | Path | BinaryIO) -> str:
-    """Of a file that is no picture that can be opened: what it is instead, and what to do."""
-    with suppress(OSError, ValueError), _opened(source) as file:
-        file.seek(0)
-        start = file.read(16)
-        if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
-            return "a HEIC photo, which cannot be opened here: save or share it as JPEG"
-        if start.startswith(b"%PDF"):
-            return "a PDF, not a photo: save the picture in it as JPEG or PNG"
+def _what_it_is(file: BinaryIO) -> str:
+    """What a file is that cannot be opened as a picture, and what to do."""
+    file.seek(0)
+    start = file.read(16)
+    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
+        return "a HEIC photo, which cannot be opened here: save or share it as JPEG"
+    if start.startswith(b"%PDF"):
+        return "a PDF, not a photo: save the picture in it as JPEG or PNG"
     return "not a picture that can be opened: use a JPEG, PNG or WebP file"
 
 
-def _opened(source: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
-    return open(source, "rb") if isinstance(source, (str, Path)) else nullcontext(source)
-
-
 def _upright(picture: Image.Image) -> Image.Image:
-    with suppress(Exception):  # EXIF that cannot be read says nothing about the pixels, which were decoded already
-        ImageOps.exif_transpose(picture, in_place=True)  # mostly there is nothing to turn, and nothing is copied
+    with suppress(Exception):  # unreadable EXIF says nothing about the pixels, which were decoded already
+        ImageOps.exif_transpose(picture, in_place=True)
     return picture
 
 
@@ -122,7 +116,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         values = np.clip(values / max(top, 1e-9) * 255.0, 0, 255)
         return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
     if picture.mode in ("CMYK", "RGB", "RGBA") and picture.info.get("icc_profile"):
-        # What an ink looks like stands in the profile, and phones photograph in wider colour spaces than sRGB.
+        # The profile says how an ink looks; phones photograph in wider colour spaces than sRGB.
         with suppress(ImageCms.PyCMSError, OSError):
             profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
             if "sRGB" not in ImageCms.getProfileDescription(profile):
@@ -141,8 +135,8 @@ def encode_photo(
 ) -> bytes:
     """Encode (height, width, 3) uint8 RGB as JPEG, PNG or WebP bytes, without any metadata but that given.
 
-    metadata: what Pillow's `save` takes for it (exif, xmp, pnginfo). Raises DragFaceError for a size that the format
-    cannot hold.
+    metadata: arguments of Pillow's `save` (exif, xmp, pnginfo). Raises DragFaceError for a size that the format cannot
+    hold.
     """
     buffer = io.BytesIO()
     options = {"JPEG": {"quality": quality, "subsampling": 0}, "PNG": {}, "WEBP": {"quality": quality}}[format]
@@ -173,7 +167,7 @@ def format_of(path: str | Path) -> str:
 def find_photos(folder: str | Path, strays: bool = False) -> list[Path]:
     """Every file below `folder` whose suffix is a picture's, sorted; hidden files and folders are left out.
 
-    strays: also folders and broken links of such names, for those who say of each why it is no photo.
+    strays: also folders and broken links of such names, which a caller then reports.
     Raises DragFaceError when the folder does not exist.
     """
     folder = Path(folder)

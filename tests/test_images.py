@@ -112,7 +112,7 @@ BAD = {
     "cut.jpg": "is damaged or cut short",
     "head.jpg": "is not a picture",
     "folder.jpg": "is a folder",
-    "large.png": "megapixels, more than the 100 allowed",
+    "large.png": "100 megapixels allowed",
     "bomb.png": "100 megapixels allowed",
     "missing.jpg": "does not exist",
 }
