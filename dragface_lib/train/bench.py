@@ -18,7 +18,7 @@ from ..devices import choose_device, choose_precision
 from . import graph
 from .config import TrainConfig, choose_kernels
 from .data import Batch
-from .loop import peak_memory_mb
+from .progress import peak_memory_mb
 from .step import Trainer, memory_explained
 
 WARM_UP = 3  # steps before the measurement, besides those before a CUDA graph is recorded

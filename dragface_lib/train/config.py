@@ -139,10 +139,10 @@ def within_reach(run: str, size: int, steps: int) -> tuple[str, int, int, int]:
 def choose_kernels(deterministic: bool) -> Iterator[None]:
     """Let cuDNN try which kernels are fastest, or take only those that repeat a run bit for bit."""
     before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
-    torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
-        torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.use_deterministic_algorithms(deterministic)
     try:
         yield
     finally:

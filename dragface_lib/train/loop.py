@@ -13,26 +13,35 @@ import math
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..devices import choose_device, choose_precision
 from ..errors import DragFaceError
+from ..evaluate.validation import Validation
 from ..files import locked
-from .checkpoints import changes_since, facts_of, load_checkpoint
+from .checkpoints import changes_since, facts_of, generations_that_fit, load_checkpoint, save_checkpoint
 from .config import TrainConfig, choose_kernels, learning_rate
-from .data import DOMAINS, Batch, FaceSet, Sampler, load_domains, prefetched
-from .distributed import any_process, barrier, is_main_process, mean_over_processes, process_group, rank, world_size
-from .pictures import is_milestone, sample_faces
-from .progress import duration
-from .saving import RunWriter, restore
+from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
+from .distributed import any_process, barrier, is_main_process, process_group, rank, world_size
+from .pictures import draw_sample, forget_samples_after, is_milestone, sample_faces
+from .progress import (
+    LossSums,
+    append_to_journal,
+    best_score,
+    draw_run,
+    duration,
+    read_journal,
+    rounded,
+    shorten_journal,
+)
+from .saving import Copier, restore, save_average
 from .step import Trainer, memory_explained
 
 EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
@@ -47,43 +56,45 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     folder holds another architecture or is being trained by another process, memory or disk do not suffice, or the
     losses are no longer numbers or explode.
     """
-    with (
-        memory_explained(config),
-        choose_kernels(config.deterministic),
-        process_group(choose_device(config.device)) as device,
-        ExitStack() as stack,
-    ):
-        precision = choose_precision(config.precision, device)
-        folder, notes, step, seconds = config.run_folder, [], 0, 0.0
-        aloud = progress and is_main_process()
+    with memory_explained(config), process_group(choose_device(config.device)) as device, ExitStack() as stack:
+        stack.enter_context(choose_kernels(config.deterministic))
+        precision, main = choose_precision(config.precision, device), is_main_process()
+        folder, run, began = config.run_folder, Path(config.run), monotonic()
+        journal = folder / "journal.jsonl"
 
         def say(sentence: str) -> None:
-            if aloud:
+            if progress and main:
                 tqdm.write(sentence, file=sys.stderr)
 
         # Load dataset.
         sets = load_domains(config.faces, config.size, with_masks=config.discriminator_input == "face")
         samplers = [Sampler(sets[domain, "train"], config.size, config.seed + n) for n, domain in enumerate(DOMAINS)]
-        for sentence in _described(sets):
-            say(sentence)
+        shown_faces = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
+        for (domain, split), faces in sets.items():
+            say(f"{domain}/{split}: {len(faces)} faces, {len(faces.unreadable)} left out")
+            for name, reason in faces.unreadable:
+                say(f"  left out: {name} ({reason})")
+        validation = _open_validation(config, say) if main and config.validate_every <= config.steps else None
 
         # Take the run's folder.
-        if is_main_process():
+        notes: list[str] = []
+        if main:
             stack.enter_context(locked(folder, "trained"))
-            notes = restore(Path(config.run), folder) if config.scratch else []
+            notes += restore(run, folder) if config.scratch else []
         barrier()
 
         # Construct networks.
         trainer = Trainer(config, device, precision, say=say)
-        writer = None
-        if is_main_process():
-            fixed_faces = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
-            writer = stack.enter_context(RunWriter(config, trainer, fixed_faces, say, watch))
+        copier = None
+        if main:
+            generations = generations_that_fit(folder, trainer, say)
+            if config.scratch:
+                copier = stack.enter_context(Copier(folder, run, generations_that_fit(run, trainer, say), say))
 
         # Resume.
         facts = facts_of(config, sets, device, precision)
         checkpoint, damaged = load_checkpoint(folder / "checkpoints")
-        notes += damaged
+        step, seconds, notes = 0, 0.0, notes + damaged
         if checkpoint is not None:
             notes += changes_since(checkpoint["facts"], facts, config.run)
             trainer.load_state(checkpoint["state"])
@@ -91,112 +102,103 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             say(f"Going on at step {step:,} of {config.steps:,}, after {duration(seconds)}, from {folder}.")
         del checkpoint
         barrier()  # until every process has read what the main process will soon replace
-        if writer:
-            writer.begin(step, notes)
+        if main:
+            config.save()
+            shorten_journal(journal, step)
+            forget_samples_after(folder, step)
+            for note in notes:
+                say(note)
+                append_to_journal(journal, step, note=note)
+            watch()
 
         # Train.
         def draw(step: int) -> list[Batch]:
             batches = [sampler.batch(step * world_size() + rank(), config.batch) for sampler in samplers]
             return [batch.pin_memory() for batch in batches] if device.type == "cuda" else batches
 
-        bar = tqdm(total=config.steps, initial=step, desc=Path(config.run).name, unit="step", disable=not aloud)
-        interrupted = stack.enter_context(_interrupts())
         batches = stack.enter_context(closing(prefetched(draw, step)))
+        interrupted = stack.enter_context(_interrupts())
+        hidden = not (progress and main)
+        bar = stack.enter_context(tqdm(total=config.steps, initial=step, desc=run.name, unit="step", disable=hidden))
         losses, session_over, last = LossSums(device), False, step >= config.steps
-        started = time.perf_counter() - seconds
-        with bar:
-            while not last:
-                losses.add(trainer.step(step, *next(batches)))
-                step += 1
-                bar.update()
+        started = last_save = last_tick = monotonic()
+        longest_save = 0.0
+        while not last:
+            losses.add(trainer.step(step, *next(batches)))
+            step += 1
+            bar.update()
 
-                # Stop. By the clock only at a tick, so that the journal does not depend on how fast the run is.
-                tick, last = step % config.log_every == 0, step >= config.steps
-                if tick and not last:
-                    session_over = any_process(writer is not None and writer.session_over(), device)
-                if (tick or world_size() == 1) and not last:  # several processes agree once a tick
-                    last = session_over or any_process(interrupted.is_set(), device)
-                save = step % config.save_every == 0 or last or bool(tick and writer and writer.seconds_to_save() == 0)
-                validate, milestone = step % config.validate_every == 0, is_milestone(step, config.milestone_every)
+            # Stop. By the clock only at a tick, so that the journal does not depend on how fast the run is.
+            tick, last = step % config.log_every == 0, step >= config.steps
+            if tick and not last:
+                # Time is left for the steps of another tick, for twice the longest save, and for the last copy.
+                tick_seconds, last_tick = monotonic() - last_tick, monotonic()
+                needed = tick_seconds + 2 * longest_save + (copier.seconds if copier else 0.0)
+                over = 0 < 60 * config.session_minutes <= last_tick - began + needed
+                session_over = any_process(over, device)
+            if (tick or world_size() == 1) and not last:  # several processes agree once a tick
+                last = session_over or any_process(interrupted.is_set(), device)
 
-                # Log.
-                if tick or step % config.save_every == 0 or last:
-                    row = losses.means()
-                    _require_sane(row, step, config)
-                    bar.set_postfix(G=f"{row['generator']:.1f}", D=f"{row['discriminator']:.2f}")
-                    if writer:
-                        writer.log(step, row | {"lr": learning_rate(step - 1, config.steps, config.lr)})
-                if not writer:
-                    continue
+            # Log.
+            if tick or step % config.save_every == 0 or last:
+                row = losses.means()
+                _require_sane(row, step, config)
+                bar.set_postfix(G=f"{row['generator']:.1f}", D=f"{row['discriminator']:.2f}")
+                seconds_to_save = round(max(0.0, last_save + 60 * config.save_minutes - monotonic()))
+                if main:
+                    rate = learning_rate(step - 1, config.steps, config.lr)
+                    append_to_journal(journal, step, **row, lr=rate, seconds_to_save=seconds_to_save)
+                    watch()
+            if not main:
+                continue
 
-                # Draw, measure and save.
-                if step % config.sample_every == 0 or step >= config.steps:
-                    writer.sample(step)
-                if save or milestone or validate:
-                    # An update can spoil the weights while the losses it came from were still numbers.
-                    total = torch.stack([parameter.sum() for parameter in trainer.networks.parameters()]).sum().item()
-                    _require_sane({"sum of the weights": total}, step, config)
-                if validate:
-                    writer.validate(step)
-                if milestone:
-                    writer.save_generator(step, f"milestones/step_{step:08d}.safetensors", half=True)
-                if save:
-                    writer.save(step, time.perf_counter() - started, facts)
-        if writer and not (folder / "generator.safetensors").exists():
-            writer.save_generator(step)
+            # Draw samples.
+            if step % config.sample_every == 0 or step >= config.steps:
+                draw_sample(folder, step, trainer.ema, shown_faces)
+                draw_run(config)
+                watch()
+
+            # Measure and save.
+            save = step % config.save_every == 0 or last or (tick and seconds_to_save == 0)
+            validate, milestone = step % config.validate_every == 0, is_milestone(step, config.milestone_every)
+            if save or milestone or validate:
+                # An update can spoil the weights while the losses it came from were still numbers.
+                total = torch.stack([parameter.sum() for parameter in trainer.networks.parameters()]).sum().item()
+                _require_sane({"sum of the weights": total}, step, config)
+            if validate and validation:
+                measures = validation(trainer.ema)
+                if measures["score"] > best_score(read_journal(journal)):
+                    save_average(trainer, folder / "best.safetensors", step)
+                append_to_journal(journal, step, **rounded(measures))
+            if milestone:
+                save_average(trainer, folder / f"milestones/step_{step:08d}.safetensors", step, half=True)
+            if save:  # the checkpoint comes last, and so finds everything else of its step
+                before_save = monotonic()
+                save_average(trainer, folder / "generator.safetensors", step)
+                spent = seconds + before_save - started
+                content = {"step": step, "seconds": spent, "facts": facts, "state": trainer.state()}
+                save_checkpoint(folder / "checkpoints", step, content, generations)
+                last_save = monotonic()
+                longest_save = max(longest_save, last_save - before_save)
+                if copier:
+                    copier.start()
+        if main and not (folder / "generator.safetensors").exists():
+            save_average(trainer, folder / "generator.safetensors", step)
 
     if step >= config.steps:
-        say(f"Done: {step:,} steps in {duration(time.perf_counter() - started)}.")
+        say(f"Done: {step:,} steps in {duration(seconds + monotonic() - started)}.")
     else:
         why = "The session's time is up: stopped" if session_over else "Stopped"
         say(f"{why} and saved at step {step:,} of {config.steps:,}: run it again to go on.")
     return step >= config.steps or session_over
 
 
-def _described(sets: dict[tuple[str, str], FaceSet]) -> Iterator[str]:
-    """How many faces there are, and which were left out."""
-    for (domain, split), faces in sets.items():
-        left_out = f", {len(faces.unreadable)} left out:" if faces.unreadable else ""
-        yield f"{domain}/{split}: {len(faces)} faces{left_out}"
-        yield from (f"  left out: {name} ({reason})" for name, reason in faces.unreadable)
-
-
-class LossSums:
-    """Adds up losses on the device and reads them once a tick, because reading waits for the device."""
-
-    def __init__(self, device: torch.device):
-        self.device, self.started = device, time.perf_counter()
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        """Add the losses of a step."""
-        if self.steps == 0:
-            self.sums = {name: loss.clone() for name, loss in losses.items()}
-        else:
-            torch._foreach_add_(list(self.sums.values()), [losses[name] for name in self.sums])
-        self.steps += 1
-
-    def means(self) -> dict[str, float]:
-        """The mean of each loss since the last call, seconds per step, and memory."""
-        means = (mean_over_processes(torch.stack(list(self.sums.values()))) / self.steps).tolist()
-        row = dict(zip(self.sums, means, strict=True))
-        row["seconds_per_step"] = (time.perf_counter() - self.started) / self.steps
-        row["memory_mb"] = peak_memory_mb(self.device)
-        self.steps, self.started = 0, time.perf_counter()
-        return {name: float(f"{value:.6g}") for name, value in row.items()}
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory so far, in MiB: the GPU's as torch reserved it, the process's own on a CPU."""
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_reserved(device) / 2**20, 1)
+def _open_validation(config: TrainConfig, say: Callable[[str], None]) -> Validation | None:
     try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+        return Validation(config.faces, config.size)
+    except DragFaceError as error:  # no test faces: the run trains without
+        say(f"Nothing is measured. {error}")
+        return None
 
 
 def _require_sane(row: dict[str, float], step: int, config: TrainConfig) -> None:

@@ -35,15 +35,16 @@ def sample_places(count: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def sample_sheet(generator: Generator, faces: Tensor) -> np.ndarray:
-    """Selfies, drag and attention as (3 * size, count * size, 3) uint8 RGB; faces: (B, 3, size, size) in -1..1."""
+def draw_sample(run: Path, step: int, generator: Generator, faces: Tensor) -> None:
+    """Write RUN/samples/step_NNNNNNNN.jpg. faces: (B, 3, size, size) in -1..1."""
     device = next(generator.parameters()).device
     drag, attention = [], []
     for face in faces:  # one by one: the batch would need more memory than the training step
         translated = generator(face[None].to(device))
         drag.append(to_bytes(translated.image)[0])
         attention.append(heat_map(translated.attention[0, 0].float().cpu().numpy(), faces.shape[-1]))
-    return np.vstack([np.hstack(row) for row in (list(to_bytes(faces)), drag, attention)])
+    sheet = np.vstack([np.hstack(row) for row in (list(to_bytes(faces)), drag, attention)])
+    save_photo(run / "samples" / f"step_{step:08d}.jpg", sheet)
 
 
 def heat_map(attention: np.ndarray, size: int) -> np.ndarray:
@@ -51,11 +52,6 @@ def heat_map(attention: np.ndarray, size: int) -> np.ndarray:
     low, high = float(attention.min()), float(attention.max())
     stretched = resize((attention - low) / max(high - low, 1e-12), size, size)
     return (colormaps["inferno"](stretched)[..., :3] * 255).round().astype(np.uint8)
-
-
-def save_sample(run: Path, step: int, sheet: np.ndarray) -> None:
-    """Write RUN/samples/step_NNNNNNNN.jpg."""
-    save_photo(run / "samples" / f"step_{step:08d}.jpg", sheet)
 
 
 def samples(run: Path) -> dict[int, Path]:

@@ -12,20 +12,24 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..errors import DragFaceError
 from ..files import replace_atomically, write_atomically
 from ..images import save_photo
 from .config import TrainConfig
+from .distributed import mean_over_processes
 from .pictures import progression, samples
 
 CURVES = {
@@ -54,7 +58,7 @@ def read_journal(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def append_to_journal(path: str | Path, step: int, **values: Any) -> None:
+def append_to_journal(path: Path, step: int, **values: Any) -> None:
     """Append a line and close the file, so that the line survives the process. Raises DragFaceError for a full disk."""
     try:
         with open(path, "a", encoding="utf-8") as file:
@@ -63,7 +67,7 @@ def append_to_journal(path: str | Path, step: int, **values: Any) -> None:
         raise DragFaceError(f"{path} cannot be written ({error.strerror}): make room, and go on.") from error
 
 
-def shorten_journal(path: str | Path, step: int) -> None:
+def shorten_journal(path: Path, step: int) -> None:
     """Remove the lines after a step, which a resumed run writes again."""
     rows = [row for row in read_journal(path) if row["step"] <= step]
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -72,6 +76,49 @@ def shorten_journal(path: str | Path, step: int) -> None:
 def best_score(rows: Rows) -> float:
     """The highest score so far; minus infinity where nothing was measured."""
     return max((row["score"] for row in rows if "score" in row), default=-math.inf)
+
+
+class LossSums:
+    """Adds up losses on the device and reads them once a tick, because reading waits for the device."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.started = device, time.perf_counter()
+        self.sums: dict[str, Tensor] = {}
+        self.steps = 0
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Add the losses of a step."""
+        if self.steps == 0:
+            self.sums = dict(losses)
+        else:
+            torch._foreach_add_(list(self.sums.values()), [losses[name] for name in self.sums])
+        self.steps += 1
+
+    def means(self) -> dict[str, float]:
+        """The mean of each loss since the last call, seconds per step, and memory."""
+        means = (mean_over_processes(torch.stack(list(self.sums.values()))) / self.steps).tolist()
+        row = dict(zip(self.sums, means, strict=True))
+        row["seconds_per_step"] = (time.perf_counter() - self.started) / self.steps
+        row["memory_mb"] = peak_memory_mb(self.device)
+        self.steps, self.started = 0, time.perf_counter()
+        return rounded(row)
+
+
+def rounded(row: dict[str, float]) -> dict[str, float]:
+    """To six digits."""
+    return {name: float(f"{value:.6g}") for name, value in row.items()}
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory so far, in MiB: the GPU's as torch reserved it, the process's own on a CPU."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_reserved(device) / 2**20, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
 def plot_losses(rows: Rows, title: str = "") -> Figure:
@@ -178,7 +225,7 @@ class LiveView:
         """Draw, unless that was done just now."""
         from IPython.display import Image, Markdown
 
-        if monotonic() < self._next:
+        if time.monotonic() < self._next:
             return
         rows = read_journal(self.config.run_folder / "journal.jsonl")
         self._show("status", Markdown(status(rows, self.config.steps)))
@@ -186,7 +233,7 @@ class LiveView:
             self._show("losses", Image(draw_losses(self.config, rows).read_bytes()))
         if sheets := samples(self.config.run_folder):
             self._show("faces", Image(sheets[max(sheets)].read_bytes()))
-        self._next = monotonic() + REDRAW_SECONDS
+        self._next = time.monotonic() + REDRAW_SECONDS
 
     def _show(self, part: str, content: object) -> None:
         from IPython.display import display

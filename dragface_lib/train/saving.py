@@ -13,133 +13,33 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import Any
-
-from torch import Tensor
 
 from ..crop.align import ALIGNMENT
 from ..errors import DragFaceError
-from ..evaluate.validation import Validation
 from ..files import replace_atomically, sha256_of
 from ..model.weights import save_generator
-from .checkpoints import checkpoints, generations_that_fit, hash_file, is_whole, remove_old_checkpoints, save_checkpoint
+from .checkpoints import checkpoints, hash_file, is_whole, remove_old_checkpoints
 from .config import TrainConfig
-from .pictures import forget_samples_after, sample_sheet, save_sample
-from .progress import append_to_journal, best_score, draw_run, read_journal, shorten_journal
 from .step import Trainer
 
 BLOCK = 1 << 20
 Stamps = dict[Path, tuple[int, int]]  # size and time of each file when it was copied
 
 
-class RunWriter:
-    """Writes a run into its folder; only the main process has one. As a context it ends with everything copied.
-
-    faces: those of the samples. watch: called when there is something new to see.
-    Raises DiskFull at once when there is no room for a checkpoint.
-    """
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        trainer: Trainer,
-        faces: Tensor,
-        say: Callable[[str], None],
-        watch: Callable[[], None],
-    ):
-        self.config, self.trainer, self.faces, self.say, self.watch = config, trainer, faces, say, watch
-        self.folder, self.journal = config.run_folder, config.run_folder / "journal.jsonl"
-        self.started = self.last_save = self.last_tick = monotonic()
-        self.longest_save = 0.0
-        self.generations = generations_that_fit(self.folder, trainer, say)
-        self.copier = None
-        if config.scratch:
-            generations = generations_that_fit(Path(config.run), trainer, say)
-            self.copier = Copier(self.folder, Path(config.run), generations, say)
-
-    def __enter__(self) -> RunWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.copier is not None:
-            self.copier.close(at_once=kind is not None and not issubclass(kind, Exception))
-            if self.copier.problem:
-                self.say(f"The newest state is in {self.folder} alone: run it again to copy it to {self.config.run}.")
-
-    def begin(self, step: int, notes: list[str]) -> None:
-        """Go on from `step`: what came after it is forgotten, what has changed is noted."""
-        self.config.save()
-        shorten_journal(self.journal, step)
-        forget_samples_after(self.folder, step)
-        for note in notes:
-            self.say(note)
-            append_to_journal(self.journal, step, note=note)
-        self.watch()
-
-    def seconds_to_save(self) -> float:
-        """Seconds to the next save by the clock; 0 when it is due."""
-        return max(0.0, self.last_save + 60 * self.config.save_minutes - monotonic())
-
-    def session_over(self) -> bool:
-        """Whether the run must stop now to be saved within its session; asked at every tick.
-
-        Time is left for the steps of another tick, for twice the longest save, and for the last copy.
-        """
-        tick, self.last_tick = monotonic() - self.last_tick, monotonic()
-        needed = tick + 2 * self.longest_save + (self.copier.seconds if self.copier else 0.0)
-        return 0 < 60 * self.config.session_minutes <= self.last_tick - self.started + needed
-
-    def log(self, step: int, row: dict[str, float]) -> None:
-        """Write a line of the journal."""
-        append_to_journal(self.journal, step, **row, seconds_to_save=round(self.seconds_to_save()))
-        self.watch()
-
-    def sample(self, step: int) -> None:
-        """Draw the sheet of test faces, and the plots."""
-        save_sample(self.folder, step, sample_sheet(self.trainer.ema, self.faces))
-        draw_run(self.config)
-        self.watch()
-
-    @cached_property
-    def validation(self) -> Validation | None:
-        """None where there are no test faces: then the run trains without."""
-        try:
-            return Validation(self.config.faces, self.config.size)
-        except DragFaceError as error:
-            self.say(f"Nothing is measured. {error}")
-            return None
-
-    def validate(self, step: int) -> None:
-        """Measure the averaged generator on test faces, and keep it when it is the best so far."""
-        if self.validation is not None:
-            measures = self.validation(self.trainer.ema)
-            if measures["score"] > best_score(read_journal(self.journal)):
-                self.save_generator(step, "best.safetensors")
-            append_to_journal(self.journal, step, **{name: float(f"{value:.6g}") for name, value in measures.items()})
-
-    def save(self, step: int, seconds: float, facts: dict[str, Any]) -> None:
-        """Write generator and checkpoint, last of all: a checkpoint finds everything else of its step."""
-        started = monotonic()
-        self.save_generator(step)
-        content = {"step": step, "seconds": seconds, "facts": facts, "state": self.trainer.state()}
-        save_checkpoint(self.folder / "checkpoints", step, content, self.generations)
-        self.last_save = monotonic()
-        self.longest_save = max(self.longest_save, self.last_save - started)
-        if self.copier is not None:
-            self.copier.start()
-
-    def save_generator(self, step: int, name: str = "generator.safetensors", half: bool = False) -> None:
-        """Write the averaged generator below the run's folder, with all that is needed to use it; no times or paths."""
-        metadata = {"direction": "selfie_to_drag", "alignment": ALIGNMENT, "steps": str(step)}
-        metadata |= {"look": self.config.look, "licence": self.config.licence}
-        save_generator(self.trainer.ema, self.folder / name, metadata, half)
+def save_average(trainer: Trainer, path: Path, step: int, half: bool = False) -> None:
+    """Write the averaged generator with all that is needed to use it; no times or paths."""
+    metadata = {"direction": "selfie_to_drag", "alignment": ALIGNMENT, "steps": str(step)}
+    metadata |= {"look": trainer.config.look, "licence": trainer.config.licence}
+    save_generator(trainer.ema, path, metadata, half)
 
 
 class Copier:
-    """Copies the run in `source` to `target`, in a thread. say: called when copying begins to fail, or works again."""
+    """Copies the run in `source` to `target`, in a thread. As a context it ends with a last copy.
+
+    say: called when copying begins to fail, and when it works again.
+    """
 
     def __init__(self, source: Path, target: Path, generations: int, say: Callable[[str], None]):
         self.source, self.target, self.generations, self.say = source, target, generations, say
@@ -152,11 +52,16 @@ class Copier:
         """Have what is there now copied; returns at once."""
         self._pool.submit(self._copy)
 
-    def close(self, at_once: bool = False) -> None:
-        """Make a last copy and wait for it; with `at_once` neither."""
+    def __enter__(self) -> Copier:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        at_once = kind is not None and not issubclass(kind, Exception)  # a second Ctrl-C
         if not at_once:
             self.start()
         self._pool.shutdown(wait=not at_once, cancel_futures=at_once)
+        if self.problem:
+            self.say(f"The newest state is in {self.source} alone: run it again to copy it to {self.target}.")
 
     def _copy(self) -> None:
         started, before = monotonic(), self.problem

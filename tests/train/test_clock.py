@@ -9,28 +9,30 @@ from torch.utils._pytree import tree_leaves
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import DiskFull, sha256_of
-from dragface_lib.train import read_journal, saving, train
-from dragface_lib.train.saving import RunWriter
+from dragface_lib.train import loop, read_journal, train
 from dragface_lib.train.step import Trainer
 
 
 @pytest.fixture
 def time_a_step(monkeypatch):
-    """Function that sets how many seconds a step takes by the clock; returns the steps that were saved so far."""
+    """Function that sets how long a step and a save take by the clock; returns the steps that were saved so far."""
 
-    def set_to(seconds):
+    def set_to(step_seconds, save_seconds=0):
         now, saved = [1000.0], []
-        monkeypatch.setattr(saving, "monotonic", lambda: now[0])
-        step, save = Trainer.step, saving.save_checkpoint
+        monkeypatch.setattr(loop, "monotonic", lambda: now[0])
+        step, save = Trainer.step, loop.save_checkpoint
 
-        def tick(self, *arguments):
-            now[0] += seconds
+        def timed_step(self, *arguments):
+            now[0] += step_seconds
             return step(self, *arguments)
 
-        monkeypatch.setattr(Trainer, "step", tick)
-        monkeypatch.setattr(
-            saving, "save_checkpoint", lambda folder, at, *more: saved.append(at) or save(folder, at, *more)
-        )
+        def timed_save(folder, at, *more):
+            now[0] += save_seconds
+            saved.append(at)
+            save(folder, at, *more)
+
+        monkeypatch.setattr(Trainer, "step", timed_step)
+        monkeypatch.setattr(loop, "save_checkpoint", timed_save)
         return saved
 
     return set_to
@@ -59,22 +61,11 @@ def test_a_run_stops_by_itself_before_its_session_ends_and_goes_on_in_the_next(s
     assert sha256_of(tmp_path / "whole/generator.safetensors") == stopped
 
 
-def test_time_to_save_and_to_copy_is_left_in_a_session(settings, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(saving, "monotonic", lambda: now[0])
-    config = settings(save_minutes=1, session_minutes=10)
-    writer = RunWriter(config, Trainer(config, torch.device("cpu"), torch.float32), None, print, print)
-    writer.last_save, writer.longest_save = 100.0, 40.0
-    over = []
-    for now[0] in (100.0, 300.0, 409.0, 464.5):  # the last tick takes 55.5 s, and two saves 80 s
-        over.append(writer.session_over())
-    assert over == [False, False, False, True]
-    now[0] = 519.0
-    writer.session_over()
-    now[0] = 519.2
-    assert not writer.session_over()
-    writer.copier = SimpleNamespace(seconds=1.0)
-    assert writer.session_over()
+def test_time_for_two_saves_is_left_in_a_session(settings, time_a_step):
+    """At step 6 after 390 s; until the next tick 120 s would go by, and the run could not save twice within 564 s."""
+    saved = time_a_step(60, save_seconds=30)
+    assert train(settings(steps=20, save_every=4, session_minutes=9.4, log_every=2), progress=False)
+    assert saved == [4, 6]
 
 
 @pytest.mark.parametrize("name", ["save_minutes", "session_minutes"])

@@ -131,12 +131,11 @@ def test_what_is_saved_while_an_earlier_copy_is_under_way_is_copied_before_the_r
         assert release.wait(30)
 
     monkeypatch.setattr(saving, "synchronise", slow)
-    copier = Copier(source, target, 2, print)
-    copier.start()
-    assert copied.wait(30)
-    save_checkpoint(source / "checkpoints", 2, {"step": 2})
-    threading.Timer(0.2, release.set).start()  # the run ends while the first copy is still under way
-    copier.close()
+    with Copier(source, target, 2, print) as copier:
+        copier.start()
+        assert copied.wait(30)
+        save_checkpoint(source / "checkpoints", 2, {"step": 2})
+        threading.Timer(0.2, release.set).start()  # the run ends while the first copy is still under way
     assert load_checkpoint(target / "checkpoints") == ({"step": 2}, [])
 
 

@@ -20,7 +20,7 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.images import open_photo
 from dragface_lib.model import load_generator
-from dragface_lib.train import checkpoints, read_journal, saving, train
+from dragface_lib.train import checkpoints, loop, read_journal, train
 from dragface_lib.train.checkpoints import load_checkpoint, save_checkpoint
 from dragface_lib.train.step import Trainer
 
@@ -222,7 +222,7 @@ def test_a_score_on_test_faces_is_kept_in_the_journal_and_the_best_generator_bes
             asked.append(2 * len(asked) + 2)
             return {"score": scores[asked[-1]], "makeup": 10.0 + asked[-1], "background_db": 50.0}
 
-    monkeypatch.setattr(saving, "Validation", Measured)
+    monkeypatch.setattr(loop, "Validation", Measured)
     assert train(settings(validate_every=2), progress=False)
     rows = [row for row in read_journal(tmp_path / "run/journal.jsonl") if "score" in row]
     assert [(row["step"], row["score"], row["makeup"]) for row in rows] == [(n, scores[n], 10 + n) for n in scores]
@@ -237,7 +237,7 @@ def test_unreadable_faces_are_counted_and_named_and_the_others_train(settings, f
     (tmp_path / "faces/drag/train/gone.jpg").symlink_to("nowhere.jpg")
     assert train(settings(faces=str(tmp_path / "faces"), steps=1))
     printed = capsys.readouterr().err
-    assert "drag/train: 3 faces, 3 left out:" in printed
+    assert "drag/train: 3 faces, 3 left out" in printed
     for name in ("torn", "folder", "gone"):
         assert f"left out: {name}.jpg (" in printed
 
