@@ -93,8 +93,7 @@ def _smoke_world() -> ExitStack:
         "DRAGFACE_MANIFEST": str(Path(manifest).resolve()),
     }
     if not os.environ.get("DRAGFACE_PHOTOS"):  # two people are too few to practise: they stand for drag photos too
-        portrait_files(Path(home) / "drag_photos")
-        settings["DRAGFACE_DRAG_PHOTOS"] = str(Path(home) / "drag_photos")
+        portrait_files(Path(home) / "photos" / "drag")
     patch = pytest.MonkeyPatch()
     world.callback(patch.undo)
     for name, value in settings.items():

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from ..files import write_atomically
-from ..images import UnreadablePhoto, open_photo
+from ..images import UnreadablePhoto, contact_sheet, open_photo, resize
 from ..manifest import DOMAINS, read_manifest
 from .measure import MEASUREMENTS
 from .quality import GATES, limits
 from .splits import manifest_rows
-from .table import CropRow, read_crops
+from .table import PRACTICE, CropRow, read_crops
 
 FEW = 20  # faces of a domain: fewer say nothing
 APART = 0.75  # how often a random drag face must have the higher number than a random selfie; 0.5 is by chance
@@ -151,6 +151,30 @@ def mean_face(faces: Path, rows: Sequence[CropRow]) -> np.ndarray | None:
         if face.shape == total.shape:
             total, count = total + face, count + 1
     return (total // count).astype(np.uint8) if count else None
+
+
+def kept_and_rejected(faces: str | Path, photos: str | Path) -> np.ndarray:
+    """A contact sheet, (height, width, 3) uint8 RGB: 16 of the kept faces, then 8 photos that gave none, and why.
+
+    photos: the folder with the photos of each domain. Faces deleted by hand are left out.
+    """
+    faces, photos, rows = Path(faces), Path(photos), read_crops(faces)
+    kept = [row for row in rows if row.status == "kept" and (faces / row.face).is_file()]
+    kept = [kept[n] for n in np.unique(np.linspace(0, len(kept) - 1, 16).astype(int))] if kept else []
+    rest = [row for row in rows if row.status != "kept"][:8]
+    practice = (faces / PRACTICE).exists()  # whose drag is painted on selfies
+    paths = [faces / row.face for row in kept]
+    paths += [photos / ("selfie" if practice else row.domain) / row.photo for row in rest]
+    pictures = []
+    for path in paths:
+        try:
+            photo = open_photo(path)
+            pictures.append(resize(photo, *(max(1, 128 * side // max(photo.shape)) for side in photo.shape[:2])))
+        except UnreadablePhoto:
+            pictures.append(np.full((128, 128, 3), 220, np.uint8))
+    captions = [f"{row.domain}, {row.split}" for row in kept]
+    captions += [f"{row.status}: {row.reason or 'by hand'}" for row in rest]
+    return contact_sheet(pictures, columns=8, cell=128, captions=captions)
 
 
 def _kept(rows: Sequence[CropRow], domain: str) -> list[CropRow]:

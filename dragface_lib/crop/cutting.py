@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 import torch
 
-from ..duplicates import signature
 from ..errors import DragFaceError
 from ..files import sha256_of
 from ..images import UnreadablePhoto, open_photo, save_photo
 from .align import aligned_face
 from .detect import Box, Detector
+from .duplicates import signature
 from .find import find_faces
 from .measure import measure
 from .table import CropRow, face_name, judged

@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..duplicates import near_duplicates, same_colours
 from ..errors import DragFaceError
-from ..images import UnreadablePhoto, contact_sheet, find_photos, open_photo, resize
+from ..images import UnreadablePhoto, find_photos, open_photo
 from ..manifest import DOMAINS, read_manifest
 from .cutting import cut_all, photo_sha256
 from .detect import open_detector
+from .duplicates import near_duplicates, same_colours
 from .measure import MEASUREMENTS
 from .quality import limits
 from .splits import manifest_rows, split_of, splits_of_groups
 from .table import (
+    PRACTICE,
     STATUSES,
     CropRow,
     decided,
@@ -37,7 +38,6 @@ from .table import (
     write_crops,
 )
 
-PRACTICE = "practice.json"  # lies among practice faces, which are not to be mixed with cropped ones
 SAVE_EVERY = 50  # photos between two writings of crops.csv
 
 
@@ -162,7 +162,7 @@ def _judge(
     rows = [judged(replace(row, copy_of=""), thresholds) if _has_numbers(row) else row for row in rows]
     passed = [number for number, row in enumerate(rows) if _has_numbers(row) and not row.reason]
     paths = [face_file(faces, rows[number]) or faces / rows[number].face for number in passed]
-    for group in near_duplicates(paths, False, [rows[number].signature for number in passed]):
+    for group in near_duplicates(paths, [rows[number].signature for number in passed]):
         group = sorted(group, key=lambda n: _best_first(rows[passed[n]]))
         copies = _copies([(rows[passed[n]].photo, paths[n]) for n in group])
         members = [rows[passed[n]] for n in group]
@@ -207,25 +207,3 @@ def _with_training_faces(rows: list[CropRow], names: Collection[str], splits: Ma
         group = next(iter(free), None)
     rows = [replace(row, split="train") if row.split_group == group else row for row in rows]
     return [decided(row, row.decision) if row.face and row.split else row for row in rows]
-
-
-def kept_and_rejected(faces: str | Path, photos: Mapping[str, Path], rows: Sequence[CropRow]) -> np.ndarray:
-    """A contact sheet: 16 of the kept faces, then 8 photos that gave none, each with the reason.
-
-    photos: the folder of photos of each domain. Faces deleted by hand are left out. Returns (height, width, 3)
-    uint8 RGB.
-    """
-    cell, pictures, captions = 128, [], []
-    good = [row for row in rows if row.status == "kept" and (Path(faces) / row.face).is_file()]
-    for row in (good[n] for n in np.unique(np.linspace(0, len(good) - 1, 16).astype(int))) if good else ():
-        pictures.append(open_photo(Path(faces) / row.face))
-        captions.append(f"{row.domain}, {row.split}")
-    for row in [row for row in rows if row.status != "kept" and row.domain in photos][:8]:
-        try:
-            photo = open_photo(Path(photos[row.domain]) / row.photo)
-            scale = cell / max(photo.shape[:2])
-            pictures.append(resize(photo, *(max(1, round(side * scale)) for side in photo.shape[:2])))
-        except UnreadablePhoto:
-            pictures.append(np.full((cell, cell, 3), 220, np.uint8))
-        captions.append(f"{row.status}: {row.reason or 'by hand'}")
-    return contact_sheet(pictures, columns=8, cell=cell, captions=captions)

@@ -86,6 +86,18 @@ def limits(changed: Mapping[str, float] | None = None) -> dict[str, float]:
     return {gate.name: changed.get(gate.name, gate.limit) for gate in GATES if gate.rejects or gate.name in changed}
 
 
+def changed_gates(text: str = "", **fields: str) -> dict[str, float]:
+    """Thresholds as a form has them: changed_gates("pitch=15 copy=1", yaw="20", eyes=""). Empty fields are left out."""
+    pairs = [(name, value) for name, value in fields.items() if value]
+    pairs += [(name, value) for name, _, value in (part.partition("=") for part in text.split())]
+    try:
+        changed = {name: float(value) for name, value in pairs}
+    except ValueError as error:
+        raise DragFaceError(f"A gate needs a number, as in yaw=20 ({error}).") from None
+    limits(changed)
+    return changed
+
+
 def fault(numbers: Mapping[str, float], thresholds: Mapping[str, float] | None = None) -> str:
     """Why a face is not good enough to learn from, by the first gate that rejects it; empty when it is."""
     thresholds = limits() if thresholds is None else thresholds

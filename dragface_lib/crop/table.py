@@ -29,6 +29,7 @@ from .quality import fault
 STATUSES = ("kept", "rejected", "no_face", "unreadable")
 DECISIONS = {"keep": "kept", "reject": "rejected"}  # and the status that each gives
 REJECTED = "rejected"  # the folder of rejected faces
+PRACTICE = "practice.json"  # lies beside practice faces, which are not to be mixed with cropped ones
 
 
 @dataclass(frozen=True)

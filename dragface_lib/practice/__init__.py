@@ -3,5 +3,6 @@
 from .dataset import clear_practice, practice_faces
 from .looks import LOOKS, draw_makeup
 from .painting import Unpaintable, paint
+from .prepare import prepare_faces
 
-__all__ = ["LOOKS", "Unpaintable", "clear_practice", "draw_makeup", "paint", "practice_faces"]
+__all__ = ["LOOKS", "Unpaintable", "clear_practice", "draw_makeup", "paint", "practice_faces", "prepare_faces"]

@@ -22,13 +22,13 @@ from tqdm.auto import tqdm
 
 from ..crop.align import aligned_face
 from ..crop.cutting import SIZE, photo_sha256
-from ..crop.dataset import PRACTICE, SAVE_EVERY, photos_below
+from ..crop.dataset import SAVE_EVERY, photos_below
 from ..crop.detect import Detector, open_detector
 from ..crop.find import Face, find_faces
 from ..crop.measure import measure
 from ..crop.quality import fault
 from ..crop.splits import manifest_rows, split_of, splits_of_groups
-from ..crop.table import CropRow, face_name, read_crops, remove_faces, write_crops
+from ..crop.table import PRACTICE, CropRow, face_name, read_crops, remove_faces, write_crops
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo, save_photo

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from dragface_lib.duplicates import near_duplicates  # noqa: E402
+from dragface_lib.crop.duplicates import near_duplicates, signature  # noqa: E402
 from dragface_lib.images import encode_photo, open_photo, resize  # noqa: E402
 from dragface_lib.manifest import find_manifest, read_manifest  # noqa: E402
 
@@ -56,7 +56,7 @@ def main() -> None:
             kinds[len(paths)] = kind
             paths.append(path)
         start = time.process_time()
-        groups = near_duplicates(paths, progress=False)
+        groups = near_duplicates(paths, [signature(open_photo(path)) for path in paths])
         seconds = time.process_time() - start
     group_of = {number: group for number, group in enumerate(groups) for number in group}
     for kind in ALTERED:

@@ -17,7 +17,7 @@ from dragface_lib.crop.find import Face, find_faces
 from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.measure import hair, measure
 from dragface_lib.crop.pose import FIVE, HEAD, head_pose, pose_of
-from dragface_lib.crop.quality import GATES, fault, limits, quality
+from dragface_lib.crop.quality import GATES, changed_gates, fault, limits, quality
 from dragface_lib.crop.table import CropRow, write_crops
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
@@ -207,6 +207,13 @@ def test_the_detectors_points_are_not_believed_where_the_eyes_lie_otherwise():
     assert roll == pytest.approx(90)
     agreed = points[list(FIVE)] + [[0, 0], [0, 0], [0, 20], [0, 0], [0, 0]]  # its nose further to the side
     assert head_pose(Face(box._replace(points=agreed), points, 1.0)) == pose_of(agreed)
+
+
+def test_a_form_gives_thresholds():
+    assert changed_gates("pitch=15 copy=1", yaw="20", eyes="") == {"yaw": 20, "pitch": 15, "copy": 1}
+    for text in ("pitch", "pitch=much", "size=3"):
+        with pytest.raises(DragFaceError, match="gate"):
+            changed_gates(text)
 
 
 def test_a_threshold_that_is_no_number_is_refused():
