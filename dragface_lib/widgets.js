@@ -2,7 +2,7 @@
 
 const WAIT = 6000; // milliseconds of silence after which a question is asked again, then twice as long, and so on
 const TRIES = 8; // a server that limits its rate drops messages
-const PART = 512 << 10; // bytes of a file that are sent at once: servers refuse large messages
+const PART = 900 << 10; // bytes of a file that are sent at once: servers refuse messages above 1 MB
 
 let views = 0;
 

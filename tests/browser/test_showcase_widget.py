@@ -379,7 +379,7 @@ def test_the_face_alone_and_its_heat_map_are_shown_on_demand(page, folder):
     shown_after(page, lambda: page.get_by_label("What is shown").select_option("Whole photo"))
     page.locator(".df-heat").wait_for(timeout=WAIT)  # it follows the view
     assert picture_in(page, ".df-heat").shape == (512, 512, 3)
-    page.get_by_role("button", name="Where it looked").click()
+    shown_after(page, page.get_by_role("button", name="Where it looked").click)
     assert page.locator(".df-heat").is_hidden()
     page.evaluate("for (let n = 0; n < 2; n++) document.querySelector('.df-heat-button').click()")  # on and off again
     page.wait_for_timeout(1000)  # in which the answer to the first click comes
@@ -477,7 +477,9 @@ def test_it_fits_a_narrow_window(page, folder):
     wait_for_drag(page)
     page.set_viewport_size({"width": 360, "height": 740})
     page.wait_for_function("document.querySelector('.df-showcase').getBoundingClientRect().right <= 360", timeout=WAIT)
-    wide = page.evaluate("[...document.querySelectorAll('.df-showcase *')].map(n => n.getBoundingClientRect().right)")
+    wide = page.evaluate(
+        "[...document.querySelectorAll('.df-showcase :not(.df-line)')].map(n => n.getBoundingClientRect().right)"
+    )
     keep(page, "narrow")
     page.set_viewport_size({"width": 1200, "height": 1000})
     assert max(wide) <= 360
