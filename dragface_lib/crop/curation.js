@@ -1,12 +1,10 @@
 // The grid of faces: a page at a time, one click or key a decision, saved at once by the notebook.
-// curation.py lists the messages; nothing of a face is ever in the model's state.
+// curation.py lists the questions; nothing of a face is ever in the model's state.
 
-import { address, element, viewName } from "./widgets.js";
+import { address, connect, element } from "./widgets.js";
 
 const PAGE = 24; // faces, as in curation.py
-const AGAIN = 4000; // milliseconds after which an unanswered message is sent again, then after twice as long, and so on
-const PATIENCE = 5000; // after which a silent notebook is explained
-const BUSY = "The notebook is busy with another cell, or not running. If this stays, run this cell again.";
+const SILENT = "The notebook is busy with another cell, or not running. If this stays, run this cell again.";
 const SHOWN = { open: "Not looked at", kept: "Kept", rejected: "Rejected", decided: "Decided by you", all: "All" };
 const KEYS = "Arrow keys move. Space or a click turns a face around, K keeps, X rejects, U leaves it to the gates. "
   + "A: this page is right, go on. L: larger. Page up and Page down turn the page.";
@@ -44,46 +42,42 @@ function build(model) {
 }
 
 function render({ model, el }) {
-  const ui = build(model), view = viewName();
+  const ui = build(model), notebook = connect(model);
   el.append(ui.root);
   let faces = []; // of this page
   let pictures = []; // their addresses
-  let shown = "open", start = 0, total = 0, focus = 0, requests = 0;
-  const waiting = new Map(); // messages that the notebook has not answered, by request
+  let shown = "open", start = 0, total = 0, focus = 0;
+  let saving = 0; // decisions that are not yet on disk
+  let latest = 0; // pages asked for: only the newest is drawn
 
-  // Every message is repeated until it is answered: servers drop messages, and the notebook may be busy.
-  function ask(message) {
-    const request = `${view}-${++requests}`;
-    const question = { ...message, request, since: Date.now() };
-    const send = (wait) => {
-      model.send({ ...message, request });
-      question.timer = setTimeout(send, wait, 2 * wait);
-    };
-    waiting.set(request, question);
-    send(AGAIN);
+  // The answer, or null after an error, which is shown.
+  async function ask(question) {
+    let answer = null;
     showStatus();
+    try {
+      answer = await notebook.ask(question, { onProgress: () => showStatus(true) });
+      drawCounts(answer.content.counts);
+      ui.error.hidden = true;
+    } catch (error) {
+      ui.error.textContent = error.message;
+      ui.error.hidden = false;
+    }
+    return answer;
   }
 
-  function forget(question) {
-    clearTimeout(question.timer);
-    waiting.delete(question.request);
-  }
-
-  function showStatus() {
-    const questions = [...waiting.values()];
-    const silent = questions.some((question) => Date.now() - question.since > PATIENCE);
-    const saving = questions.some((question) => question.kind === "decide");
-    const text = silent ? BUSY : saving ? "Saving …" : questions.length ? "Fetching the faces …" : "All decisions are saved.";
-    if (ui.status.textContent !== text) ui.status.textContent = text;
+  function showStatus(silent = false) {
+    ui.status.textContent = silent ? SILENT : saving ? "Saving …" : "All decisions are saved.";
     ui.root.classList.toggle("dc-silent", silent);
   }
 
-  function askForPage(first = 0) {
-    for (const question of waiting.values()) if (question.kind === "page") forget(question);
-    ask({ kind: "page", shown, domain: ui.domain.value, order: ui.order.value, start: first });
+  async function askForPage(first = 0) {
+    const mine = ++latest;
+    const answer = await ask({ kind: "page", shown, domain: ui.domain.value, order: ui.order.value, start: first });
+    if (answer && mine === latest) drawPage(answer);
+    showStatus();
   }
 
-  function drawPage(content, buffers) {
+  function drawPage({ content, buffers }) {
     const focused = ui.root.contains(document.activeElement) && !document.activeElement.closest("select");
     pictures.forEach((picture) => URL.revokeObjectURL(picture));
     ({ faces, total } = content);
@@ -133,14 +127,18 @@ function render({ model, el }) {
     if (move) tiles[focus]?.focus({ preventScroll: index === 0 });
   }
 
-  function decide(decisions) {
+  async function decide(decisions) {
     for (const [index, face] of faces.entries()) {
       const decision = decisions[face.key];
       if (decision === undefined) continue;
       Object.assign(face, { decision, kept: decision ? decision === "keep" : !face.reason });
       paint(ui.grid.children[index], face);
     }
-    ask({ kind: "decide", decisions });
+    saving++;
+    const answer = await ask({ kind: "decide", decisions });
+    saving--;
+    showStatus();
+    if (!answer) askForPage(start); // to show what is true
   }
 
   function acceptPage() {
@@ -152,21 +150,6 @@ function render({ model, el }) {
     if (first < 0 || (first >= total && first)) return;
     start = first;
     askForPage(start);
-  }
-
-  function onMessage(content, buffers) {
-    const question = waiting.get(content.request);
-    if (!question) return; // another view's, or answered twice
-    forget(question);
-    showStatus();
-    ui.error.hidden = content.kind !== "error";
-    if (content.kind === "error") {
-      ui.error.textContent = content.text;
-      if (question.kind === "decide") askForPage(start); // to show what is true
-      return;
-    }
-    drawCounts(content.counts);
-    if (content.kind === "page") drawPage(content, buffers);
   }
 
   function onKey(event) {
@@ -198,14 +181,10 @@ function render({ model, el }) {
     ui.larger.setAttribute("aria-pressed", String(ui.grid.classList.toggle("dc-large")));
   });
   ui.root.addEventListener("keydown", onKey);
-  model.on("msg:custom", onMessage);
-  const patience = setInterval(showStatus, 1000);
   askForPage();
 
   return () => {
-    clearInterval(patience);
-    [...waiting.values()].forEach(forget);
-    model.off("msg:custom", onMessage);
+    notebook.close();
     pictures.forEach((picture) => URL.revokeObjectURL(picture));
   };
 }

@@ -5,30 +5,27 @@
     curate("faces", first="runs/first/evaluation/faces.csv")    # the faces that training found odd come first
 
 Every decision is in crops.csv before the widget says so, and running the cell again goes on with the faces that nobody
-has looked at. The page (curation.js) and `Curation` send each other messages; an unanswered one is sent again:
+has looked at. The page (curation.js) asks two kinds of questions (see `AnsweringWidget`):
 
-    page    page     request, shown (a key of SHOWN), domain ("" for both), order (one of ORDERS), start
-            decide   request, decisions ({face: keep, reject or ""})
-    kernel  page     request, faces, total, counts, and as buffers a JPEG of each face, empty where there is none
-            saved    request, faces (those that changed), counts
-            error    request, text
+    page    shown (a key of SHOWN), domain ("" for both), order (one of ORDERS), start: the faces of a page, their
+            total, counts, and as buffers a JPEG of each face, empty where there is none
+    decide  decisions ({face: keep, reject or ""}): the faces that changed, and counts
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import anywidget
 import traitlets
 
 from ..csv_files import read_csv, write_csv
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, encode_photo, open_photo
 from ..manifest import DOMAINS
-from ..widgets import script, style
+from ..widgets import Answer, AnsweringWidget, script, style
 from .quality import GATES, quality
 from .table import DECISIONS, CropRow, decided, move_face, read_crops, write_crops
 
@@ -127,7 +124,7 @@ class Review:
         return min(places), quality(row.numbers)
 
 
-class Curation(anywidget.AnyWidget):
+class Curation(AnsweringWidget):
     """The grid on the page (see the head of this file), over a `Review`."""
 
     _esm = script(Path(__file__).with_suffix(".js"))
@@ -137,27 +134,16 @@ class Curation(anywidget.AnyWidget):
     def __init__(self, review: Review):
         super().__init__()
         self.review = review
-        self.on_msg(self._on_message)
 
-    def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
-        try:
-            if content["kind"] == "page":
-                rows, total = self.review.page(*(content[name] for name in ("shown", "domain", "order", "start")))
-                self._answer(content, "page", rows, [self.review.picture(row) for row in rows], total=total)
-            elif content["kind"] == "decide":
-                self._answer(content, "saved", self.review.decide(content["decisions"]))
-        except DragFaceError as error:
-            self.send({"kind": "error", "request": content["request"], "text": str(error)})
-        except Exception as error:  # an exception in a message handler would end in a log that nobody reads
-            text = f"This did not work ({type(error).__name__}: {error}): run the cell again."
-            self.send({"kind": "error", "request": content["request"], "text": text})
-
-    def _answer(
-        self, content: dict, kind: str, rows: list[CropRow], buffers: list[bytes] | None = None, **more: Any
-    ) -> None:
-        faces = [self.review.about(row) for row in rows]
-        answer = {"kind": kind, "request": content["request"], "faces": faces, "counts": self.review.counts()}
-        self.send(answer | more, buffers)
+    def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
+        """See the head of this file."""
+        pictures, more = [], {}
+        if question["kind"] == "page":
+            rows, total = self.review.page(*(question[name] for name in ("shown", "domain", "order", "start")))
+            pictures, more = [self.review.picture(row) for row in rows], {"total": total}
+        else:
+            rows = self.review.decide(question["decisions"])
+        return {"faces": list(map(self.review.about, rows)), "counts": self.review.counts()} | more, pictures
 
 
 def curate(faces: str | Path, first: str | Path | None = None, copy: str | Path | None = None) -> Curation:

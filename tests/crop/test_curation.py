@@ -180,7 +180,7 @@ def test_a_decision_that_cannot_be_saved_says_so(faces):
     page = Page(curate(faces, copy=faces / "copy.csv"))
     (faces / "copy.csv").mkdir()
     answer = page.decide({GOOD: "reject"})
-    assert (answer["kind"], "copy.csv" in answer["text"]) == ("error", True)
+    assert (answer["state"], "copy.csv" in answer["text"]) == ("error", True)
     assert row_of(faces, GOOD).status == "kept"
 
 
