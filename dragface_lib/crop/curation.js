@@ -47,12 +47,13 @@ function render({ model, el }) {
   let faces = []; // of this page
   let pictures = []; // their addresses
   let shown = "open", start = 0, total = 0, focus = 0;
-  let saving = 0; // decisions that are not yet on disk
+  let asked = 0, saving = 0; // questions without an answer, and decisions among them
   let latest = 0; // pages asked for: only the newest is drawn
 
   // The answer, or null after an error, which is shown.
   async function ask(question) {
     let answer = null;
+    asked++;
     showStatus();
     try {
       answer = await notebook.ask(question, { onProgress: () => showStatus(true) });
@@ -62,11 +63,12 @@ function render({ model, el }) {
       ui.error.textContent = error.message;
       ui.error.hidden = false;
     }
+    asked--;
     return answer;
   }
 
   function showStatus(silent = false) {
-    ui.status.textContent = silent ? SILENT : saving ? "Saving …" : "All decisions are saved.";
+    ui.status.textContent = silent ? SILENT : saving ? "Saving …" : asked ? "Fetching the faces …" : "All decisions are saved.";
     ui.root.classList.toggle("dc-silent", silent);
   }
 
