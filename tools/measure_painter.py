@@ -1,4 +1,4 @@
-"""Measure the painter on the manifest's test people, and draw the README's picture of the looks.
+"""Measure the painter on the manifest's test people: one line a look.
 
 PYTHONPATH=. python tools/measure_painter.py PHOTOS    # a folder with the manifest's photos, as `scrape` stores them
 """
@@ -11,11 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from skimage import data
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import aligned_face
-from dragface_lib.images import open_photo, save_photo
+from dragface_lib.images import open_photo
 from dragface_lib.manifest import read_manifest
 from dragface_lib.practice import LOOKS, Unpaintable, paint
 from dragface_lib.practice.canvas import Canvas
@@ -26,12 +24,9 @@ SEEN = 12  # CIELAB units of change that make-up should have at least
 DARK = 50  # CIELAB lightness of skin below which it counts as dark
 EYE = 130  # pixels between the pupils to which large photos are reduced
 LIDS = (18, 19, 20, 21, 22, 38, 37, 36, 35, 34), (23, 24, 25, 26, 27, 43, 42, 41, 40, 39)
-SHOWN = ("female/36", "female/60", "male/13", "male/53", "female/69", "male/59", "female/12")
-TILE = 176
 
 
 def main(photos: Path) -> None:
-    """Print one line a look, then draw docs/practice_looks.jpg."""
     rows = [row for row in read_manifest(REPOSITORY / "data_manifest.csv") if row.split == "test"]
     for place, look in enumerate(LOOKS):
         changes, refused, outside, seconds = [], [], 0, []
@@ -61,16 +56,14 @@ def main(photos: Path) -> None:
                 f"{np.median(light):.0f}), least {values.min():.0f}; {enough} of {len(values)} >= {SEEN}"
             )
         print(*(f"  refused {line}" for line in refused), sep="\n", end="\n" if refused else "")
-    _picture(photos)
 
 
-def _sitter(source: Path | np.ndarray) -> tuple | None:
+def _sitter(path: Path) -> tuple | None:
     """The photo, large ones reduced, and its largest face."""
-    photo = source if isinstance(source, np.ndarray) else open_photo(source)
-    found = find_faces(photo)
-    if not found:
+    photo = open_photo(path)
+    face = next(iter(find_faces(photo)), None)
+    if face is None:
         return None
-    face = found[0]
     scale = EYE / float(np.linalg.norm(face.points[1] - face.points[0]))
     if scale < 1:
         photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -89,18 +82,6 @@ def _changes(photo: np.ndarray, painted: np.ndarray, points: np.ndarray) -> tupl
     if skin.mouth.is_open:
         lips &= canvas.fill([skin.mouth.opening]) < 0.1
     return float(skin.tone[0]), float(change[lids].mean()), float(change[lips].mean())
-
-
-def _picture(photos: Path) -> None:
-    sitters = [_sitter(data.astronaut()), *(_sitter(photos / "portraits" / f"{name}.jpg") for name in SHOWN)]
-    lines = []
-    for look in LOOKS:
-        tiles = []
-        for number, (photo, face) in enumerate(sitters):
-            painted = paint(photo, face.points, look, seed=number, turned=face.box.turned).photo
-            tiles.append(aligned_face(painted, face.points, TILE))
-        lines.append(np.hstack(tiles))
-    save_photo(REPOSITORY / "docs" / "practice_looks.jpg", np.vstack(lines), quality=88)
 
 
 if __name__ == "__main__":
