@@ -124,15 +124,15 @@ def test_other_settings_paint_everything_anew(photos, manifest, faces):
 
 
 def test_a_run_that_stopped_ends_like_one_that_did_not(photos, manifest, whole, tmp_path, monkeypatch):
-    practise, seen = dataset._practise, []
+    make_face, seen = dataset._make_face, []
 
     def stops(path, *rest):
         seen.append(path)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return practise(path, *rest)
+        return make_face(path, *rest)
 
-    monkeypatch.setattr(dataset, "_practise", stops)
+    monkeypatch.setattr(dataset, "_make_face", stops)
     with pytest.raises(KeyboardInterrupt):
         build(photos, tmp_path / "stopped", manifest)
     build(photos, tmp_path / "stopped", manifest)
