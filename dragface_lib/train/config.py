@@ -34,27 +34,27 @@ class TrainConfig:
 
     faces: str  # folder or archive that holds {selfie,drag}/{train,test}
     run: str  # folder for checkpoints, journal, samples and the generator; its name names the run
-    steps: int = 10_000  # published: 300,000; the learning rate falls over the second half
+    steps: int = 10_000  # updates; 300,000 as published; the learning rate falls over the second half
     size: int = 256  # pixels; the faces on disk have 256
     channels: int = 64  # width of the first layer, as published
     blocks: int = 4  # residual blocks on each side of the CAM, as published
     light: bool = True  # the full model needs 10 GiB for weights and Adam alone
     form: Form = "residual"  # keeps person and background; "published" draws the picture anew
-    cam_weight: float | None = None  # of the CAM loss; None: 1000 for the published form, 10 for the residual one
-    gain: float | None = None  # of each discriminator layer; None: 1 for the published form, 2 for the residual one
-    discriminator_input: DiscriminatorInput = "face"  # "picture" (as published) learns wigs and stages as well
-    batch: int = 1  # as published
-    lr: float = 1e-4  # constant to the half of the steps, then linear to zero
-    beta1: float = 0.5
-    beta2: float = 0.999
+    cam_weight: float | None = None  # of the CAM loss; by default 1000 for the published form, 10 for the residual one
+    gain: float | None = None  # of each discriminator layer; by default 1 for the published form, 2 for the other
+    discriminator_input: DiscriminatorInput = "face"  # "picture", as published, learns wigs and stages as well
+    batch: int = 1  # faces of each domain in a step, as published
+    lr: float = 1e-4  # learning rate: constant for half of the steps, then linear to zero
+    beta1: float = 0.5  # of Adam, as published
+    beta2: float = 0.999  # of Adam, as published
     weight_decay: float = 1e-4  # on every parameter, as the PyTorch port does
-    ema_half_life: int = 1000  # in faces; shorter at the start of a run
-    seed: int = 0
-    device: str = "auto"  # cuda, mps or cpu, whichever is there
-    precision: Precision = "auto"  # bf16 or fp16 where the device computes it natively
+    ema_half_life: int = 1000  # of the averaged generator, in faces; shorter at the start of a run
+    seed: int = 0  # of first weights, order of the faces and their augmentation
+    device: str = "auto"  # auto: cuda, mps or cpu, whichever is there
+    precision: Precision = "auto"  # auto: bf16 or fp16 on a GPU that computes it natively, else fp32
     graph: bool = True  # replay a GPU's step as one CUDA graph; switch off to look for faults
     deterministic: bool = False  # on a GPU the same bytes each time, for some speed; a CPU's are the same anyway
-    diff_augment: bool = False  # moves and cut-outs of what discriminators see, for a few hundred faces or fewer
+    diff_augment: bool = False  # discriminators see faces moved and cut; for a few hundred faces or fewer
     scratch: str = ""  # fast local folder to work in where `run` is a slow or unreliable one, such as Drive
     save_every: int = 1000  # steps between checkpoints
     save_minutes: float = 10.0  # minutes between checkpoints: the most that can be lost
@@ -125,10 +125,9 @@ class TrainConfig:
 
 
 def within_reach(run: str, size: int, steps: int) -> tuple[str, int, int, int]:
-    """What a notebook trains on this machine: (run, size, channels, steps), on a GPU as asked for.
+    """What a notebook trains on this machine: (run, size, channels, steps), as asked for where there is a GPU.
 
-    On a CPU a small run with a name of its own, half an hour on two cores, in which eyes and lips get their paint; the
-    large one waits for a GPU.
+    A CPU gets a small run with a name of its own. It takes half an hour on two cores and paints eyes and lips.
     """
     if choose_device("auto").type != "cpu":
         return run, size, 64, steps

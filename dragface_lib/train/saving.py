@@ -58,7 +58,7 @@ class Copier:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         at_once = kind is not None and not issubclass(kind, Exception)  # a second Ctrl-C
         if not at_once:
-            self.start()
+            self._pool.submit(self._copy).result()
         self._pool.shutdown(wait=not at_once, cancel_futures=at_once)
         if self.problem:
             self.say(f"The newest state is in {self.source} alone: run it again to copy it to {self.target}.")

@@ -97,7 +97,7 @@ def main() -> None:
                 steps[name](warm_up + options.rounds)
             eager = name.removesuffix(", replayed")  # a replay shows neither
             gflop[name] = gflop[eager] if eager in gflop else flops.get_total_flops() / 1e9
-            operations[name] = operations[eager] if eager in operations else counter.count
+            operations[name] = operations.get(eager, counter.count)
         steps = {}
         gc.collect()
     if together:

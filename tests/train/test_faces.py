@@ -158,14 +158,6 @@ def test_a_changed_face_changes_the_digest(faces, tmp_path):
     assert FaceSet(tmp_path / "faces", "drag", "train", 64).digest != before
 
 
-def test_unreadable_faces_are_left_out_with_a_reason(faces, tmp_path):
-    shutil.copytree(faces, tmp_path / "faces")
-    (tmp_path / "faces/selfie/train/bad.jpg").write_text("not a picture")
-    found = FaceSet(tmp_path / "faces", "selfie", "train", 64)
-    assert len(found) == 5
-    assert [name for name, _ in found.unreadable] == ["bad.jpg"]
-
-
 def test_a_damaged_face_of_an_archive_is_left_out_and_the_others_are_read(faces, tmp_path):
     path = tmp_path / "faces.zip"
     with zipfile.ZipFile(path, "w") as archive:  # stored, not compressed: the bytes of each face can be found
@@ -178,18 +170,6 @@ def test_a_damaged_face_of_an_archive_is_left_out_and_the_others_are_read(faces,
     found = FaceSet(path, "selfie", "train", 64)
     assert len(found) == 4
     assert [name for name, _ in found.unreadable] == ["face_0.jpg"]
-
-
-def test_an_archive_with_a_password_is_refused(faces, tmp_path):
-    path = tmp_path / "faces.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("selfie/train/a.jpg", b"0" * 100)
-    content = bytearray(path.read_bytes())
-    content[6] |= 1  # the flag for encryption, in the entry and in the directory
-    content[content.index(b"PK\x01\x02") + 8] |= 1
-    path.write_bytes(content)
-    with pytest.raises(DragFaceError, match="password"):
-        FaceSet(path, "selfie", "train", 64)
 
 
 def test_missing_faces_are_named(faces, tmp_path):

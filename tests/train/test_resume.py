@@ -1,12 +1,8 @@
 """A training that was stopped, in whatever way, and run again ends as if it had never been stopped."""
 
 import os
-import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -16,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import locked
-from dragface_lib.train import read_journal, train
+from dragface_lib.train import train
 from dragface_lib.train.config import TrainConfig
 
 
@@ -36,42 +32,11 @@ def stopped(whole, tmp_path):
     return run
 
 
-def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_an_uninterrupted_one(faces, tmp_path):
-    def arguments(run):
-        return ["train", "--faces", str(faces), "--run", str(tmp_path / run), "--steps", "40", "--save-every", "2"] + (
-            ["--sample-every", "10", "--size", "64", "--channels", "2", "--device", "cpu", "--seed", "3"]
-        )
-
-    assert main(arguments("whole")) == 0
-    run, environment = tmp_path / "killed", os.environ | {"OMP_NUM_THREADS": "1"}
-    for _ in range(2):
-        seen, delay = len(read_journal(run / "journal.jsonl")), random.uniform(0, 0.5)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dragface_lib", *arguments("killed")], env=environment, stderr=subprocess.DEVNULL
-        )
-        try:
-            deadline = time.monotonic() + 90
-            while len(read_journal(run / "journal.jsonl")) <= seen + 1 and time.monotonic() < deadline:
-                time.sleep(0.01)
-            time.sleep(delay)
-        finally:
-            process.kill()
-        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-        assert 0 < read_journal(run / "journal.jsonl")[-1]["step"] < 40
-    assert main(arguments("killed")) == 0
-    assert generator_of(run) == generator_of(tmp_path / "whole"), f"killed after {delay:.3f} s"
-    assert journal_of(run) == journal_of(tmp_path / "whole")
-    assert [path for path in run.rglob("*.part") if "checkpoints" in path.parts] == []
-
-
 class Killed(BaseException):
     """Ends the training where it is raised, as a kill would: nothing in the library catches it."""
 
 
-def test_a_death_between_any_two_files_loses_nothing(tiny, tmp_path, monkeypatch):
-    def settings(run):
-        return tiny(tmp_path / run, milestone_every=4)
-
+def test_a_death_between_any_two_files_loses_nothing(tiny, whole, tmp_path, monkeypatch):
     left = [0]
     original = os.replace
 
@@ -82,17 +47,17 @@ def test_a_death_between_any_two_files_loses_nothing(tiny, tmp_path, monkeypatch
         return original(*arguments)
 
     monkeypatch.setattr(os, "replace", replace)
-    train(settings("whole"), progress=False)
+    train(tiny(tmp_path / "counted"), progress=False)
     moments = -left[0]
     assert moments > 15
     for moment in range(1, moments + 1):
+        run = tmp_path / f"killed_{moment}"
         left[0] = moment
         with pytest.raises(Killed):
-            train(settings(f"killed_{moment}"), progress=False)
-        assert train(settings(f"killed_{moment}"), progress=False)
-        run = tmp_path / f"killed_{moment}"
-        assert pictures_and_generators_of(run) == pictures_and_generators_of(tmp_path / "whole"), moment
-        assert journal_of(run) == journal_of(tmp_path / "whole")
+            train(tiny(run), progress=False)
+        assert train(tiny(run), progress=False)
+        assert pictures_and_generators_of(run) == pictures_and_generators_of(whole), moment
+        assert journal_of(run) == journal_of(whole)
         shutil.rmtree(run)
 
 
