@@ -52,18 +52,12 @@ def run_transform(options: Namespace) -> None:
 )
 def run_demo(options: Namespace) -> None:
     """Write a before/after picture of one photo."""
-    from .images import open_photo
-    from .showcase import before_after, make_drag, provenance
+    from .showcase import provenance
     from .showcase.looks import load_look
+    from .showcase.transform import example_photo, make_drag
 
-    if options.photo:
-        photo = open_photo(options.photo)
-    else:
-        from skimage import data
-
-        photo = data.astronaut()
-    drag = make_drag(photo, load_look(options.generator))
-    provenance.save(options.output, before_after(photo, drag.at()), drag.look)
+    drag = make_drag(options.photo or example_photo(), load_look(options.generator))
+    provenance.save(options.output, drag.before_after(), drag.look)
     print(f"Before and after: {Path(options.output).resolve()}")
 
 

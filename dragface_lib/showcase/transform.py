@@ -85,6 +85,18 @@ class DragPhoto:
             add_change(picture, face.change * np.float32(strength), shrunk_matrix(face.matrix, factor))
         return picture
 
+    def before_after(self, longest_side: int = 800) -> np.ndarray:
+        """The photo and its drag side by side, each at most so large, with a white gap: (H, W, 3) uint8 RGB."""
+        before, after = (self.at(strength, longest_side) for strength in (0, 1))
+        return np.hstack([before, np.full((len(before), 8, 3), 255, np.uint8), after])
+
+
+def example_photo() -> np.ndarray:
+    """(384, 384, 3) uint8 RGB: a portrait in the public domain, from scikit-image."""
+    from skimage import data  # takes a second
+
+    return np.ascontiguousarray(data.astronaut()[:384, 40:424])
+
 
 def checked_strength(strength: float) -> float:
     """The strength. Raises DragFaceError when it is out of range."""
@@ -128,19 +140,6 @@ def crop_only(photo: Photo) -> list[np.ndarray]:
     """
     rgb = _opened(photo)
     return [aligned_face(rgb, face.points, FACE_SIZE) for face in _faces_in(rgb, photo)]
-
-
-def before_after(photo: Photo, drag: Photo, width: int = 1600, gap: int = 8) -> np.ndarray:
-    """Photo and drag side by side on one height, a white gap of `gap` pixels between them.
-
-    width: the most pixels that the result is wide; nothing is enlarged. Returns (H, W, 3) uint8 RGB.
-    """
-    pictures = [_opened(picture) for picture in (photo, drag)]
-    height = min(picture.shape[0] for picture in pictures)
-    total = sum(picture.shape[1] * height / picture.shape[0] for picture in pictures)
-    height = max(1, int(height * min(1.0, (width - gap) / total)))
-    sides = [resize(p, height, max(1, int(p.shape[1] * height / p.shape[0]))) for p in pictures]
-    return np.hstack([sides[0], np.full((height, gap, 3), 255, np.uint8), sides[1]])
 
 
 def _translated(rgb: np.ndarray, faces: list[Face], generator: Generator | None, tell: Tell) -> DragPhoto:

@@ -24,20 +24,13 @@ from ..widgets import Answer, AnsweringWidget, script, style
 from . import views
 from .looks import find_looks, load_look
 from .provenance import encode
-from .transform import STRONGEST, DragPhoto, checked_strength, make_drag, repaint
+from .transform import STRONGEST, DragPhoto, checked_strength, example_photo, make_drag, repaint
 
 HERE = Path(__file__).parent
 LARGEST_FILE = 25 << 20  # bytes
 PREVIEW_SIDE = 1000  # pixels; the JPEGs of a view stay below what Jupyter lets a kernel send at once (3 MB)
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
 EXAMPLE = "Eileen Collins (NASA, public domain)"
-
-
-def example_photo() -> np.ndarray:
-    """(384, 384, 3) uint8 RGB: a portrait in the public domain, from scikit-image."""
-    from skimage import data  # takes a second, and only a page that asks needs it
-
-    return np.ascontiguousarray(data.astronaut()[:384, 40:424])
 
 
 class Showcase(AnsweringWidget):

@@ -22,7 +22,7 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.images import UnreadablePhoto, encode_photo, save_photo
 from dragface_lib.model import Generator, Translation
 from dragface_lib.showcase import transform as transforming
-from dragface_lib.showcase.transform import before_after, crop_only, make_drag, repaint, transform
+from dragface_lib.showcase.transform import crop_only, make_drag, repaint, transform
 
 
 @pytest.fixture
@@ -258,13 +258,12 @@ def test_crops_are_the_aligned_faces(astronaut, hopper):
         )
 
 
-def test_before_and_after_stand_side_by_side(astronaut, hopper):
-    sheet = before_after(astronaut, hopper, width=800, gap=8)
-    assert sheet.shape[1] <= 800
-    white = (sheet == 255).all(axis=(0, 2))
-    assert white.sum() == 8
-    small = before_after(encode_photo(astronaut), astronaut)
-    assert small.shape == (512, 512 + 8 + 512, 3)
+def test_before_and_after_stand_side_by_side(astronaut, generator):
+    drag = make_drag(astronaut, generator)
+    sheet = drag.before_after(longest_side=400)
+    assert sheet.shape == (400, 400 + 8 + 400, 3)
+    assert (sheet[:, 400:408] == 255).all()
+    assert np.array_equal(sheet[:, 408:], drag.at(1, longest_side=400))
 
 
 def test_previews_show_the_same_picture_smaller(astronaut, generator):
