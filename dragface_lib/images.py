@@ -44,6 +44,8 @@ def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
     try:
         if path and path.is_dir():
             raise UnreadablePhoto(f"{name} is a folder: name a photo.")
+        if path and path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise UnreadablePhoto(f"{name} is not a file: name a photo.")
         with _opened(source) as file:
             if not file.seekable():  # a download, for example
                 file = io.BytesIO(file.read())

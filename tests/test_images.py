@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -115,6 +116,7 @@ BAD = {
     "large.png": "100 megapixels allowed",
     "bomb.png": "100 megapixels allowed",
     "missing.jpg": "does not exist",
+    "pipe.jpg": "is not a file",
 }
 
 
@@ -127,6 +129,7 @@ def bad_files(portraits, tmp_path_factory):
     (folder / "cut.jpg").write_bytes(photo[: len(photo) // 2])
     (folder / "head.jpg").write_bytes(photo[:3])
     (folder / "folder.jpg").mkdir()
+    os.mkfifo(folder / "pipe.jpg")
     Image.new("1", (10_001, 10_000)).save(folder / "large.png")
     Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
     return folder

@@ -9,7 +9,6 @@ OpenCV, Pillow and torch work outside Python's lock, so threads keep all process
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +22,7 @@ from ..errors import DragFaceError
 from ..files import sha256_of
 from ..images import UnreadablePhoto, open_photo, save_photo
 from .align import aligned_face
-from .detect import Box, Detector
+from .detect import Detector
 from .duplicates import signature
 from .find import find_faces
 from .measure import measure
@@ -32,28 +31,16 @@ from .table import CropRow, face_name, judged
 SIZE = 256  # pixels of a face
 
 
-class _SharedDetector:
-    """A detector that one thread at a time may use."""
-
-    def __init__(self, detector: Detector):
-        self.name, self._detector, self._lock = detector.name, detector, threading.Lock()
-
-    def find(self, rgb: np.ndarray) -> list[Box]:
-        with self._lock:
-            return self._detector.find(rgb)
-
-
 def cut_all(
     jobs: Sequence[tuple[Path, CropRow]], faces: Path, detector: Detector, thresholds: Mapping[str, float]
 ) -> Iterator[list[CropRow]]:
     """Yield the rows of each job in order. A job is a photo, and its row as far as it is known before it is opened."""
-    shared = _SharedDetector(detector)
     threads = torch.get_num_threads(), cv2.getNumThreads()
     cv2.setNumThreads(1)
     # One thread for each photo: several would add up in another order, and the last digits would differ.
     pool = ThreadPoolExecutor(os.cpu_count(), "crop", torch.set_num_threads, (1,))
     try:
-        yield from pool.map(lambda job: cut_photo(job[0], job[1], faces, shared, thresholds), jobs)
+        yield from pool.map(lambda job: cut_photo(job[0], job[1], faces, detector, thresholds), jobs)
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -61,7 +62,7 @@ class Box(NamedTuple):
 
 
 class Detector(Protocol):
-    """What `open_detector` returns: a name and a way to find faces."""
+    """A name, and a way to find faces that many threads may use at once."""
 
     name: str
 
@@ -79,12 +80,14 @@ class YuNet:
             self._network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, 0.3, 5000)
         except cv2.error as error:
             raise DragFaceError(f"{model} cannot be used by OpenCV {cv2.__version__}: delete it.") from error
+        self._lock = threading.Lock()
 
     def find(self, rgb: np.ndarray) -> list[Box]:
         """Boxes of the faces in (H, W, 3) uint8 RGB, largest first."""
         small, scale = at_detection_size(rgb)
-        self._network.setInputSize((small.shape[1], small.shape[0]))
-        _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        with self._lock:
+            self._network.setInputSize((small.shape[1], small.shape[0]))
+            _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = np.empty((0, 15), np.float32) if rows is None else rows
         rows = rows[np.isfinite(rows).all(1) & (np.abs(rows) < 4 * LONGEST_SIDE).all(1)]
         return _largest_first(_box(row[:4], scale, row[14], row[4:14].reshape(5, 2) / scale) for row in rows)
@@ -100,19 +103,19 @@ class Haar:
         self._cascade = cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_default.xml"))
         if self._cascade.empty():
             raise DragFaceError("OpenCV has no Haar cascade files: pip install opencv-python.")
+        self._lock = threading.Lock()
 
     def find(self, rgb: np.ndarray) -> list[Box]:
         """Boxes of the faces in (H, W, 3) uint8 RGB, largest first."""
         small, scale = at_detection_size(rgb)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
         smallest = max(20, round(min(grey.shape) * 0.04))
-        boxes, _, weights = self._cascade.detectMultiScale3(
-            grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
-        )
-        return _largest_first(
-            _box(box, scale, 1 / (1 + np.exp(-float(weight) / 4)))
-            for box, weight in zip(boxes, np.ravel(weights), strict=True)
-        )
+        with self._lock:
+            boxes, _, weights = self._cascade.detectMultiScale3(
+                grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
+            )
+        scores = 1 / (1 + np.exp(-np.ravel(weights).astype(float) / 4))
+        return _largest_first(_box(box, scale, score) for box, score in zip(boxes, scores, strict=True))
 
 
 def open_detector(name: str = "auto") -> Detector:

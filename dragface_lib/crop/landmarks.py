@@ -121,7 +121,6 @@ class Landmarks:
 
     def __init__(self, network: LandmarkNetwork):
         self.network = _folded(network.eval()).to(memory_format=torch.channels_last)
-        self._mirror = network.mirror.numpy()
 
     @classmethod
     @lru_cache(maxsize=2)
@@ -157,7 +156,7 @@ class Landmarks:
             points, logits = self.network(to_input(torch.from_numpy(views)))
         points = points.double().numpy() * INPUT_SIZE - 0.5
         if both_ways:
-            mirrored = points[1][self._mirror]
+            mirrored = points[1][self.network.mirror.numpy()]
             mirrored[:, 0] = INPUT_SIZE - 1 - mirrored[:, 0]
             points[0] = (points[0] + mirrored) / 2
         return points[0], float(torch.sigmoid(logits.mean()))

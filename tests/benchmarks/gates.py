@@ -17,11 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dragface_lib.crop.align import aligned_face, similarity_between
+from dragface_lib.crop.align import aligned_face, crop_face, interocular, similarity_between
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.find import Face, find_faces
 from dragface_lib.crop.measure import measure
-from dragface_lib.crop.quality import GATES, limits
+from dragface_lib.crop.quality import GATES
 from dragface_lib.images import open_photo
 
 LABELS = Path(__file__).parents[1] / "crop" / "portrait_labels.csv"
@@ -129,16 +129,15 @@ def turned_head(photo: np.ndarray, points: np.ndarray, degrees: float) -> np.nda
     return picture
 
 
-def report(gate: str, bad_are: str, bad: list[dict], good_are: str, good: list[dict]) -> None:
-    one = next(one for one in GATES if one.name == gate)
-    limit = limits({gate: one.limit})[gate]
-    rejected = sum(not one.passes(numbers[gate], limit) for numbers in bad)
-    kept = sum(one.passes(numbers[gate], limit) for numbers in good)
-    sign = "≥" if one.least is not None else "≤"
-    shares = [found / len(of) for found, of in ((rejected, bad), (kept, good)) if of]
+def report(name: str, bad_are: str, bad: list[dict], good_are: str, good: list[dict]) -> None:
+    (gate,) = (gate for gate in GATES if gate.name == name)
+    rejected = sum(not gate.passes(numbers[name], gate.limit) for numbers in bad)
+    kept = sum(gate.passes(numbers[name], gate.limit) for numbers in good)
+    sign = {"at least": "≥", "at most": "≤"}[gate.sign]
+    shares = [right / len(faces) for right, faces in ((rejected, bad), (kept, good)) if faces]
     print(
-        f"| {gate} | {sign} {limit:g} | {bad_are} | {rejected} of {len(bad)} | {good_are} | "
-        f"{kept} of {len(good)} | {np.mean(shares):.0%} | {'' if one.rejects else 'only ranks'} |",
+        f"| {name} | {sign} {gate.limit:g} | {bad_are} | {rejected} of {len(bad)} | {good_are} | "
+        f"{kept} of {len(good)} | {np.mean(shares):.0%} | {'' if gate.rejects else 'only ranks'} |",
         flush=True,
     )
 
@@ -149,8 +148,8 @@ def heads(*names: str) -> None:
 
 def first_face(path: Path) -> Photo:
     photo = open_photo(path)
-    found = find_faces(photo)
-    return photo, found[0], found[1:]
+    face, *others = find_faces(photo)
+    return photo, face, others
 
 
 def numbers_of(seen: Photo) -> dict[str, float]:
@@ -180,8 +179,9 @@ def mask_over(photo: np.ndarray, face: Face, colour: tuple[int, int, int]) -> np
 
 
 def detection(folder: Path) -> None:
-    """Faces whose nose a found face's landmarks surround, and faces found where there is none."""
+    """Faces whose landmarks surround an annotated nose, and faces where there is none."""
     truth = json.loads((folder / "detector" / "truth.json").read_text())
+    truth = {file: what for file, what in truth.items() if file.startswith(("people", "noface"))}
     heads(
         "detector",
         "of the annotated faces",
@@ -189,34 +189,43 @@ def detection(folder: Path) -> None:
         "in photos without a face",
         "portraits with one face",
         "the same on either side, with it",
+        "the same as close-ups",
     )
-    for name in ("yunet", "haar"):
+    for name, step in (("yunet", 1), ("haar", 8)):
         detector, hits, extra, false, total = open_detector(name), 0, 0, 0, 0
         for file, what in truth.items():
-            if not file.startswith(("people", "noface")):
-                continue
-            found = find_faces(open_photo(folder / "detector" / file), detector)
+            faces = find_faces(open_photo(folder / "detector" / file), detector)
             noses = np.array(what["noses"], float).reshape(-1, 2)
-            centres = np.array([face.points.mean(0) for face in found]).reshape(-1, 2)
-            sizes = [np.linalg.norm(face.points[1] - face.points[0]) for face in found]
-            near = np.linalg.norm(noses[:, None] - centres[None], axis=-1) < np.array(sizes)[None]
+            centres = np.array([face.points.mean(0) for face in faces]).reshape(-1, 2)
+            sizes = np.array([interocular(face.points) for face in faces])
+            near = np.linalg.norm(noses[:, None] - centres[None], axis=-1) < sizes[None]
             hits, total = hits + int(near.any(axis=1).sum()), total + len(noses)
-            stray = int((~near.any(axis=0)).sum()) if len(noses) else len(found)
+            stray = int((~near.any(axis=0)).sum()) if len(noses) else len(faces)
             extra, false = (extra + stray, false) if len(noses) else (extra, false + stray)
-        portraits = sorted((folder / "portraits").rglob("*.jpg"))
-        seen = turned = 0
-        for path in portraits:
-            photo = open_photo(path)
-            seen += len(find_faces(photo, detector)) == 1
+        portraits = sorted((folder / "portraits").rglob("*.jpg"))[::step]
+        seen = turned = close = 0
+        for photo in map(open_photo, portraits):
+            faces = find_faces(photo, detector)
+            seen += len(faces) == 1
             for side in (-1, 1):
-                found = find_faces(np.ascontiguousarray(np.rot90(photo, side)), detector)
-                turned += len(found) == 1 and found[0].upright and found[0].quarters == -side % 4
+                lying = find_faces(np.ascontiguousarray(np.rot90(photo, side)), detector)
+                turned += len(lying) == 1 and lying[0].upright and lying[0].quarters == -side % 4
+            close += len(find_faces(close_up(photo, faces[0].points), detector)) == 1
+        every = "" if step == 1 else f" (every {step}th)"
         print(
-            f"| {name} | {hits} of {total} | {extra} | {false} | {seen} of {len(portraits)} | "
-            f"{turned} of {2 * len(portraits)} |",
+            f"| {name} | {hits} of {total} | {extra} | {false} | {seen} of {len(portraits)}{every} | "
+            f"{turned} of {2 * len(portraits)} | {close} of {len(portraits)} |",
             flush=True,
         )
     print()
+
+
+def close_up(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The face alone, (1024, 1024, 3): as wide as 2.4 times the distance of the eyes."""
+    apart = interocular(points)
+    eyes = points[:2].mean(0) + [[-apart / 2, 0], [apart / 2, 0]]
+    target = np.array([[-1 / 4.8, 0], [1 / 4.8, 0]]) * 1024 + [512, 430]
+    return crop_face(photo, similarity_between(*eyes.astype(float), target), 1024)
 
 
 if __name__ == "__main__":
