@@ -40,7 +40,8 @@ ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as publi
 class MaskCache:
     """Masks of faces, kept in a file beside the faces, because finding a mask takes up to 40 ms.
 
-    A mask is known by the bytes of its face and of the landmark network. A damaged file counts as empty.
+    A mask is known by the bytes of its face and of the landmark network. A damaged file counts as empty; masks of
+    faces that have gone leave it when it is written again.
     """
 
     def __init__(self, faces: str | Path):

@@ -98,17 +98,6 @@ def test_a_run_stopped_inside_an_epoch_ends_as_one_that_was_not(settings, tmp_pa
     assert ends[1]["seconds"] > 0
 
 
-@pytest.mark.gpu
-def test_a_run_stopped_on_a_gpu_ends_as_one_that_was_not(settings, whole, tmp_path, monkeypatch):
-    changes = {"device": "cuda", "deterministic": True}
-    assert train(settings(run=str(tmp_path / "whole"), **changes), progress=False)
-    with monkeypatch.context() as patch:
-        act_at(patch, {3: lambda: signal.raise_signal(signal.SIGINT)})
-        assert train(settings(**changes), progress=False) is False
-    assert train(settings(**changes), progress=False)
-    assert generator_of(tmp_path / "run") == generator_of(tmp_path / "whole")
-
-
 def test_an_interrupted_command_says_so_and_ends_with_130(faces, tmp_path, monkeypatch, capsys):
     arguments = ["train", "--faces", str(faces), "--run", str(tmp_path / "run"), "--steps", "50"]
     arguments += ["--size", "64", "--channels", "2", "--device", "cpu"]
