@@ -2,8 +2,8 @@
 
     photo = Client().get("https://example.org/photo.jpg", max_bytes=64_000_000)
 
-With DRAGFACE_MIRROR=http://127.0.0.1:PORT every request goes to that server as `/{host}{path}` instead; tests work
-without a network this way. Nothing else lifts the ban on loopback addresses.
+With DRAGFACE_MIRROR=http://127.0.0.1:PORT every request goes to that server as `/{host}{path}` instead, as in tests.
+Nothing else lifts the ban on loopback addresses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
-from urllib.robotparser import RobotFileParser
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -52,10 +51,7 @@ NOT_GLOBAL = ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1:
 
 
 class NetworkError(DragFaceError):
-    """An address that may not be asked, or an answer that did not come; the text names the URL without its query.
-
-    status: of the HTTP answer that was refused, None where there was none.
-    """
+    """An address that may not be asked, or an answer that did not come. status: of the HTTP answer, if any."""
 
     def __init__(self, text: str, status: int | None = None):
         super().__init__("".join(letter if letter.isprintable() else " " for letter in text))
@@ -179,7 +175,6 @@ class Client:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self._failures: Counter[str] = Counter()  # by host, in a row
-        self._robots: dict[str, tuple[threading.Lock, RobotFileParser]] = {}
         stoppable = type("_StoppableRetry", (_Retry,), {"stop": self.stop})
         retry = stoppable(RETRIES, backoff_factor=BACKOFF, status_forcelist=TRY_AGAIN, raise_on_status=False)
         retry.allowed_methods = None  # questions that are posted change nothing, either
@@ -224,20 +219,6 @@ class Client:
         if not isinstance(answer, dict):
             raise NetworkError(f"{url} did not answer with a JSON object: run it again later.")
         return answer
-
-    def may_fetch(self, url: str) -> bool:
-        """Whether robots.txt allows it, asked once a host: none allows all, silence nothing, as RFC 9309 says."""
-        address = urljoin(url, "/robots.txt")
-        lock, rules = self._robots.setdefault(address, (threading.Lock(), RobotFileParser()))
-        with lock:
-            if not rules.mtime():
-                rules.modified()
-                try:
-                    rules.parse(self.get(address, MAX_JSON).decode("utf-8", "replace").splitlines())
-                except NetworkError as error:
-                    missing = error.status is not None and 400 <= error.status < 500
-                    rules.parse(["User-agent: *", "Allow: /" if missing else "Disallow: /"])
-        return rules.can_fetch("DragFace", url)
 
     def _body(self, url: str, response: requests.Response, max_bytes: int) -> bytes:
         headers, status = response.headers, response.status_code

@@ -150,6 +150,12 @@ def test_headers_that_drip_are_not_waited_for_beyond_the_limit(monkeypatch):
         fetch()
 
 
+def test_the_body_of_an_error_is_not_waited_for(monkeypatch):
+    head = b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\n\r\n"
+    with dripping(monkeypatch, head), pytest.raises(NetworkError, match="answered 503"):
+        fetch()
+
+
 def test_a_fetched_file_is_what_the_server_has_and_the_tool_says_who_it_is(mirror):
     mirror.serve(URL, b"hello")
     assert fetch() == b"hello"
@@ -289,22 +295,6 @@ def test_a_pinned_file_is_fetched_once_and_never_with_other_bytes(mirror, tmp_pa
     assert mirror.asked(URL) == 2
     path.write_bytes(b"damaged")
     assert fetch_pinned(URL, path, digest, 100).read_bytes() == data
-
-
-def test_robots_txt_is_asked_once_a_host_and_obeyed(mirror):
-    rules = b"User-agent: *\nDisallow: /private/\n\nUser-agent: DragFace\nDisallow: /not-us/\n"
-    mirror.serve("https://site.example.org/robots.txt", rules)
-    client = Client()
-    assert client.may_fetch("https://site.example.org/private/a.jpg")  # the rule for us takes the place of that for all
-    assert not client.may_fetch("https://site.example.org/not-us/a.jpg")
-    assert client.may_fetch("https://site.example.org/photos/a.jpg")
-    assert mirror.asked("https://site.example.org/robots.txt") == 1
-
-
-@pytest.mark.parametrize(("status", "allowed"), [(404, True), (403, True), (500, False)])
-def test_a_host_without_robots_txt_allows_all_and_one_that_fails_nothing(status, allowed, mirror):
-    mirror.misbehave("https://site.example.org/robots.txt", Answer(status))
-    assert Client().may_fetch("https://site.example.org/a.jpg") is allowed
 
 
 @pytest.mark.parametrize("tag", ["noai", "noindex, NoImageAI"])

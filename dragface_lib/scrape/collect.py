@@ -77,9 +77,9 @@ def open_source(
         return {"folder": Folder, "zip": Zip, "gdown": Drive}[name](query, domain), ""
     if name == "instagram":
         return GalleryDL(domain, cookies, limit or 1000), query
-    return Commons(domain, depth) if name == "commons" else (Openverse if name == "openverse" else Google)(
-        domain
-    ), query
+    if name == "commons":
+        return Commons(domain, depth), query
+    return {"openverse": Openverse, "google": Google}[name](domain), query
 
 
 def collect(
@@ -101,15 +101,22 @@ def collect(
     photos = Path(photos)
     outcome = Outcome(Path(manifest) if manifest else photos / NAME)
     known = read_manifest(outcome.manifest) if outcome.manifest.is_file() else []
-    found = _search(source, query, limit, outcome)
+    found: dict[str, tuple[Row, Path | None]] = {}
+    try:
+        for row, path in islice(source.each(query), limit):
+            found.setdefault(row.id, (row, path))
+    except NetworkError as error:
+        if not found:
+            raise
+        outcome.notes.append(f"The search ended early: {error}")
+    outcome.notes += source.notes
     merged = merge_rows(known, [row for row, _ in found.values()], searched=True)
     rows = {row.id: row for row in write_manifest(outcome.manifest, merged)}
     results = _remove_withdrawn(rows, photos)
-    wanted = []
-    for row, path in found.values():
+    for row, _ in found.values():
         if row.licence == GalleryDL.LICENCE:  # the address in the manifest has expired
             rows[row.id] = replace(rows[row.id], image_url=row.image_url)
-        wanted.append((rows[row.id], path))
+    wanted = [(rows[name], path) for name, (_, path) in found.items()]
     try:
         for number, result in enumerate(download(wanted, photos, unlicensed, progress), 1):
             results[result.row.id] = result
@@ -162,20 +169,6 @@ def withdraw(manifest: str | Path, names: Sequence[str], reason: str = "") -> li
     marked = [replace(row, status="withdrawn", reason=reason or "withdrawn") for row in chosen]
     merged = {row.id: row for row in write_manifest(manifest, marked)}
     return [merged[row.id] for row in marked]
-
-
-def _search(source: Source, query: str, limit: int | None, outcome: Outcome) -> dict[str, tuple[Row, Path | None]]:
-    """What the source finds, by id. A search that breaks off keeps what it found."""
-    found: dict[str, tuple[Row, Path | None]] = {}
-    try:
-        for row, path in islice(source.each(query), limit):
-            found.setdefault(row.id, (row, path))
-    except NetworkError as error:
-        if not found:
-            raise
-        outcome.notes.append(f"The search ended early: {error}")
-    outcome.notes += source.notes
-    return found
 
 
 def _remove_withdrawn(rows: dict[str, Row], photos: Path) -> dict[str, Result]:

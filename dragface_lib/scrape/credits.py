@@ -18,6 +18,7 @@ from ..manifest import Row
 UNKNOWN = "author unknown"
 UNLICENSED = "no licence stated"
 SAFE = "!#$%&'()*+,/:;=?@[]~"  # characters that an address keeps
+MARKDOWN_LINK, HTML_LINK = "[{}](<{}>)", '<a href="{1}">{0}</a>'
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none'">
 <title>{heading}</title></head><body>
@@ -47,7 +48,14 @@ def credits_page(rows: Iterable[Row], format: str = "md") -> str:
     Withdrawn rows are left out. What a row says is text: markup in it is shown, not obeyed.
     """
     rows = [row for row in rows if not row.withdrawn]
-    text, link = (_html, _html_link) if format == "html" else (_markdown, _markdown_link)
+    escape, pattern = (html.escape, HTML_LINK) if format == "html" else (_markdown, MARKDOWN_LINK)
+
+    def text(words: str) -> str:
+        return escape(" ".join(words.split()))
+
+    def link(words: str, url: str) -> str:
+        return pattern.format(text(words), html.escape(quote(url, safe=SAFE))) if url else text(words)
+
     photos = []
     for row in rows:
         usual = row.attribution in ("", attribution(row.title, row.author, row.licence))
@@ -89,16 +97,4 @@ def licence_sheet(rows: Iterable[Row], photos: str | Path, limit: int = 24) -> n
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>#|&!~])", r"\\\1", " ".join(text.split()))
-
-
-def _markdown_link(text: str, url: str) -> str:
-    return f"[{_markdown(text)}](<{quote(url, safe=SAFE)}>)" if url else _markdown(text)
-
-
-def _html(text: str) -> str:
-    return html.escape(" ".join(text.split()))
-
-
-def _html_link(text: str, url: str) -> str:
-    return f'<a href="{html.escape(quote(url, safe=SAFE))}">{_html(text)}</a>' if url else _html(text)
+    return re.sub(r"([\\`*_\[\]<>#|&!~])", r"\\\1", text)

@@ -15,6 +15,8 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urljoin
+from urllib.robotparser import RobotFileParser
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -23,11 +25,12 @@ from ..errors import DragFaceError
 from ..files import DiskFull, sha256_of, write_atomically
 from ..images import UnreadablePhoto, open_photo
 from ..manifest import Row
-from ..network import Client
+from ..network import Client, NetworkError
 from .stripping import check_format, without_metadata
 
 WORKERS = 8
 MAX_BYTES = 64_000_000  # of a photo; the largest photos of phones have about 30 MB
+MAX_ROBOTS = 500_000  # bytes of a robots.txt
 CRAWLED = ("google", "openverse")  # sources that find photos on any site: its robots.txt is asked
 OPENING = threading.Semaphore(2)  # an open photo may take 300 MB
 
@@ -39,6 +42,28 @@ class Result(NamedTuple):
     status: str
 
 
+class Crawler(Client):
+    """A client that obeys robots.txt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._robots: dict[str, tuple[threading.Lock, RobotFileParser]] = {}
+
+    def may_fetch(self, url: str) -> bool:
+        """Whether robots.txt allows it, asked once a host: none allows all, silence nothing, as RFC 9309 says."""
+        address = urljoin(url, "/robots.txt")
+        lock, rules = self._robots.setdefault(address, (threading.Lock(), RobotFileParser()))
+        with lock:
+            if not rules.mtime():
+                rules.modified()
+                try:
+                    rules.parse(self.get(address, MAX_ROBOTS).decode("utf-8", "replace").splitlines())
+                except NetworkError as error:
+                    missing = 400 <= (error.status or 500) < 500
+                    rules.parse(["User-agent: *", "Allow: /" if missing else "Disallow: /"])
+        return rules.can_fetch("DragFace", url)
+
+
 def download(
     found: Iterable[tuple[Row, Path | None]], photos: str | Path, unlicensed: bool = False, progress: bool = True
 ) -> Iterator[Result]:
@@ -48,7 +73,7 @@ def download(
     have its SHA-256 are stored. Rows without a licence are left out unless `unlicensed`. A photo that fails never stops
     the others. Raises DragFaceError when the disk is full.
     """
-    client, pool = Client(), ThreadPoolExecutor(WORKERS)
+    client, pool = Crawler(), ThreadPoolExecutor(WORKERS)
     try:
         waiting = [pool.submit(_bring, row, source, Path(photos), unlicensed, client) for row, source in found]
         for future in tqdm(as_completed(waiting), "photos", len(waiting), unit="photo", disable=not progress):
@@ -58,7 +83,7 @@ def download(
         pool.shutdown(cancel_futures=True)
 
 
-def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client: Client) -> Result:
+def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client: Crawler) -> Result:
     if row.withdrawn or row.status == "duplicate":
         return Result(row, row.status)
     try:
@@ -105,7 +130,7 @@ def _known(row: Row, source: Path | None, path: Path) -> dict | None:
         return None
 
 
-def _fetched(row: Row, source: Path | None, client: Client) -> bytes:
+def _fetched(row: Row, source: Path | None, client: Crawler) -> bytes:
     if source is not None:
         if source.stat().st_size > MAX_BYTES:
             raise DragFaceError(f"{source} is larger than {MAX_BYTES / 1e6:.0f} MB: make it smaller first.")

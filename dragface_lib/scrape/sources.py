@@ -63,22 +63,23 @@ class Manifest(Source):
 
 
 class Folder(Source):
-    """Every picture in a folder of this machine or of a mounted Drive, in its subfolders too.
+    """Every picture in a folder of this machine or of a mounted Drive, in its subfolders too."""
 
-    origin: what the manifest calls the place, where the folder is only a temporary one.
-    """
-
-    def __init__(self, path: str | Path, domain: str = "selfie", origin: str = "") -> None:
+    def __init__(self, path: str | Path, domain: str = "selfie") -> None:
         super().__init__(domain)
         self.path = Path(path).expanduser()
-        self.origin = origin or str(self.path.resolve())
+        self.origin = str(self.path.resolve())  # what the manifest calls the place
 
     def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
         """Photos whose file name has every word of `query`; raises DragFaceError when there is no such folder."""
-        for path in find_photos(self.path):
-            file = path.relative_to(self.path).as_posix()
-            if _fits(file, query):
-                yield self._row(file, path.stem), path
+        folder = self.folder()
+        for path in find_photos(folder):
+            if _fits(path.name, query):
+                yield self._row(path.relative_to(folder).as_posix(), path.stem), path
+
+    def folder(self) -> Path:
+        """Where the photos lie."""
+        return self.path
 
     def _row(self, file: str, title: str) -> Row:
         number = digest(f"{self.origin}/{file}")
@@ -86,51 +87,36 @@ class Folder(Source):
         name = re.sub(r"[^\w. ()+/-]+|(?<![^/])[. ]+", "_", file)
         if name != file:
             name = str(PurePosixPath(name).with_stem(f"{PurePosixPath(name).stem}_{number[-6:]}"))
-        origin = plain(self.origin)
-        file = f"own/{digest(self.origin)}/{name}"
+        origin, file = plain(self.origin), f"own/{digest(self.origin)}/{name}"
         return Row(f"own_{number}", self.domain, file, licence=OWN, title=plain(title), source="own", query=origin)
 
 
-class _Packed(Source):
-    """Photos that are brought into a temporary folder once, for as long as this object lives."""
+class Zip(Folder):
+    """The pictures in a zip archive, unpacked into a temporary folder for as long as this object lives."""
 
-    def __init__(self, origin: str, domain: str) -> None:
-        super().__init__(domain)
-        self.origin = origin
-        self._folder: tempfile.TemporaryDirectory | None = None
+    _temporary: tempfile.TemporaryDirectory | None = None
 
-    @abstractmethod
-    def bring(self, folder: Path) -> None:
-        """Put the photos into this folder."""
-
-    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
-        """Photos whose file name has every word of `query`. Raises DragFaceError when there are none at all."""
-        if self._folder is None:
-            folder = tempfile.TemporaryDirectory(prefix="dragface-")
-            self.bring(Path(folder.name))
-            if not find_photos(folder.name):
+    def folder(self) -> Path:
+        """Unpack the pictures once; raises DragFaceError where there are none and for an archive that is not safe."""
+        if self._temporary is None:
+            temporary = tempfile.TemporaryDirectory(prefix="dragface-")
+            self.bring(Path(temporary.name))
+            if not find_photos(temporary.name):
                 raise DragFaceError(f"{self.origin} holds no pictures that can be read: put JPEG, PNG or WebP there.")
-            self._folder = folder
-        return Folder(self._folder.name, self.domain, self.origin).each(query)
-
-
-class Zip(_Packed):
-    """The pictures in a zip archive."""
-
-    def __init__(self, path: str | Path, domain: str = "selfie") -> None:
-        self.path = Path(path).expanduser()
-        super().__init__(str(self.path.resolve()), domain)
+            self._temporary = temporary
+        return Path(self._temporary.name)
 
     def bring(self, folder: Path) -> None:
-        """Unpack the pictures; raises DragFaceError for an archive that is not safe."""
+        """Put the pictures into this folder."""
         _unpack(self.path, folder)
 
 
-class Drive(_Packed):
+class Drive(Zip):
     """The pictures behind a shared Google Drive link, of a folder, of one file or of a zip, fetched with gdown."""
 
     def __init__(self, link: str, domain: str = "selfie") -> None:
-        super().__init__(link.strip(), domain)
+        super().__init__("", domain)
+        self.origin = link.strip()
 
     def bring(self, folder: Path) -> None:
         """Raises DragFaceError when the link is not one of Drive's or cannot be read by everyone."""

@@ -152,6 +152,16 @@ def test_the_same_bytes_are_kept_once_and_not_fetched_again(rows, mirror, tmp_pa
     assert mirror.asked(twin.image_url) == 1
 
 
+def test_the_bytes_of_a_withdrawn_photo_do_not_come_back_from_another_address(rows, mirror, tmp_path):
+    counts(Found(rows[0]), tmp_path)
+    withdraw(tmp_path / NAME, ["cat"])
+    twin = replace(rows[0], id="twin", file="commons/twin.jpg", image_url="https://other.example.org/cat.jpg")
+    mirror.serve(twin.image_url, encode_photo(resize(data.chelsea(), 200, 300), quality=90))
+    assert counts(Found(twin), tmp_path) == {"duplicate": 1, "withdrawn": 1}
+    assert not twin.path(tmp_path).exists()
+    assert "cat, which was withdrawn" in written(tmp_path)["twin"].reason
+
+
 def test_own_photos_are_noted_and_keep_their_names_as_far_as_every_disk_allows(portraits, tmp_path):
     mine = tmp_path / "mine"
     (mine / "sub").mkdir(parents=True)

@@ -22,6 +22,7 @@ from dragface_lib.manifest import Row
 from dragface_lib.scrape import Folder, download
 
 MODULE = sys.modules[download.__module__]
+Crawler = MODULE.Crawler
 
 
 @pytest.fixture(autouse=True)
@@ -203,3 +204,19 @@ def test_own_photos_are_copied_again_only_when_they_changed(portraits, tmp_path)
     (mine / "me.jpg").write_bytes(portraits["grace_hopper"].read_bytes())
     assert again() == "stored"
     assert row.path(tmp_path).read_bytes() == portraits["grace_hopper"].read_bytes()
+
+
+def test_robots_txt_is_asked_once_a_host_and_obeyed(mirror):
+    rules = b"User-agent: *\nDisallow: /private/\n\nUser-agent: DragFace\nDisallow: /not-us/\n"
+    mirror.serve("https://site.example.org/robots.txt", rules)
+    client = Crawler()
+    assert client.may_fetch("https://site.example.org/private/a.jpg")  # the rule for us takes the place of that for all
+    assert not client.may_fetch("https://site.example.org/not-us/a.jpg")
+    assert client.may_fetch("https://site.example.org/photos/a.jpg")
+    assert mirror.asked("https://site.example.org/robots.txt") == 1
+
+
+@pytest.mark.parametrize(("status", "allowed"), [(404, True), (403, True), (500, False)])
+def test_a_host_without_robots_txt_allows_all_and_one_that_fails_nothing(status, allowed, mirror):
+    mirror.misbehave("https://site.example.org/robots.txt", Answer(status))
+    assert Crawler().may_fetch("https://site.example.org/a.jpg") is allowed
