@@ -36,7 +36,7 @@ from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model.generator import Generator, Translation
 from dragface_lib.model.norms import LIN, AdaLIN, mixed_affine
 from dragface_lib.practice import paint, practice_faces
-from dragface_lib.practice.canvas import FINE, Canvas, resized, smooth_curve, to_rgb
+from dragface_lib.practice.canvas import FINER, Canvas, resized, smooth_curve, to_rgb
 from dragface_lib.practice.dataset import make_up_seed
 from dragface_lib.practice.looks import lab_of
 from dragface_lib.practice.painting import Painted
@@ -95,9 +95,9 @@ def wig(canvas: Canvas, face: np.ndarray, rng: np.random.Generator) -> tuple[np.
     crown_at = min(float(p[151, 1]) - 0.25, line - volume)
     parting = rng.uniform(-0.35, 0.35)
     height, width = canvas.shape
-    light = np.zeros((height * FINE // 2, width * FINE // 2), np.float32)
+    light = np.zeros((height * FINER // 2, width * FINER // 2), np.float32)
     cover = np.zeros_like(light)
-    zoom = FINE / 2
+    zoom = FINER / 2
     t = np.linspace(0, 1, 41)
     for number in range(LOCKS):
         side = -1 if number % 2 else 1

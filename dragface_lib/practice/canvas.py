@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-FINE = 3  # How many times finer than the canvas crisp shapes are drawn.
-COARSE = 4  # How many times coarser airbrushed shapes are drawn.
+FINER = 3  # How many times finer than the canvas crisp shapes are drawn.
+COARSER = 4  # How many times coarser airbrushed shapes are drawn.
 # Outlines by the numbers of their landmarks; -1 is the left of the picture.
-EYES: dict[int, tuple[int, ...]] = {-1: (18, 19, 20, 21, 22, 30, 29, 28), 1: (23, 24, 25, 26, 27, 33, 32, 31)}
-BROWS: dict[int, tuple[int, ...]] = {-1: (71, 72, 73, 74, 75, 76, 84, 83), 1: (77, 78, 79, 80, 81, 82, 86, 85)}
-LIPS = (87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104)
+EYE_OUTLINES: dict[int, tuple[int, ...]] = {-1: (18, 19, 20, 21, 22, 30, 29, 28), 1: (23, 24, 25, 26, 27, 33, 32, 31)}
+BROW_OUTLINES: dict[int, tuple[int, ...]] = {-1: (71, 72, 73, 74, 75, 76, 84, 83), 1: (77, 78, 79, 80, 81, 82, 86, 85)}
+LIP_OUTLINE = (87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104)
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Canvas:
     def fill(self, shapes: Sequence[np.ndarray]) -> np.ndarray:
         """Cover (h, w) float32 in 0..1 of polygons (N, 2) in face coordinates, antialiased; overlaps count once."""
         height, width = self.shape
-        large = np.zeros((height * FINE, width * FINE), np.uint8)
+        large = np.zeros((height * FINER, width * FINER), np.uint8)
         for shape in shapes:
             # Pixel centres lie at whole numbers in both resolutions.
-            corners = np.clip((self.pixels(shape) + 0.5) * FINE - 0.5, -30_000, 30_000)
+            corners = np.clip((self.pixels(shape) + 0.5) * FINER - 0.5, -30_000, 30_000)
             cv2.fillPoly(large, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
@@ -91,16 +91,16 @@ class Canvas:
         """Soft cover (h, w) float32 in 0..1: a Gaussian at each point of `curve` (N, 2), of one radius or one each."""
         radii = np.broadcast_to(radius, len(curve))
         weights = np.broadcast_to(weight, len(curve))
-        x, y = self.x[::COARSE, ::COARSE], self.y[::COARSE, ::COARSE]
+        x, y = self.x[::COARSER, ::COARSER], self.y[::COARSER, ::COARSER]
         cover = np.zeros(x.shape, np.float32)
         for (at_x, at_y), r, w in zip(curve, radii, weights, strict=True):
             np.maximum(cover, w * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * r * r)), out=cover)
-        # Sample n lies at pixel n * COARSE, not in the middle of its block: cv2.resize would shift it.
+        # Sample n lies at pixel n * COARSER, not in the middle of its block: cv2.resize would shift it.
         height, width = self.shape
-        back = np.array([[1 / COARSE, 0, 0], [0, 1 / COARSE, 0]])
+        back = np.array([[1 / COARSER, 0, 0], [0, 1 / COARSER, 0]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         large = cv2.warpAffine(cover, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return self.blur(large, COARSE / self.unit)
+        return self.blur(large, COARSER / self.unit)
 
     def blur(self, values: np.ndarray, radius: float) -> np.ndarray:
         """Gaussian blur; `radius` is its standard deviation. Wide ones are computed at low resolution."""

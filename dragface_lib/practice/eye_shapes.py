@@ -12,7 +12,7 @@ from .canvas import Canvas, ribbon, smooth_curve
 from .looks import Makeup
 
 CLOSED = 0.14  # Opening of the lids, as a share of the eye's width, below which an eye is shut.
-HAIRLINE = (137, 138, 139, 140, 141)
+MIDDLE_HAIRLINE = (137, 138, 139, 140, 141)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def study_eyes(canvas: Canvas, makeup: Makeup, where: np.ndarray) -> list[Eye]:
         upper, lower, crease = (contour(canvas, name, side) for name in ("upper_lashes", "lower_lashes", "crease"))
         start, peak, end = 0.25 * heights + 0.75 * mean
         level, first, width = (upper[0, 1] + upper[-1, 1]) / 2, upper[0, 0], upper[-1, 0] - upper[0, 0]
-        hairline = level - canvas.outline(HAIRLINE)[:, 1].max() - 0.12
+        hairline = level - canvas.outline(MIDDLE_HAIRLINE)[:, 1].max() - 0.12
         start = np.clip(start, 0.24, 0.45) + 0.75 * makeup.brow_lift
         peak = min(np.clip(peak, 0.34, 0.62) + makeup.brow_lift, max(hairline, 0.42))
         end = max(np.clip(end, 0.18, 0.42) + 0.6 * makeup.brow_lift, peak - 0.26)
@@ -104,7 +104,7 @@ def point_at(curve: np.ndarray, t: float) -> np.ndarray:
     return curve[low] + (at - low) * (curve[low + 1] - curve[low])
 
 
-def hair(root: np.ndarray, bend: np.ndarray, end: np.ndarray, width: float) -> np.ndarray:
+def hair_stroke(root: np.ndarray, bend: np.ndarray, end: np.ndarray, width: float) -> np.ndarray:
     """The polygon of a hair that thins out along a quadratic Bezier curve."""
     t = np.linspace(0, 1, 12)[:, None]
     line = (1 - t) ** 2 * root + 2 * t * (1 - t) * bend + t**2 * end

@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator
 
 from ..crop.masks import smoothstep
 from .canvas import Canvas, ribbon, smooth_curve
-from .eye_shapes import Eye, contour, hair, point_at, study_eyes
+from .eye_shapes import Eye, contour, hair_stroke, point_at, study_eyes
 from .looks import Makeup
 from .skin import Skin, pigment
 
@@ -152,14 +152,14 @@ def _lashes(canvas: Canvas, makeup: Makeup, eye: Eye, rng: np.random.Generator) 
         way = np.array([np.sin(lean), down * np.cos(lean)])
         # A lash first grows outwards over the lid and then curls up.
         bend = root + size * 0.5 * np.array([way[0] + 0.30, way[1] * 0.72])
-        strokes.append(hair(root, bend, root + size * np.array([way[0] + 0.10, way[1]]), 0.020))
+        strokes.append(hair_stroke(root, bend, root + size * np.array([way[0] + 0.10, way[1]]), 0.020))
     if not eye.closed:
         for t in np.linspace(0.28, 1.0, 12):
             root = point_at(eye.lower, t) + [0.0, 0.006]
             size = (0.035 + 0.035 * t) * rng.uniform(0.85, 1.1) * makeup.lashes / 0.17
             lean = -0.25 + 1.0 * t
             end = root + size * np.array([np.sin(lean), np.cos(lean)])
-            strokes.append(hair(root, (root + end) / 2 + [-0.004, 0.002], end, 0.014))
+            strokes.append(hair_stroke(root, (root + end) / 2 + [-0.004, 0.002], end, 0.014))
     canvas.lay(np.asarray(makeup.liner, np.float32), eye.fill(canvas, strokes) * eye.where * 0.93)
 
 
@@ -174,7 +174,7 @@ def _brow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random.G
         root = point_at(eye.brow, t) + [0.0, half * rng.uniform(-0.4, 0.95)]
         lean = 0.25 + 1.15 * t + rng.normal(0, 0.1)
         end = root + rng.uniform(0.035, 0.06) * np.array([np.sin(lean), -np.cos(lean)])
-        hairs.append(hair(root, (root + end) / 2 + [-0.003, 0], end, 0.007))
+        hairs.append(hair_stroke(root, (root + end) / 2 + [-0.003, 0], end, 0.007))
     strands = eye.fill(canvas, hairs) * smoothstep(0.25, 0.6, body)
     cover = np.maximum(body * solid, 0.75 * strands) * 0.95
     pigment(canvas, skin, makeup.brow, cover * eye.where, shading=0.25, texture=0.5)

@@ -27,14 +27,14 @@ RIM_TOP = 0.14  # Minimum height of a rim above the pupil: lashes lie lower.
 RIM_STRIP = 0.10  # Width of the strip around a rim where the frame is searched.
 ARM_STRIP = 0.16  # Width of the strip around an arm where the frame is searched.
 BRIDGE_STRIP = 0.22  # Width of the strip around the bridge where the frame is searched.
-ANGLES = np.linspace(0, 2 * np.pi, 56, endpoint=False)
-BELOW_BROWS = np.sin(ANGLES) > -0.35  # Brow hairs are dark lines too.
-EYES = ((0, -1), (1, 1))  # Number of each pupil's landmark, and the direction of x away from the nose.
+RIM_ANGLES = np.linspace(0, 2 * np.pi, 56, endpoint=False)
+BELOW_BROWS = np.sin(RIM_ANGLES) > -0.35  # Brow hairs are dark lines too.
+PUPILS = ((0, -1), (1, 1))  # Number of each pupil's landmark, and the direction of x away from the nose.
 
 
 def _rims() -> np.ndarray:
     """(N, 56, 2): shapes that a rim may have around a pupil, x outwards from the nose."""
-    across, down = np.cos(ANGLES), np.sin(ANGLES)
+    across, down = np.cos(RIM_ANGLES), np.sin(RIM_ANGLES)
     shapes = []
     for x, y, half_width, half_height, power in product(
         np.linspace(-0.02, 0.14, 5),
@@ -60,7 +60,7 @@ def find_frame(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> np.ndarray
     lines = cv2.morphologyEx(lightness, cv2.MORPH_BLACKHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     lines = canvas.blur(np.clip(lines / (RIM_DARKNESS * tone[0]), 0, 1), 0.008)
     shapes = _rims()
-    along = np.stack([_along(canvas, lines, shapes * [side, 1] + canvas.points[eye]) for eye, side in EYES])
+    along = np.stack([_along(canvas, lines, shapes * [side, 1] + canvas.points[eye]) for eye, side in PUPILS])
     below = along[..., BELOW_BROWS]
     scores = 0.5 * np.minimum(below, 0.6).mean((0, 2)) / 0.6 + 0.5 * (below > 0.25).mean((0, 2))
     if scores.max() < RIM_SCORE and (darkness < CLEAR_DARKNESS or chroma > CLEAR_CHROMA):
@@ -68,7 +68,7 @@ def find_frame(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> np.ndarray
     # Among the likely shapes, the whole rims decide.
     whole = np.where(scores > scores.max() - 0.12, np.minimum(along, 0.6).mean((0, 2)), -1)
     strips, inner = [], []
-    for eye, side in EYES:
+    for eye, side in PUPILS:
         rim = shapes[whole.argmax()] * [side, 1] + canvas.points[eye]
         closed = np.concatenate([rim, rim[:2]])
         strips.append(ribbon(closed, np.full(len(closed), RIM_STRIP)))

@@ -18,12 +18,12 @@ from ..crop.masks import smoothstep
 from .canvas import Canvas, smooth_curve
 
 EDGES = ("upper_lip_top", "upper_lip_bottom", "lower_lip_top", "lower_lip_bottom")
-COUNT = 48  # Points of a curve.
+CURVE_POINTS = 48  # Points of a curve.
 # The grid of samples around the mouth.
-COLUMNS, ROWS = 64, 56
-SIDE = 1.25  # Its reach to either side, in halves of the mouth's width.
-ABOVE = 0.22  # Its reach above the corners, in interocular distances.
-BELOW = 0.48  # Its reach below the corners.
+GRID_COLUMNS, GRID_ROWS = 64, 56
+GRID_SIDE = 1.25  # Its reach to either side, in halves of the mouth's width.
+GRID_ABOVE = 0.22  # Its reach above the corners, in interocular distances.
+GRID_BELOW = 0.48  # Its reach below the corners.
 OPEN = 0.03  # Gap between the lips above which a mouth is open, in interocular distances.
 REFIT_AREA = 0.006  # Area of teeth and open mouth above which landmarks are refitted, in squares of that distance.
 FAINT = 2.5  # Pinkness in CIELAB units below which lips stay where the landmarks are.
@@ -55,16 +55,16 @@ class Mouth(NamedTuple):
 
 def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
     """Fit the mouth. base: (h, w, 3) CIELAB of the bare skin; tone: (3,) its median."""
-    curves = [smooth_curve(canvas.outline(CONTOURS[edge]), COUNT) for edge in EDGES]
+    curves = [smooth_curve(canvas.outline(CONTOURS[edge]), CURVE_POINTS) for edge in EDGES]
     left, right = curves[0][0], curves[0][-1]
     half, angle = np.linalg.norm(right - left) / 2, np.arctan2(*(right - left)[::-1])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = (left + right) / 2
     # Coordinates of the mouth: across in halves of its width, down in interocular distances.
     local = [(curve - middle) @ turn / [half, 1] for curve in curves]
-    across, down = np.linspace(-SIDE, SIDE, COLUMNS), np.linspace(-ABOVE, BELOW, ROWS)
+    across, down = np.linspace(-GRID_SIDE, GRID_SIDE, GRID_COLUMNS), np.linspace(-GRID_ABOVE, GRID_BELOW, GRID_ROWS)
     grid = np.stack(np.meshgrid(across * half, down), -1) @ turn.T + middle
-    pixels = canvas.pixels(grid.reshape(-1, 2)).reshape(ROWS, COLUMNS, 2).astype(np.float32)
+    pixels = canvas.pixels(grid.reshape(-1, 2)).reshape(GRID_ROWS, GRID_COLUMNS, 2).astype(np.float32)
     lab, skin = (
         cv2.remap(image, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for image in (canvas.blur(canvas.lab, 0.009), base)
@@ -79,7 +79,7 @@ def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
     chroma = np.hypot(lab[..., 1], lab[..., 2]) / max(np.hypot(*tone[1:]), 6.0)
     teeth = smoothstep(-1.5, -5.0, redness) * smoothstep(0.95, 0.70, chroma) * smoothstep(pale - 5, pale + 5, light)
     inner = np.maximum(teeth, smoothstep(17, 9, light))
-    cell = 2 * SIDE * half / COLUMNS * (ABOVE + BELOW) / ROWS
+    cell = 2 * GRID_SIDE * half / GRID_COLUMNS * (GRID_ABOVE + GRID_BELOW) / GRID_ROWS
     if strongest < FAINT or float(inner[near].sum()) * cell < REFIT_AREA:
         return Mouth(*curves)
     evidence = np.stack([-lip - teeth, lip - 1.5 * teeth, 2.2 * inner - 1.0, lip - 1.5 * teeth, -lip - teeth])
@@ -97,7 +97,7 @@ def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
 
     def gaps(shapes: list[np.ndarray]) -> np.ndarray:
         """(3,): upper lip, opening and lower lip in the middle of the mouth."""
-        return np.diff([curve[COUNT // 2, 1] for curve in shapes])
+        return np.diff([curve[CURVE_POINTS // 2, 1] for curve in shapes])
 
     thinnest = 0.7 * np.maximum(gaps(local)[[0, 2]], 0.05)
 
@@ -108,7 +108,7 @@ def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
         below = 1 / (1 + np.exp(-np.clip((down[None, :, None] - lines[:, None]) / 0.006, -30, 30)))
         below[:, :, np.abs(across) > 1 + change[0]] = 0
         parts = np.concatenate([1 - below[:1], below[:-1] - below[1:], below[-1:]])
-        gain = float((parts * evidence).sum()) / (ROWS * COLUMNS)
+        gain = float((parts * evidence).sum()) / (GRID_ROWS * GRID_COLUMNS)
         middle_gaps = gaps(shapes)
         crossed = np.clip(-middle_gaps, 0, None).sum()
         thin = np.clip(thinnest - middle_gaps[[0, 2]], 0, None).sum()

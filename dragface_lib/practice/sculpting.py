@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..crop.landmarks import CONTOURS, HAIRLINE
 from .canvas import Canvas, smooth_curve
 from .looks import Makeup
 from .skin import Skin
@@ -17,8 +18,6 @@ LANDMARKS = {
     -1: ((109, 185, 110, 186, 111), 87, 18, 76, (50, 51, 52, 53, 54), (28, 29, 30), (134, 135)),
     1: ((112, 187, 113, 188, 114), 93, 27, 77, (56, 57, 58, 59, 60), (33, 32, 31), (144, 143)),
 }
-JAW = (111, *range(125, 134), 114)
-HAIRLINE = tuple(range(134, 145))
 WARMTH = (4.5, 3.0)  # CIELAB a and b added to contour, which looks like dirt without them.
 
 
@@ -83,7 +82,7 @@ def _cheek(p: np.ndarray, side: int, frontal: float) -> Iterator[Stroke]:
 
 
 def _middle(p: np.ndarray, skin: Skin, frontal: float) -> Iterator[Stroke]:
-    yield Stroke("contour", p[list(JAW)], (0.085, 0.085), (0.8, 0.8))
+    yield Stroke("contour", p[list(CONTOURS["jaw"])], (0.085, 0.085), (0.8, 0.8))
     yield Stroke("contour", p[list(HAIRLINE)], (0.11, 0.11), (0.55 * frontal, 0.55 * frontal))
     yield Stroke("contour", skin.mouth.bottom[23:24] + [0, 0.09], (0.06, 0.06), (0.45, 0.45))
     yield Stroke("highlight", (p[[50, 51, 52, 53]] + p[[56, 57, 58, 59]]) / 2, (0.024, 0.024), (0.7, 1.0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..crop.landmarks import OVAL
 from ..crop.masks import smoothstep
-from .canvas import BROWS, EYES, LIPS, Canvas, smooth_curve
+from .canvas import BROW_OUTLINES, EYE_OUTLINES, LIP_OUTLINE, Canvas, smooth_curve
 from .frames import find_frame
 from .looks import Makeup
 from .mouth import Mouth, find_mouth
@@ -66,16 +66,17 @@ def eye_openings(canvas: Canvas) -> np.ndarray:
     return canvas.fill(
         [
             np.concatenate([smooth_curve(eye[:5]), smooth_curve(eye[[4, 5, 6, 7, 0]])])
-            for eye in (canvas.outline(numbers) for numbers in EYES.values())
+            for eye in (canvas.outline(numbers) for numbers in EYE_OUTLINES.values())
         ]
     )
 
 
 def _features(canvas: Canvas, margin: float = 1.0) -> np.ndarray:
     """(h, w): eyes, brows, nostrils and lips with a margin: they say nothing about the skin."""
-    parts = [(0.08, numbers) for numbers in BROWS.values()] + [(0.09, numbers) for numbers in EYES.values()]
-    parts += [(0.06, LIPS), (0.05, NOSTRILS)]
-    return np.max([canvas.grow(canvas.outline(numbers), width * margin) for width, numbers in parts], axis=0)
+    brows, eyes = [*BROW_OUTLINES.values()], [*EYE_OUTLINES.values()]
+    parts = ((0.08, brows), (0.09, eyes), (0.06, [LIP_OUTLINE]), (0.05, [NOSTRILS]))
+    outlines = [(width, canvas.outline(numbers)) for width, group in parts for numbers in group]
+    return np.max([canvas.grow(outline, width * margin) for width, outline in outlines], axis=0)
 
 
 def study_skin(canvas: Canvas) -> Skin:
@@ -102,7 +103,7 @@ def study_skin(canvas: Canvas) -> Skin:
     likeness = canvas.blur(np.maximum(alike, features * (alike > 0.3)), 0.015)
     # Hair hardly ever hangs between lashes and brow: dark pixels there are shade.
     lids = canvas.fill([canvas.outline(hull) for hull in LIDS_TO_BROWS])
-    lids = np.max([lids, *(canvas.grow(canvas.outline(eye), 0.14) for eye in EYES.values())], axis=0)
+    lids = np.max([lids, *(canvas.grow(canvas.outline(eye), 0.14) for eye in EYE_OUTLINES.values())], axis=0)
     seen = np.maximum(alike, np.maximum(lids, _features(canvas, 0.6)))
     seen = seen * (1 - _fringe(canvas, alike, seen))
     free = smoothstep(0.3, 0.7, canvas.blur(seen, 0.02)).astype(np.float32)
