@@ -108,7 +108,12 @@ class Zip(Folder):
 
     def bring(self, folder: Path) -> None:
         """Put the pictures into this folder."""
-        _unpack(self.path, folder)
+        with open_archive(self.path) as archive:
+            for member in members(archive):
+                if PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
+                    target = folder / member.filename
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(read_member(archive, member))
 
 
 class Drive(Zip):
@@ -137,17 +142,8 @@ class Drive(Zip):
                 f"{self.origin} cannot be fetched ({plain(str(error))[:160]}): share it with everyone who has the "
                 "link, or wait a day if it was fetched very often."
             ) from error
-        for path in [path for path in folder.iterdir() if zipfile.is_zipfile(path)]:
-            _unpack(path, folder)
-
-
-def _unpack(path: Path, folder: Path) -> None:
-    with open_archive(path) as archive:
-        for member in members(archive):
-            if PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
-                target = folder / member.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(read_member(archive, member))
+        for self.path in [path for path in folder.iterdir() if zipfile.is_zipfile(path)]:
+            super().bring(folder)
 
 
 def plain(html: str) -> str:
