@@ -105,8 +105,9 @@ def crop_photos(
     cut = cut_all(jobs, faces, open_detector(detector), thresholds)
     bar = tqdm(cut, f"faces of {domain}", len(jobs), unit="photo", disable=not progress or not jobs)
     for number, cut_rows in enumerate(bar, 1):
-        before = {Path(row.face).name: row for row in rows.get(cut_rows[0].photo, [])}
-        rows[cut_rows[0].photo] = [_with_notes(row, before.get(Path(row.face).name)) for row in cut_rows]
+        name = cut_rows[0].photo
+        decisions = {row.key: row.decision for row in rows.get(name, [])}
+        rows[name] = [replace(row, decision=decisions.get(row.key, "")) for row in cut_rows]
         if number % SAVE_EVERY == 0:
             save()
     every = _judge([row for name in sorted(rows) for row in rows[name]], faces, thresholds, splits)
@@ -131,25 +132,16 @@ def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
 
 def _is_current(faces: Path, photo: Path, rows: Sequence[CropRow]) -> bool:
     """True when the rows say all about this photo and their faces are there, kept or rejected."""
-    return (
-        bool(rows)
-        and len({row.face for row in rows}) == len(rows)  # a line that is there twice would be its own copy
-        and all(row.status in STATUSES and row.domain in DOMAINS for row in rows)
-        and all(
-            (_has_numbers(row) and face_file(faces, row) is not None) or row.status in ("unreadable", "no_face")
-            for row in rows
-        )
-        and {row.sha256 for row in rows} == {photo_sha256(photo)}
-    )
+    for row in rows:
+        complete = row.status in ("unreadable", "no_face") or (_has_numbers(row) and face_file(faces, row) is not None)
+        if not complete or row.status not in STATUSES or row.domain not in DOMAINS:
+            return False
+    twice = len({row.face for row in rows}) < len(rows)  # a row that is there twice would be its own copy
+    return not twice and {row.sha256 for row in rows} == {photo_sha256(photo)}
 
 
 def _has_numbers(row: CropRow) -> bool:
     return bool(row.face and row.signature) and all(name in row.numbers for name in MEASUREMENTS)
-
-
-def _with_notes(row: CropRow, before: CropRow | None) -> CropRow:
-    """The row of a face that was cut anew, with what people decided and wrote beside it before."""
-    return row if before is None else replace(row, decision=before.decision, more=before.more)
 
 
 def _judge(

@@ -48,7 +48,6 @@ class CropRow:
     copy_of: str = ""  # the photo of which this one is a copy
     signature: str = ""  # of the face, by which copies are found
     numbers: Mapping[str, float] = field(default_factory=dict, hash=False)  # by gate, see quality.py
-    more: Mapping[str, str] = field(default_factory=dict, hash=False)  # columns that somebody added
 
     @property
     def key(self) -> str:
@@ -56,7 +55,7 @@ class CropRow:
         return f"{self.domain}/{Path(self.face).name}"
 
 
-TEXTS = [part.name for part in fields(CropRow) if part.name not in ("numbers", "more")]
+TEXTS = [part.name for part in fields(CropRow) if part.name != "numbers"]
 
 
 def read_crops(faces: str | Path) -> list[CropRow]:
@@ -81,19 +80,13 @@ def _row(cells: Mapping[str, str]) -> CropRow:
     for name in MEASUREMENTS:
         with suppress(ValueError):
             numbers[name] = float(cells.get(name, ""))
-    more = {name: text for name, text in cells.items() if name not in (*TEXTS, *MEASUREMENTS)}
-    return CropRow(**{name: cells.get(name, "") for name in TEXTS}, numbers=numbers, more=more)
+    return CropRow(**{name: cells.get(name, "") for name in TEXTS}, numbers=numbers)
 
 
 def write_crops(faces: Path, rows: Iterable[CropRow]) -> None:
     """Write FACES/crops.csv in one step."""
-    rows = list(rows)
-    added = dict.fromkeys(name for row in rows for name in row.more)
-    cells = (
-        {**row.more, **{name: getattr(row, name) for name in TEXTS}, **{n: f"{v:.5g}" for n, v in row.numbers.items()}}
-        for row in rows
-    )
-    write_csv(faces / "crops.csv", [*TEXTS, *MEASUREMENTS, *added], cells)
+    cells = ({**vars(row), **{name: f"{value:.5g}" for name, value in row.numbers.items()}} for row in rows)
+    write_csv(faces / "crops.csv", [*TEXTS, *MEASUREMENTS], cells)
 
 
 def judged(row: CropRow, thresholds: Mapping[str, float]) -> CropRow:
