@@ -1,6 +1,6 @@
-"""What is measured on a face and its drag: colour by part of the face, distances between sets, how sure a mean is.
+"""What is measured on a face: patches by level and part, the colour of make-up, and how sure a mean is.
 
-Pure functions on pictures and numbers; `validation.py` says of which pictures, and what the numbers mean.
+Pure functions on pictures and numbers; `validation.py` says which pictures are compared.
 """
 
 from __future__ import annotations
@@ -15,50 +15,128 @@ from ..crop.align import interocular
 from ..crop.landmarks import CONTOURS, OVAL
 
 FACE = 256  # pixels of the aligned face on which the landmarks were found
-FINE = 4  # parts are drawn at so many times that, so that at 64 px a lid of two pixels still has its true weight
-PARTS = ("lips", "left_lid", "right_lid", "brows", "cheeks", "skin", "outside")
-LIFTED = 0.14  # in interocular distances: so much higher than the brow, which it covers, drag draws its own
-CHEEK = 0.17  # radius, in interocular distances
+LEVELS = ("line", "shape", "colour")  # details of a pixel or two; of two to four; what is left after smoothing
+PARTS = ("left_eye", "right_eye", "lips", "skin", "outside")
+# Make-up on the outside is a fault, not a style: it counts twice.
+WEIGHTS = np.array([1, 1, 1, 1, 2], np.float32)
+MARGIN = 0.12  # interocular distances that eyes and lips reach beyond their outlines, or a small shift leaves them
+LIFT = 0.14  # interocular distances above the natural brow: drag covers the brow and draws another one there
+BORDER = 13  # pixels at the edge of the crop belong to no part: the showcase puts nothing back there
+PATCH = 5  # pixels a side, at each level
+DIRECTIONS = 64  # random directions in the space of patches
+QUANTILES = 64  # of the projections of all patches of a part on one direction
+MOST_PATCHES = 4096  # of a part; a larger part is sampled evenly
+FINE = 4  # lids and lips are drawn at so many times the size: a lid of two pixels still has its true weight
 RESAMPLES = 1000
 CAP = 60.0  # dB: nobody sees a difference beyond, and that of an untouched picture would be infinite
 
 
-def parts_of_face(points: np.ndarray, size: int) -> np.ndarray:
-    """How far each pixel of an aligned face of `size` pixels belongs to each of PARTS: (7, size, size) uint8, 0..255.
+def parts_of_face(points: np.ndarray) -> np.ndarray:
+    """PARTS of an aligned face of 256 px: (5, 256, 256) bool, which do not overlap.
 
-    points: (189, 2) landmarks of the bare face in pixels of its crop of 256. lips: without the open mouth. lids: from
-    the upper lashes halfway from crease to brow. brows: the natural ones and, above, where drag draws its own.
-    cheeks: a disc each. skin: the rest of the face. outside: background, hair and neck, where nothing may change.
+    points: (189, 2) landmarks. An eye goes from the lower lashes to above the brow.
     """
-    eyes = interocular(points)
+    unit = interocular(points)
+    reach = round(MARGIN * unit)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
 
-    def along(name: str) -> np.ndarray:
-        return points[list(CONTOURS[name])]
+    def grown(*outlines: np.ndarray) -> np.ndarray:
+        hull = cv2.convexHull(np.concatenate(outlines).astype(np.float32))[:, 0]
+        return cv2.dilate(_filled([hull], 1), disc) > 0
 
-    lips = _filled([along("upper_lip_top"), along("lower_lip_bottom")])
-    lips = np.minimum(lips, 255 - _filled([along("upper_lip_bottom"), along("lower_lip_top")]))
-    lids, brows, cheeks = [], [], []
-    for side, lip, jaw in (("left", 87, 125), ("right", 93, 133)):
-        lashes, crease, bottom = along(f"{side}_upper_lashes"), along(f"{side}_crease"), along(f"{side}_brow_bottom")
-        halfway = (crease[:, 1] + np.minimum(crease[:, 1], np.interp(crease[:, 0], *bottom.T))) / 2
-        lids.append(_filled([np.column_stack([crease[:, 0], halfway]), lashes]))
-        brows.append(_filled([along(f"{side}_brow_top") - [0, LIFTED * eyes], bottom]))
-        outer = lashes[0 if side == "left" else -1]
-        middle = (outer + points[lip] + points[jaw]) / 3
-        angles = np.linspace(0, 2 * np.pi, 24)
-        cheeks.append(_filled([middle + CHEEK * eyes * np.stack([np.cos(angles), np.sin(angles)], 1)]))
-    face = _filled([points[list(OVAL)]])
-    parts = [lips, *lids, np.maximum(*brows), np.maximum(*cheeks)]
-    parts += [np.minimum(face, 255 - np.max(parts, axis=0)), 255 - face]
+    lips = grown(_along(points, "upper_lip_top"), _along(points, "lower_lip_bottom"))
+    eyes = []
+    for side in ("left", "right"):
+        lashes = [_along(points, f"{side}_{edge}_lashes") for edge in ("upper", "lower")]
+        eyes.append(grown(_along(points, f"{side}_brow_top") - [0, LIFT * unit], *lashes))
+    eyes[1] &= ~eyes[0]
+    lips &= ~(eyes[0] | eyes[1])
+    face = _filled([points[list(OVAL)]], 1) > 0
+    makeup = eyes[0] | eyes[1] | lips
+    outside = ~face & ~makeup
+    outside[:BORDER] = outside[-BORDER:] = outside[:, :BORDER] = outside[:, -BORDER:] = False
+    return np.stack([*eyes, lips, face & ~makeup, outside])
+
+
+def lips_and_lids(points: np.ndarray, size: int) -> np.ndarray:
+    """How far each pixel belongs to the lips and to each upper lid: (3, size, size) uint8, 0..255.
+
+    The lips are without the open mouth. A lid goes from the lashes halfway from the crease to the brow.
+    """
+    lips = _filled([_along(points, "upper_lip_top"), _along(points, "lower_lip_bottom")], FINE)
+    mouth = _filled([_along(points, "upper_lip_bottom"), _along(points, "lower_lip_top")], FINE)
+    parts = [np.minimum(lips, 255 - mouth)]
+    for side in ("left", "right"):
+        crease, brow = _along(points, f"{side}_crease"), _along(points, f"{side}_brow_bottom")
+        halfway = (crease[:, 1] + np.minimum(crease[:, 1], np.interp(crease[:, 0], *brow.T))) / 2
+        edge = np.column_stack([crease[:, 0], halfway])
+        parts.append(_filled([edge, _along(points, f"{side}_upper_lashes")], FINE))
     return np.stack([cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA) for part in parts])
 
 
-def _filled(edges: Sequence[np.ndarray]) -> np.ndarray:
+def _along(points: np.ndarray, name: str) -> np.ndarray:
+    return points[list(CONTOURS[name])]
+
+
+def _filled(edges: Sequence[np.ndarray], fine: int) -> np.ndarray:
     """The shape between two edges, given from left to right, or within one closed one: uint8, 0 or 255."""
     shape = np.concatenate([edges[0], *(edge[::-1] for edge in edges[1:])])
-    page = np.zeros((FACE * FINE, FACE * FINE), np.uint8)
-    corners = np.clip((shape + 0.5) * FINE - 0.5, -30_000, 30_000)
+    page = np.zeros((FACE * fine, FACE * fine), np.uint8)
+    corners = np.clip((shape + 0.5) * fine - 0.5, -30_000, 30_000)
     return cv2.fillPoly(page, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+
+
+class Patches:
+    """Where the patches of one face lie: centres by level and part.
+
+    distance(patches(lab), patches(other_lab)) is the sliced Wasserstein distance between the patches of two pictures,
+    by level of a Laplacian pyramid and by part (Karras et al., ICLR 2018, arXiv:1710.10196, section 5, there between
+    sets of pictures). Patches have no place within their part: a line two pixels off costs little, a blurred line much.
+    """
+
+    def __init__(self, parts: np.ndarray, size: int):
+        self.centres = []
+        for level in range(len(LEVELS)):
+            side = max(1, size >> level)
+            for part in parts.astype(np.float32):
+                covered = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA).ravel()
+                centres = np.flatnonzero(covered > 0.5)
+                centres = centres if len(centres) else covered.argmax()[None]  # a part smaller than a pixel
+                self.centres.append(centres[:: -(-len(centres) // MOST_PATCHES)])
+
+    def __call__(self, lab: np.ndarray) -> np.ndarray:
+        """Quantiles of the projected patches of a CIELAB picture: (levels, parts, DIRECTIONS, QUANTILES) float32."""
+        found = []
+        centres = iter(self.centres)
+        for level, picture in enumerate(_pyramid(lab)):
+            margin = PATCH // 2
+            padded = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
+            stride = padded.shape[1] * 3
+            patch = (np.arange(PATCH)[:, None] * stride + np.arange(PATCH * 3)).ravel()
+            directions = np.random.default_rng(level).normal(size=(DIRECTIONS, len(patch))).astype(np.float32)
+            directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+            for _ in PARTS:
+                rows, columns = np.divmod(next(centres), picture.shape[1])
+                projected = directions @ padded.ravel()[patch[:, None] + rows * stride + columns * 3]
+                projected.sort(axis=1)
+                ranks = (np.arange(QUANTILES) + 0.5) / QUANTILES * len(rows)
+                found.append(projected[:, ranks.astype(int)])
+        return np.stack(found).reshape(len(LEVELS), len(PARTS), DIRECTIONS, QUANTILES)
+
+
+def distance(quantiles: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Sliced Wasserstein distance by level and part, (…, levels, parts), between what `Patches` gives."""
+    return np.abs(quantiles - others).mean((-2, -1))
+
+
+def _pyramid(lab: np.ndarray) -> list[np.ndarray]:
+    """A Laplacian pyramid, finest first; the last level is the smoothed picture itself."""
+    levels = []
+    for _ in LEVELS[1:]:
+        smaller = cv2.pyrDown(lab)
+        levels.append(lab - cv2.pyrUp(smaller, dstsize=lab.shape[1::-1]))
+        lab = smaller
+    return [*levels, lab]
 
 
 def to_lab(rgb: np.ndarray) -> np.ndarray:
@@ -66,24 +144,15 @@ def to_lab(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
-def colour_distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Distance in CIELAB (CIE 1976) of every pixel of two (H, W, 3) pictures in CIELAB; 2.3 is just noticeable."""
-    return np.linalg.norm(one - other, axis=-1)
+def colour_distance(lab: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Distance (CIE 1976) of every pixel of two (H, W, 3) pictures in CIELAB; 2.3 is just noticeable."""
+    return np.linalg.norm(lab - other, axis=-1)
 
 
-def means(values: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Mean of (H, W) or (H, W, C) values over each part (P, H, W): (P,) or (P, C). 0 for a part with no pixel."""
-    weights = parts.astype(np.float32).reshape(len(parts), -1)
-    sums = weights @ values.reshape(weights.shape[1], -1).astype(np.float32)
-    found = sums / np.maximum(weights.sum(1), 1)[:, None]
-    return found[:, 0] if values.ndim == 2 else found
-
-
-def psnr(one: np.ndarray, other: np.ndarray, where: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio of two (H, W, 3) uint8 pictures in dB, at most CAP; where: (H, W) weights."""
-    error = np.square(one.astype(np.float32) - other).mean(-1)
-    mean = np.average(error, weights=where) if where is None or where.any() else 0.0
-    return float(min(CAP, 10 * np.log10(255**2 / max(mean, 1e-9))))
+def psnr(rgb: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of two (H, W, 3) uint8 pictures in dB, at most CAP; where: (H, W) bool."""
+    error = np.square(rgb[where].astype(np.float32) - other[where])
+    return float(min(CAP, 10 * np.log10(255**2 / max(error.mean() if error.size else 0.0, 1e-9))))
 
 
 class Interval(NamedTuple):
@@ -95,43 +164,8 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """The mean over faces and its 95 % interval (percentiles over resampled faces; always the same for the same)."""
+    """The mean over faces and its 95 % interval: percentiles over resampled faces, the same for the same values."""
     values = np.asarray(values, np.float64)
-    weights = _resamples(len(values), 0)
-    return _interval(float(values.mean()), weights @ values / len(values))
-
-
-def kid(one: np.ndarray, other: np.ndarray) -> Interval:
-    """Kernel inception distance of two sets of features (N, D) and (M, D), of two or more pictures each.
-
-    The unbiased estimate of the squared maximum mean discrepancy with the kernel (x y / D + 1)^3 (Binkowski et al.,
-    ICLR 2018, arXiv:1801.01401): about 0, and below it as often as above, where both come from the same kind of
-    pictures. The interval is over resampled pictures of both sets, whose copies are not compared with each other.
-    """
-
-    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1) ** 3
-
-    within = [kernel(features, features) for features in (one, other)]
-    for square in within:
-        np.fill_diagonal(square, 0)
-    across = kernel(one, other)
-
-    def distance(*weights: np.ndarray) -> np.ndarray:
-        sums = [((w @ square) * w).sum(1) for w, square in zip(weights, within, strict=True)]
-        pairs = [np.maximum(1, w.sum(1) ** 2 - np.square(w).sum(1)) for w in weights]  # 0: one picture, time and again
-        between = ((weights[0] @ across) * weights[1]).sum(1) / (weights[0].sum(1) * weights[1].sum(1))
-        return sums[0] / pairs[0] + sums[1] / pairs[1] - 2 * between
-
-    value = distance(np.ones((1, len(one))), np.ones((1, len(other))))
-    return _interval(float(value[0]), distance(_resamples(len(one), 1), _resamples(len(other), 2)))
-
-
-def _resamples(count: int, seed: int) -> np.ndarray:
-    """(RESAMPLES, count): how often each of `count` things is drawn when `count` are drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
-
-
-def _interval(value: float, resampled: np.ndarray) -> Interval:
-    return Interval(value, *(float(end) for end in np.percentile(resampled, (2.5, 97.5))))
+    draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.percentile(values[draws].mean(1), (2.5, 97.5))
+    return Interval(float(values.mean()), float(low), float(high))

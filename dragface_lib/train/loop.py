@@ -195,7 +195,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
 
 def _open_validation(config: TrainConfig, say: Callable[[str], None]) -> Validation | None:
     try:
-        return Validation(config.faces, config.size)
+        return Validation(config.faces)
     except DragFaceError as error:  # no test faces: the run trains without
         say(f"Nothing is measured. {error}")
         return None

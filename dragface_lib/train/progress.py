@@ -1,7 +1,7 @@
 """How a run goes: its journal of one JSON line a tick, and the plots, the status and the live view drawn from it.
 
 {"step": 20, "generator": 1801.2, …, "seconds_per_step": 0.31, "memory_mb": 2110.0, "lr": 0.0001}
-{"step": 20, "score": 0.41, "makeup": 14.2, "background_db": 51.3, …}
+{"step": 20, "score": 0.41, "makeup": 14.2, "outside": 51.3, …}
 {"step": 20, "note": "steps was 1000 and is now 2000."}
 
 train(config, watch=LiveView(config))       shows a run in a notebook while it trains
@@ -147,7 +147,8 @@ def plot_losses(rows: Rows, title: str = "") -> Figure:
 def _plot_measures(measures: Rows, axes: Axes) -> None:
     steps, background = [row["step"] for row in measures], axes.twinx()
     curves = axes.plot(steps, [row["makeup"] for row in measures], "o-", color="C6", markersize=3)
-    curves += background.plot(steps, [row["background_db"] for row in measures], "o-", color="C9", markersize=3)
+    kept = [row["outside" if "outside" in row else "background_db"] for row in measures]  # older journals' name
+    curves += background.plot(steps, kept, "o-", color="C9", markersize=3)
     best = max(measures, key=lambda row: row["score"])
     curves.append(axes.axvline(best["step"], color="0.5", linestyle=":"))
     axes.set(xlabel="step", ylabel="make-up (CIELAB)", ylim=(0, None))

@@ -1,7 +1,8 @@
-"""What is measured of a generator: on the two portraits, bare and painted."""
+"""What is measured of a generator: on people, bare and painted."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,16 +10,20 @@ from stand_in import StandIn
 
 from dragface_lib.crop import pack
 from dragface_lib.errors import DragFaceError
-from dragface_lib.evaluate.validation import OUTSIDE, Validation
+from dragface_lib.evaluate.validation import LEFT_EYE, OUTSIDE, Validation
 from dragface_lib.images import open_photo, save_photo
 from dragface_lib.model import Generator
-
-SIZE = 64
+from dragface_lib.model.weights import load_generator, starter_path
 
 
 @pytest.fixture(scope="module")
 def validation(painted):
-    return Validation(painted, SIZE)
+    return Validation(painted)
+
+
+@pytest.fixture(scope="module")
+def crowd(people):
+    return Validation(people)
 
 
 @pytest.fixture
@@ -26,86 +31,151 @@ def unpaired(painted, tmp_path):
     """The same faces without pairs."""
     for domain in ("selfie", "drag"):
         (tmp_path / domain).symlink_to(painted / domain)
-    return Validation(tmp_path, SIZE)
+    return Validation(tmp_path)
 
 
 def truth(validation):
     return StandIn(lambda n, rgb: validation.faces[n].truth)
 
 
-def noise(n, rgb):
-    return np.random.default_rng(n).uniform(0, 255, rgb.shape)
+def bare(n, rgb):
+    return rgb
 
 
-def test_the_truth_scores_1_the_selfie_0_and_noise_less(validation):
-    found = [validation(generator) for generator in (truth(validation), StandIn(lambda n, rgb: rgb), StandIn(noise))]
-    true, bare, noisy = found
-    assert true["score"] > 0.95
-    assert bare["score"] == pytest.approx(0, abs=0.01)
-    assert noisy["score"] < -1
-    assert true["truth_error"] == pytest.approx(0, abs=0.01)
-    assert bare["truth_error"] > 5
-    assert (bare["makeup"], bare["bare_eyes"], bare["background_db"]) == (0, 1, 60)
+def shifted(n, faces):
+    return np.roll(faces[n].truth, (2, 2), (0, 1))
 
 
-def test_make_up_in_the_wrong_colour_scores_less_than_half_of_the_right_make_up(validation):
-    def recoloured(n, rgb):
-        return rgb + (validation.faces[n].truth - rgb)[..., ::-1]
-
-    def half(n, rgb):
-        return (validation.faces[n].truth + rgb) / 2
-
-    assert validation(StandIn(recoloured))["score"] < validation(StandIn(half))["score"] < 0.7
+def blurred(n, faces):
+    return cv2.GaussianBlur(faces[n].truth, (0, 0), 1.5)
 
 
-def test_a_painted_background_lowers_background_db_and_score(validation):
-    def spilt(n, rgb):
-        face = validation.faces[n]
-        return np.where(face.parts[OUTSIDE, ..., None] > 127, rgb + 20, face.truth)
+def at_half_strength(n, faces):
+    return faces[n].truth / 2 + faces[n].bare / 2
 
-    true, worse = validation(truth(validation)), validation(StandIn(spilt))
-    assert worse["background_db"] < 25 < 50 < true["background_db"]
-    assert worse["score"] < true["score"] - 0.2
-    assert worse["makeup"] == pytest.approx(true["makeup"], rel=0.1)
+
+def with_a_bare_eye(n, faces):
+    return np.where(faces[n].parts[LEFT_EYE, ..., None], faces[n].bare, faces[n].truth)
+
+
+def in_the_wrong_colours(n, faces):
+    return faces[n].bare + (faces[n].truth.astype(float) - faces[n].bare)[..., ::-1]
+
+
+def with_the_make_up_of_somebody_else(n, faces):
+    other = faces[n - 1]
+    return faces[n].bare + (other.truth.astype(float) - other.bare)
+
+
+def of_somebody_else(n, faces):
+    return faces[n - 1].truth
+
+
+def spilt_over_the_background(n, faces):
+    return np.where(faces[n].parts[OUTSIDE, ..., None], faces[n].bare + [50.0, -20, 20], faces[n].truth)
+
+
+def score(validation, change):
+    return validation(StandIn(lambda n, rgb: change(n, validation.faces)))
+
+
+def test_the_truth_scores_1_and_the_selfie_0_at_every_level(crowd):
+    true, selfie = crowd(truth(crowd)), crowd(StandIn(bare))
+    for name in ("score", "line", "shape", "colour", "eyes", "mouth"):
+        assert true[name] == pytest.approx(1)
+        assert selfie[name] == pytest.approx(0)
+    assert (selfie["makeup"], selfie["bare_eyes"], selfie["outside"], selfie["landmark_shift"]) == (0, 1, 60, 0)
+    assert true["makeup"] > 20
+    assert true["landmark_shift"] < 5
+
+
+def test_the_truth_shifted_by_two_pixels_is_hardly_worse_than_the_truth(crowd):
+    found = score(crowd, shifted)
+    assert found["score"] > 0.82
+    assert found["line"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("fault", "most"),
+    [
+        (blurred, 0.5),
+        (at_half_strength, 0.5),
+        (with_a_bare_eye, 0.72),
+        (in_the_wrong_colours, 0.6),
+        (with_the_make_up_of_somebody_else, 0.72),
+        (of_somebody_else, 0.5),
+        (spilt_over_the_background, 0.75),
+    ],
+)
+def test_the_truth_with_a_fault_is_clearly_worse(crowd, fault, most):
+    assert score(crowd, fault)["score"] < most < score(crowd, shifted)["score"]
+
+
+def test_blur_costs_lines_and_wrong_colours_cost_colour(crowd):
+    blur, colours = score(crowd, blurred), score(crowd, in_the_wrong_colours)
+    assert blur["line"] < 0.2 < 0.8 < blur["colour"]
+    assert colours["colour"] < 0.4 < colours["line"]
+
+
+def test_the_starters_crisp_make_up_scores_more_than_the_same_make_up_smudged(crowd):
+    generator = load_generator(starter_path("classic"))
+    crisp = list(crowd.translate(generator))
+    smudged = StandIn(lambda n, rgb: rgb + cv2.GaussianBlur(crisp[n] - rgb, (0, 0), 2.5))
+    assert crowd(StandIn(lambda n, rgb: crisp[n]))["score"] > 0.5
+    assert crowd(smudged)["score"] < 0.45
+
+
+def test_the_change_of_a_smaller_generator_is_added_to_the_face(crowd):
+    assert crowd(StandIn(bare, 128)) == crowd(StandIn(bare))
+    small = StandIn(lambda n, rgb: cv2.resize(crowd.faces[n].truth, (128, 128), interpolation=cv2.INTER_AREA), 128)
+    found = crowd(small)
+    assert found["line"] < 0.7 < found["shape"]
+    assert found["outside"] > 50
+
+
+def test_a_painted_background_lowers_outside_and_not_makeup(validation):
+    true, spilt = validation(truth(validation)), score(validation, spilt_over_the_background)
+    assert spilt["outside"] < 25 < 50 < true["outside"]
+    assert spilt["makeup"] == pytest.approx(true["makeup"], rel=0.1)
 
 
 def test_lips_and_each_lid_are_measured_by_themselves(validation):
-    def one_eye(n, rgb):
-        face = validation.faces[n]
-        return np.where(np.arange(SIZE)[None, :, None] < SIZE // 2, face.truth, rgb)
-
-    both, half = validation(truth(validation)), validation(StandIn(one_eye))
+    both, left_bare = validation(truth(validation)), score(validation, with_a_bare_eye)
     assert both["bare_eyes"] == 0
-    assert half["bare_eyes"] == 0.5
-    assert both["lips"] > 12
-    assert both["lids"] > 12
-    assert 0.4 < half["lids"] / both["lids"] < 0.6
+    assert left_bare["bare_eyes"] == 0.5
+    assert left_bare["left_lid"] == 0
+    assert left_bare["right_lid"] == both["right_lid"] > 12
+    assert left_bare["lips"] == both["lips"] > 12
+    assert left_bare["mouth"] == 1
+    assert left_bare["eyes"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_where_no_truth_is_known_make_up_like_that_of_the_drag_domain_scores_more(unpaired, validation):
-    made = unpaired(truth(validation))
-    bare, noisy = unpaired(StandIn(lambda n, rgb: rgb)), unpaired(StandIn(noise))
-    assert "truth_error" not in made
-    assert made["score"] > 0.5
-    assert bare["score"] == pytest.approx(0, abs=0.01)
-    assert noisy["score"] < -1
+    made, selfie = unpaired(truth(validation)), unpaired(StandIn(bare))
+    smudged = unpaired(StandIn(lambda n, rgb: blurred(n, validation.faces)))
+    elsewhere = unpaired(StandIn(lambda n, rgb: spilt_over_the_background(n, validation.faces)))
+    somebody = unpaired(StandIn(lambda n, rgb: of_somebody_else(n, validation.faces)))
+    assert made["score"] > 0.4
+    assert selfie["score"] == pytest.approx(0, abs=1e-5)
+    assert max(smudged["score"], elsewhere["score"]) < made["score"] - 0.2
+    assert somebody["score"] < 0
 
 
 def test_where_drag_comes_in_several_looks_each_is_good(painted, validation, tmp_path):
-    """Lipstick half of red and half of blue is on average grey: a face is compared to the nearest looks alone."""
+    """Lipstick half of red and half of blue is on average grey: a face is compared to the nearest faces alone."""
     (tmp_path / "selfie").symlink_to(painted / "selfie")
     for path in sorted((painted / "drag").glob("*/*.jpg")):
-        bare = open_photo(painted / "selfie" / path.relative_to(painted / "drag")).astype(float)
-        other = np.clip(bare + (open_photo(path) - bare)[..., ::-1], 0, 255).astype(np.uint8)
+        selfie = open_photo(painted / "selfie" / path.relative_to(painted / "drag")).astype(float)
+        other = np.clip(selfie + (open_photo(path) - selfie)[..., ::-1], 0, 255).astype(np.uint8)
         save_photo(tmp_path / "drag" / "train" / path.name, open_photo(path))
         save_photo(tmp_path / "drag" / "train" / f"other_{path.parent.name}_{path.name}", other)
-    assert Validation(tmp_path, SIZE)(truth(validation))["score"] > 0.5
+    both = Validation(tmp_path)
+    for make in (lambda n, faces: faces[n].truth, in_the_wrong_colours):
+        assert both(StandIn(lambda n, rgb, make=make: make(n, validation.faces)))["score"] > 0.3
 
 
 def test_measuring_changes_neither_the_generator_nor_any_random_state(validation):
-    generator = Generator(SIZE, 2, 1)
-    generator.train()
-    generator.encoder.eval()
+    generator = Generator(64, 2, 1).train()
     modes = [module.training for module in generator.modules()]
     state = torch.get_rng_state(), np.random.get_state()[1].copy()
     first, second = validation(generator), validation(generator)
@@ -118,15 +188,16 @@ def test_measuring_changes_neither_the_generator_nor_any_random_state(validation
 
 
 def test_an_archive_gives_the_same_numbers_as_the_folder(painted, validation, tmp_path):
-    archive = Validation(pack(painted, tmp_path / "faces.zip"), SIZE)
-    generator = Generator(SIZE, 2, 1)
+    archive = Validation(pack(painted, tmp_path / "faces.zip"))
+    generator = Generator(64, 2, 1)
     assert archive(generator) == validation(generator)
 
 
-def test_the_same_face_measures_alike_at_every_size(painted, validation):
-    larger = Validation(painted, 256)
-    small, large = validation(truth(validation)), larger(truth(larger))
-    assert small["makeup"] == pytest.approx(large["makeup"], rel=0.15)
+def test_faces_compare_at_any_size(painted, validation):
+    small = Validation(painted, 64)
+    assert small(StandIn(lambda n, rgb: small.faces[n].truth, 64))["score"] == pytest.approx(1)
+    large = validation(truth(validation))["makeup"]
+    assert small(StandIn(lambda n, rgb: small.faces[n].truth, 64))["makeup"] == pytest.approx(large, rel=0.15)
 
 
 def test_pictures_without_a_face_are_left_out_and_faces_without_any_are_an_error(painted, tmp_path):
@@ -134,11 +205,18 @@ def test_pictures_without_a_face_are_left_out_and_faces_without_any_are_an_error
         (tmp_path / "pairs" / domain).mkdir(parents=True)
         (tmp_path / "pairs" / domain / "anna.png").symlink_to(painted / "pairs" / domain / "astronaut.png")
         save_photo(tmp_path / "pairs" / domain / "wall.png", np.full((256, 256, 3), 90, np.uint8))
-    found = Validation(tmp_path, SIZE)
+        (tmp_path / "pairs" / domain / "torn.png").write_bytes(b"not a picture")
+    found = Validation(tmp_path)
     assert [face.name for face in found.faces] == ["anna.png"]
-    assert found.left_out == ["wall.png"]
+    assert found.left_out == ["torn.png", "wall.png"]
     (tmp_path / "pairs" / "selfie" / "anna.png").unlink()
     with pytest.raises(DragFaceError, match="no test face"):
-        Validation(tmp_path, SIZE)
+        Validation(tmp_path)
     with pytest.raises(DragFaceError, match="no faces at"):
-        Validation(tmp_path / "elsewhere", SIZE)
+        Validation(tmp_path / "elsewhere")
+
+
+def test_neither_pairs_nor_drag_faces_are_an_error(painted, tmp_path):
+    (tmp_path / "selfie").symlink_to(painted / "selfie")
+    with pytest.raises(DragFaceError, match="no pairs and no drag faces"):
+        Validation(tmp_path)

@@ -134,7 +134,7 @@ def test_every_variant_runs_once_and_is_reported(tool, wig_faces, tmp_path, monk
     assert record.keys() == {f"{variant.name}_0" for variant in variants}
     assert all(len(values) == 2 for run in record.values() for values in run.values())
     # At the start the residual form is the selfie, and the published form a blur.
-    assert record["residual_0"]["background_db"][0] > 30 > record["published_0"]["background_db"][0]
+    assert record["residual_0"]["outside"][0] > 30 > record["published_0"]["outside"][0]
     assert len((docs / "results.md").read_text().splitlines()) == len(variants) + 2
     for name in ("faces.jpg", "curves.png"):
         assert open_photo(docs / name).std() > 5

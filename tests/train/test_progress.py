@@ -122,7 +122,7 @@ def test_the_status_says_how_far_it_is_and_how_long_it_will_take():
 
 def test_what_was_measured_is_plotted_below_the_losses():
     rows = [{"step": n, **losses(1000.0 / n)} for n in range(1, 50)]
-    rows += [{"step": n, "score": n % 20 / 20, "makeup": n / 2, "background_db": 60 - n / 2} for n in (10, 19, 30, 40)]
+    rows += [{"step": n, "score": n % 20 / 20, "makeup": n / 2, "outside": 60 - n / 2} for n in (10, 19, 30, 40)]
     top, makeup, background = plot_losses(rows).axes
     assert top.get_yscale() == "log"
     np.testing.assert_allclose(makeup.lines[0].get_ydata(), [5, 9.5, 15, 20])
