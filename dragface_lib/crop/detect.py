@@ -161,27 +161,15 @@ def _yunet_file(models: str | None, cache: Path) -> Path:
     return fetch_pinned(YUNET_URL, cache / YUNET_FILE, YUNET_SHA256, 1_000_000)
 
 
-def at_detection_size(rgb: np.ndarray) -> tuple[np.ndarray, float]:
+def at_detection_size(rgb: np.ndarray, longest_side: int = LONGEST_SIDE) -> tuple[np.ndarray, float]:
     """The (H, W, 3) photo as detectors see it, and by how much it was scaled; twice is the same as once."""
-    rgb, scale = shrink(rgb, LONGEST_SIDE)
-    if max(rgb.shape[:2]) < SHORTEST_LONGEST_SIDE:
-        scale = SHORTEST_LONGEST_SIDE / max(rgb.shape[:2])
-        rgb = cv2.resize(rgb, _scaled(rgb, scale), interpolation=cv2.INTER_CUBIC)
+    longest = max(rgb.shape[:2])
+    scale = min(max(longest, SHORTEST_LONGEST_SIDE), longest_side) / longest
+    if scale != 1:
+        size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     bottom, right = (max(0, SHORTEST_SIDE - side) for side in rgb.shape[:2])
-    if bottom or right:
-        rgb = cv2.copyMakeBorder(rgb, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
-    return rgb, scale
-
-
-def shrink(rgb: np.ndarray, longest_side: int) -> tuple[np.ndarray, float]:
-    """The (H, W, 3) photo with a longest side of at most so many pixels, and by how much it was scaled."""
-    scale = min(1.0, longest_side / max(rgb.shape[:2]))
-    return (cv2.resize(rgb, _scaled(rgb, scale), interpolation=cv2.INTER_AREA) if scale < 1 else rgb), scale
-
-
-def _scaled(rgb: np.ndarray, scale: float) -> tuple[int, int]:
-    height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
-    return width, height
+    return (cv2.copyMakeBorder(rgb, 0, bottom, 0, right, cv2.BORDER_CONSTANT) if bottom or right else rgb), scale
 
 
 def _box(sides: Iterable[float], scale: float, score: float, points: np.ndarray | None = None) -> Box:

@@ -11,16 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from .align import interocular
-from .detect import LONGEST_SIDE, Box, Detector, open_detector, shrink
+from .detect import LONGEST_SIDE, Box, Detector, at_detection_size, open_detector
 from .landmarks import FACE_CONFIDENCE, Landmarks
 
-GOOD_CONFIDENCE = 0.97  # a face this certain, and upright: the photo needs no further look
+GOOD_CONFIDENCE = 0.97  # a face this certain, and upright: the photo is not searched again
 OTHER_CONFIDENCE = 0.9  # minimum landmark confidence for tilted crops and for turned or smaller photos
 TILTS = (-40.0, 40.0)  # degrees to try for a head that is not recognised upright
 TILTED_BOX_SCORE = 0.85  # minimum detector score for tilted crops
 OTHER_BOX_SCORE = 0.7  # minimum detector score in turned or smaller photos; Haar gives real faces 0.7 to 0.9
 CLOSE_UP_SIDE = 256  # longest side, in pixels, at which YuNet sees faces that fill the photo
-OTHER_LOOKS = ((0, CLOSE_UP_SIDE), (1, LONGEST_SIDE), (2, LONGEST_SIDE), (3, LONGEST_SIDE))  # quarter turns, side
+# Quarter turns and longest side of the photos that are searched when there is no good face.
+OTHER_SEARCHES = ((0, CLOSE_UP_SIDE), (1, LONGEST_SIDE), (2, LONGEST_SIDE), (3, LONGEST_SIDE))
 
 
 class Face(NamedTuple):
@@ -58,8 +59,8 @@ def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
     best = _locate(rgb, detector.find(rgb))
     if _has_good_face(best):
         return best
-    for quarters, longest_side in OTHER_LOOKS:
-        small, scale = shrink(rgb, longest_side)
+    for quarters, longest_side in OTHER_SEARCHES:
+        small, scale = at_detection_size(rgb, longest_side)
         boxes = [
             _in_photo(box, quarters, small.shape, scale)
             for box in detector.find(np.ascontiguousarray(np.rot90(small, quarters)))
