@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import commands  # noqa: F401  (fills COMMANDS)
+from . import data_commands, drag_commands  # noqa: F401  (they fill COMMANDS)
 from .arguments import parse
 from .errors import DragFaceError
 

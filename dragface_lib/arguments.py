@@ -109,6 +109,9 @@ def number(low: float, high: float = math.inf, kind: type = float) -> Callable[[
     return read
 
 
+COUNT = number(1, kind=int)
+
+
 def gate(text: str) -> tuple[str, float]:
     """Read NAME=NUMBER, for `type` of an option."""
     name, _, threshold = text.partition("=")

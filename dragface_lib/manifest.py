@@ -117,10 +117,15 @@ def find_manifest() -> Path:
     raise DragFaceError(f"{named or NAME} does not exist: name a manifest with --manifest or DRAGFACE_MANIFEST.")
 
 
+def manifest_beside(photos: str | Path) -> Path | None:
+    """The manifest that scraping left in a folder of photos or above it, if it did."""
+    folder = Path(photos).resolve()
+    return next((path / NAME for path in (folder, folder.parent) if (path / NAME).is_file()), None)
+
+
 def manifest_of(photos: str | Path) -> Path:
-    """The manifest beside the photos, which scraping writes; where there is none yet, `find_manifest`."""
-    beside = Path(photos) / NAME
-    return beside if beside.is_file() else find_manifest()
+    """The manifest beside the photos, else `find_manifest`."""
+    return manifest_beside(photos) or find_manifest()
 
 
 def read_manifest(path: str | Path) -> list[Row]:

@@ -12,7 +12,7 @@ from photo_server import Answer
 from skimage import data
 
 from dragface_lib.__main__ import main
-from dragface_lib.commands import SOURCES
+from dragface_lib.data_commands import SOURCES
 from dragface_lib.images import encode_photo, resize
 from dragface_lib.manifest import NAME, Row, read_manifest, write_manifest
 from dragface_lib.scrape import NEEDS, Commons, download
