@@ -209,7 +209,7 @@ def test_scraping_without_a_network_and_cropping_without_a_face_end_with_the_fir
     monkeypatch.setenv("DRAGFACE_MIRROR", "http://127.0.0.1:9")
     assert run("scrape", "--limit", "1", "-o", tmp_path / "photos") == 2
     assert "1 failed" in (line := capsys.readouterr().err.splitlines()[-1])  # below the progress bar
-    assert "could not be reached" in line
+    assert "could not be fetched" in line
     save_photo(tmp_path / "coffee" / "coffee.jpg", data.coffee())
     assert run("crop", tmp_path / "coffee", "-o", tmp_path / "faces", "--detector", DETECTOR) == 2
     assert "coffee.jpg: no face was found" in capsys.readouterr().err.splitlines()[-1]
