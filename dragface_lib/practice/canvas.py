@@ -126,12 +126,12 @@ class Canvas:
         self.lab[...] += cover[..., None] * (colour - self.lab)
 
 
-def resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def resized(values: np.ndarray, shape: Sequence[int], enlarging: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Values (h, w, ...) at another height and width; averaged where they shrink."""
     if values.shape[:2] == tuple(shape):
         return values
-    shrinking = values.shape[0] > shape[0]
-    return cv2.resize(values, shape[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    interpolation = cv2.INTER_AREA if values.shape[0] > shape[0] else enlarging
+    return cv2.resize(values, shape[::-1], interpolation=interpolation)
 
 
 def to_rgb(lab: np.ndarray) -> np.ndarray:

@@ -67,7 +67,9 @@ def paint(
     part = photo[box]
     scale = _scale(float(np.linalg.norm(points[1] - points[0])))
     local = (points - [box[1].start, box[0].start] + 0.5) * scale - 0.5
-    canvas = Canvas.of(_scaled(part.astype(np.float32) / 255, scale), local, turned)
+    shape = tuple(max(1, round(side * scale)) for side in part.shape[:2])
+    large = np.clip(resized(part.astype(np.float32) / 255, shape, cv2.INTER_CUBIC), 0, 1)
+    canvas = Canvas.of(large, local, turned)
     before = canvas.lab.copy()
     skin = study_skin(canvas)
     _check_visible(canvas, skin)
@@ -137,10 +139,3 @@ def _scale(eyes: float) -> float:
     if eyes < WORKING[0]:
         return float(np.ceil(WORKING[0] / eyes))
     return 1.0 / np.ceil(eyes / WORKING[1]) if eyes > WORKING[1] else 1.0
-
-
-def _scaled(part: np.ndarray, scale: float) -> np.ndarray:
-    if scale == 1:
-        return part
-    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-    return np.clip(cv2.resize(part, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA), 0, 1)
