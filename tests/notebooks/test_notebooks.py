@@ -118,7 +118,8 @@ def test_set_up_on_kaggle_clones_the_repository(tmp_path, machine):
 
 
 def test_the_published_address_is_rewritten_everywhere_by_one_command(tmp_path):
-    for name in ("pyproject.toml", "README.md", "tools", "notebooks"):
+    (tmp_path / "dragface_lib").mkdir()
+    for name in ("pyproject.toml", "README.md", "tools", "notebooks", "dragface_lib/network.py"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     command = [sys.executable, str(tmp_path / "tools" / "set_repository.py")]
