@@ -2,7 +2,7 @@
 
 score = glasses_score(face)       above 0: glasses; about -0.5 on a bare face
 
-A linear classifier over oriented edges. `tools/train_glasses.py` draws frames on bare faces and writes its weights.
+A linear classifier over oriented edges. `tools/glasses.py` draws frames on bare faces and writes its weights.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Teach the glasses gate what frames look like, by drawing them on bare faces.
 
-PYTHONPATH=. python tools/train_glasses.py PHOTOS        PHOTOS: portraits/ and london_neutral/ of the manifest
+PYTHONPATH=. python tools/glasses.py PHOTOS        PHOTOS: portraits/ and london_neutral/ of the manifest
 
 Frames, bridges, temples, tints, glare and shadows of random shape are drawn on the faces of the training people, and
 a ridge regression tells drawn from bare by `edges`. Nobody of the test people and no real glasses are trained on.
@@ -34,9 +34,9 @@ def main(photos: Path) -> None:
     features, labels = [], []
     for path in training_photos(photos):
         photo = open_photo(path)
-        for found in find_faces(photo)[:1]:
-            face = aligned_face(photo, found.points)
-            eyes = apply(similarity(found.points), found.points[:2].astype(np.float64))
+        for located in find_faces(photo)[:1]:
+            face = aligned_face(photo, located.points)
+            eyes = apply(similarity(located.points), located.points[:2].astype(np.float64))
             for _ in range(ROUNDS):
                 features += [edges(vary(face, rng)), edges(vary(draw_glasses(face, eyes, rng), rng))]
                 labels += [-1.0, 1.0]
