@@ -10,9 +10,9 @@ import math
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
@@ -46,7 +46,8 @@ def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
             raise UnreadablePhoto(f"{name} is a folder: name a photo.")
         if path and path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise UnreadablePhoto(f"{name} is not a file: name a photo.")
-        with _opened(source) as file:
+        stream = io.BytesIO(source) if isinstance(source, bytes) else cast(BinaryIO, source)
+        with open(path, "rb") if path else nullcontext(stream) as file:
             if not file.seekable():  # a download, for example
                 file = io.BytesIO(file.read())
             if file.seek(0, io.SEEK_END) == 0:
@@ -61,7 +62,9 @@ def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
                     raise UnreadablePhoto(too_large)
                 picture.seek(0)
                 picture.load()
-                return np.array(_to_rgb(_upright(picture)))
+                with suppress(Exception):  # unreadable EXIF says nothing about the pixels
+                    ImageOps.exif_transpose(picture, in_place=True)
+                return np.array(_to_rgb(picture))
     except DragFaceError:
         raise
     except FileNotFoundError:
@@ -77,12 +80,6 @@ def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UnreadablePhoto(f"{name} is damaged or cut short ({reason}): copy or download it again.") from error
-
-
-def _opened(source: str | Path | bytes | BinaryIO) -> AbstractContextManager[BinaryIO]:
-    if isinstance(source, (str, Path)):
-        return open(source, "rb")
-    return nullcontext(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
 def _recognise(file: BinaryIO) -> Image.Image:
@@ -102,12 +99,6 @@ def _what_it_is(file: BinaryIO) -> str:
     if start.startswith(b"%PDF"):
         return "a PDF, not a photo: save the picture in it as JPEG or PNG"
     return "not a picture that can be opened: use a JPEG, PNG or WebP file"
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    with suppress(Exception):  # unreadable EXIF says nothing about the pixels, which were decoded already
-        ImageOps.exif_transpose(picture, in_place=True)
-    return picture
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -206,16 +197,12 @@ def contact_sheet(
     font = ImageFont.load_default(10) if captions is not None else None
     for index, image in enumerate(images):
         left, top = index % columns * cell, index // columns * (cell + caption_height)
-        scale = cell / max(image.shape[:2])
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        page.paste(
-            Image.fromarray(resize(image, height, width)), (left + (cell - width) // 2, top + (cell - height) // 2)
-        )
+        height, width = (max(1, round(side * cell / max(image.shape[:2]))) for side in image.shape[:2])
+        corner = (left + (cell - width) // 2, top + (cell - height) // 2)
+        page.paste(Image.fromarray(resize(image, height, width)), corner)
         if captions is not None:
             text = " ".join(captions[index].split())
-            shown = text
-            while shown and draw.textlength(shown, font) > cell - 4:
-                text = text[:-1]
-                shown = text.rstrip() + "…" if text else ""
-            draw.text((left + 2, top + cell), shown, fill="black", font=font)
+            while len(text) > 1 and draw.textlength(text, font) > cell - 4:
+                text = text[:-2] + "…"
+            draw.text((left + 2, top + cell), text, fill="black", font=font)
     return np.array(page)

@@ -29,11 +29,7 @@ Value = TypeVar("Value")
 ROOT = Path(__file__).resolve().parents[1]
 COLAB_DISK = Path("/content")  # ends with the session; Drive is mounted below it
 KAGGLE_DISK = Path("/kaggle/working")  # what Kaggle keeps of a session; it has no Drive
-ADVICE = {
-    "Colab": " (for one: Runtime → Change runtime type → T4 GPU)",
-    "Kaggle": " (for one: Settings → Accelerator → GPU T4 x2)",
-    "": "",
-}
+GPU_SETTING = {"Colab": "Runtime → Change runtime type → T4 GPU", "Kaggle": "Settings → Accelerator → GPU T4 x2"}
 GIB = 2**30
 
 _drive_refused = ""  # why Drive was refused in this session: nobody is asked twice
@@ -195,7 +191,8 @@ def _gpu() -> str:
     if device.type == "mps":
         return f"Apple GPU, {precision}"
     if device.type != "cuda":
-        return f"no GPU{ADVICE[host()]}, without which 03_train makes do with a small run"
+        advice = f" (for one: {GPU_SETTING[host()]})" if host() else ""
+        return f"no GPU{advice}, without which 03_train makes do with a small run"
     card, count = torch.cuda.get_device_properties(device), torch.cuda.device_count()
     return f"{f'{count} × ' if count > 1 else ''}{card.name}, {card.total_memory / GIB:.0f} GiB, {precision}"
 
