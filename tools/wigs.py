@@ -34,7 +34,7 @@ from dragface_lib.evaluate.validation import Validation
 from dragface_lib.files import write_atomically
 from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model.generator import Generator, Translation
-from dragface_lib.model.norms import LIN, AdaLIN, mixed_affine
+from dragface_lib.model.norms import LIN, AdaLIN
 from dragface_lib.practice import paint, practice_faces
 from dragface_lib.practice.canvas import FINER, Canvas, resized, smooth_curve, to_rgb
 from dragface_lib.practice.dataset import make_up_seed
@@ -230,12 +230,7 @@ class VaryingAdaLIN(AdaLIN):
     def forward(self, features: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """features: (B, C, H, W); gamma, beta: (B, C). Returns (B, C, H, W)."""
         on_face = face_ellipse(*features.shape[2:])
-        inner, outer = (mixed_affine(features, rho, gamma, beta) for rho in (self.rho, self.outside.rho))
-        scale, shift = (
-            (on_face * inside[:, :, None, None] + (1 - on_face) * outside[:, :, None, None]).to(features.dtype)
-            for inside, outside in zip(inner, outer, strict=True)
-        )
-        return torch.addcmul(shift, features, scale)
+        return on_face * super().forward(features, gamma, beta) + (1 - on_face) * self.outside(features, gamma, beta)
 
 
 def varying_rho(face: float, outside: float) -> Callable[..., Generator]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .generator import cam_logits, weighted_by_cam
-from .norms import SpectralConv2d, SpectralLinear
+from .generator import weighted_by_cam
+from .norms import SpectralConv2d, SpectralLinear, spectral_factors
 from .padding import ReflectionPad
 
 LOCAL_LAYERS = 5
@@ -63,10 +64,15 @@ class Discriminator(nn.Module):
 
     def forward(self, faces: Float[Tensor, "batch 3 height width"]) -> Judgement:
         """Judge faces in -1..1."""
+        convolutions = [(layer[0], layer[1]) for layer in (*self.layers, self.head)]
+        linears = [self.cam_average, self.cam_maximum]
+        *factors, head, average, maximum = spectral_factors([layer for _, layer in convolutions] + linears)
         x = faces
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), 0.2)
-        logits = cam_logits(x, self.cam_average, self.cam_maximum)
+        for (pad, layer), factor in zip(convolutions, factors, strict=False):
+            x = F.leaky_relu(layer(pad(x), factor), 0.2)
+        average_logit = self.cam_average(x.mean((2, 3)), average)
+        maximum_logit = self.cam_maximum(x.amax((2, 3)), maximum)
         # As in the port, the features are weighted by the CAM weights before their spectral normalisation.
         x = F.leaky_relu(weighted_by_cam(x, self.cam_average.weight, self.cam_maximum.weight, self.cam_mix), 0.2)
-        return Judgement(self.head(x), logits, x.sum(dim=1, keepdim=True))
+        logits = self.head[1](self.head[0](x), head)
+        return Judgement(logits, torch.cat([average_logit, maximum_logit], dim=1), x.sum(dim=1, keepdim=True))

@@ -129,8 +129,7 @@ def convolved_when_doubled(x: Tensor, kernel: Tensor) -> Tensor:
     # A pixel gives itself to 2x2 places and each of these to the 3x3 around it: 4x4 places in all, two apart from the
     # next pixel's. The doubled map's reflection is the small map's border repeated.
     spread = F.pad(kernel.flip(2, 3).transpose(0, 1), [1, 1, 1, 1])
-    spread = spread[:, :, 1:] + spread[:, :, :-1]
-    spread = spread[..., 1:] + spread[..., :-1]  # (C, outputs, 4, 4)
+    spread = F.avg_pool2d(spread, 2, stride=1, divisor_override=1)  # (C, outputs, 4, 4)
     return F.conv_transpose2d(padded(x, 1, "replicate"), spread, stride=2, padding=3)
 
 
@@ -193,8 +192,5 @@ class Generator(nn.Module):
         for block in self.decoder:
             x = block(x, gamma, beta)
         drawn = self.to_rgb(self.up(x))  # (B, 3, H, W)
-        return Translation(self.compose(faces, drawn, attention), logits, attention)
-
-    def compose(self, faces: Tensor, drawn: Tensor, attention: Tensor) -> Float[Tensor, "batch 3 height width"]:
-        """The picture in -1..1 from what was drawn: that itself, or the selfie with it as a change."""
-        return torch.tanh(drawn) if self.form == "published" else (faces + drawn).clamp(-1, 1)
+        image = torch.tanh(drawn) if self.form == "published" else (faces + drawn).clamp(-1, 1)
+        return Translation(image, logits, attention)

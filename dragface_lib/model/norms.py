@@ -5,11 +5,14 @@
     AdaLIN(a, gamma, beta) = gamma * (rho * a_I + (1 - rho) * a_L) + beta,   rho in 0..1
 
 Both are affine in `a`, so they are computed as one multiply-add whose scale and shift come from one pass of
-statistics: the layer's mean and variance follow from those of its channels.
+statistics: the layer's mean and variance follow from those of its channels. The gradient of `a` is affine in `a` as
+well. Forward and backward are written out here, since autograd would take five times as many operations, most of them
+on a few numbers, and would keep copies in fp32.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,30 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EPSILON = 1e-5
-FEW_POSITIONS = 64  # of a spectrally normalised convolution's output, where a matrix product is faster on a CPU
 
-
-def mixed_affine(
-    features: Float[Tensor, "batch channels height width"],
-    rho: Float[Tensor, " channels"],
-    gamma: Float[Tensor, "#batch channels"],
-    beta: Float[Tensor, "#batch channels"],
-) -> tuple[Float[Tensor, "batch channels"], Float[Tensor, "batch channels"]]:
-    """Scale and shift with which AdaLIN(features) == features * scale + shift, in fp32.
-
-    Variances are the unbiased ones of the PyTorch port. The layer's variance is put together from the
-    channels': (sum_c (n-1) var_c + n (mu_c - mu_L)^2) / (C n - 1), with n positions and C channels.
-    """
-    channels, positions = features.shape[1], features.shape[2] * features.shape[3]
-    variance, mean = _Moments.apply(features)  # (B, C) each
-    layer_mean = mean.mean(dim=1, keepdim=True)  # (B, 1)
-    spread = (positions - 1) * variance + positions * (mean - layer_mean).square()
-    layer_variance = spread.sum(dim=1, keepdim=True) / (channels * positions - 1)
-    instance_scale = rho.float() * torch.rsqrt(variance + EPSILON)  # (B, C)
-    layer_scale = (1 - rho.float()) * torch.rsqrt(layer_variance + EPSILON)  # (B, C)
-    scale = gamma.float() * (instance_scale + layer_scale)
-    shift = beta.float() - gamma.float() * (instance_scale * mean + layer_scale * layer_mean)
-    return scale, shift
+Features = Float[Tensor, "batch channels height width"]
+PerChannel = Float[Tensor, "#batch channels"]
 
 
 def no_autocast(tensor: Tensor) -> AbstractContextManager:
@@ -51,52 +33,113 @@ def no_autocast(tensor: Tensor) -> AbstractContextManager:
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
-class _Moments(torch.autograd.Function):
-    """Unbiased variance and mean over the positions, (B, C) in fp32, of features in any precision.
-
-    For the gradient the features are kept as they are, where autograd would keep their copy in fp32 beside them;
-    it is a multiply-add as well: (2 (a - mean) dvar / (n - 1) + dmean / n), written (features * scale + shift).
-    """
-
-    @staticmethod
-    def forward(context: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        variance, mean = _moments(features.float())
-        context.save_for_backward(features, mean)
-        return variance, mean
-
-    @staticmethod
-    def backward(context: Any, of_variance: Tensor, of_mean: Tensor) -> Tensor:
-        features, mean = context.saved_tensors
-        positions = features.shape[2] * features.shape[3]
-        scale = of_variance * (2 / (positions - 1))
-        return _multiply_add(features, scale, of_mean / positions - scale * mean)
-
-
-def instance_norm(features: Float[Tensor, "batch channels height width"]) -> Tensor:
+def instance_norm(features: Features) -> Features:
     """Instance normalisation without parameters, as F.instance_norm has it (biased variance), of any precision.
 
     That one rearranges channels_last features, and under autocast computes in fp32 what the next convolution wants
-    in half precision. Here scale and shift are rounded to the features' precision, as AdaLIN's are: its epsilon times
-    |mean| / deviation is what the result may be off by.
+    in half precision. Here scale and shift are rounded to the features' precision. Error at most eps * |mean| / std.
     """
-    positions = features.shape[2] * features.shape[3]
-    variance, mean = _Moments.apply(features)  # (B, C) each
-    scale = torch.rsqrt(variance * ((positions - 1) / positions) + EPSILON)
-    return _multiply_add(features, scale, -mean * scale)
+    return _InstanceNorm.apply(features)
 
 
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+class _InstanceNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, features: Features) -> Features:
+        variance, mean = _moments(features, 0)  # (B, C) each
+        affine = torch.empty(2, *mean.shape, device=mean.device)
+        scale = torch.rsqrt(variance + EPSILON, out=affine[0])
+        torch.mul(mean, scale, out=affine[1]).neg_()
+        rounded = affine.to(features.dtype)
+        context.save_for_backward(features, mean, scale, rounded[0])
+        return _affine(features, *rounded)
+
+    @staticmethod
+    def backward(context: Any, gradient: Features) -> Features:
+        """scale * (g - mean(g) - a * mean(g * a)), with the normalised a = (features - mean) * scale."""
+        features, mean, scale, rounded_scale = context.saved_tensors
+        of_shift = gradient.mean((2, 3), dtype=torch.float32)
+        of_scale = (gradient * features).mean((2, 3), dtype=torch.float32)
+        affine = torch.empty(2, *mean.shape, device=mean.device)
+        covariance = torch.addcmul(of_scale, mean, of_shift, value=-1)  # mean(g * (features - mean))
+        slope = torch.mul(covariance, scale.pow(3), out=affine[0])
+        torch.addcmul(slope * mean, scale, of_shift, value=-1, out=affine[1])
+        return _gradient(gradient, rounded_scale, features, affine)
+
+
+class _AdaLIN(torch.autograd.Function):
+    """Statistics and their gradients are (2, B, C): of a_I and of a_L."""
+
+    @staticmethod
+    def forward(context: Any, features: Features, rho: Tensor, gamma: Tensor, beta: Tensor) -> Features:
+        channels, positions = features.shape[1], features.shape[2] * features.shape[3]
+        count = channels * positions
+        variance, mean = _moments(features, 1)  # (B, C) each
+        # The layer's variance: (sum_c (n-1) var_c + n (mu_c - mu_L)^2) / (C n - 1), with n positions and C channels.
+        spread, layer_mean = torch.var_mean(mean, dim=1, correction=0, keepdim=True)  # (B, 1) each
+        within = variance.mean(dim=1, keepdim=True) * ((count - channels) / (count - 1))
+        layer_variance = torch.add(within, spread, alpha=count / (count - 1))
+        means = torch.stack([mean, layer_mean.expand_as(mean)])
+        scales = torch.stack([variance, layer_variance.expand_as(mean)]).add_(EPSILON).rsqrt_()
+        of_instance = gamma * rho
+        # How much a_I and a_L count: gamma * rho / sigma_I and gamma * (1 - rho) / sigma_L.
+        weights = scales * torch.stack([of_instance, gamma - of_instance])
+        affine = torch.empty_like(means)
+        torch.add(*weights, out=affine[0])
+        shift = torch.addcmul(beta, weights[0], mean, value=-1)
+        torch.addcmul(shift, weights[1], layer_mean, value=-1, out=affine[1])
+        rounded = affine.to(features.dtype)
+        context.save_for_backward(features, rho, gamma, means, scales, weights, rounded[0])
+        context.one_beta = len(beta) == 1
+        return _affine(features, *rounded)
+
+    @staticmethod
+    def backward(context: Any, gradient: Features) -> tuple[Features, Tensor, Tensor, Tensor]:
+        """Each of the two norms' own gradient, as in _InstanceNorm but for the unbiased variance, added up."""
+        features, rho, gamma, means, scales, weights, rounded_scale = context.saved_tensors
+        positions = features.shape[2] * features.shape[3]
+        count = features.shape[1] * positions
+        of_shift = gradient.sum((2, 3), dtype=torch.float32)
+        of_scale = (gradient * features).sum((2, 3), dtype=torch.float32)
+        of_weights = torch.addcmul(of_scale, means, of_shift, value=-1).mul_(scales)  # sums of g * a_I, g * a_L
+        of_gamma = torch.lerp(of_weights[1], of_weights[0], rho)
+        of_rho = (of_weights[0] - of_weights[1]).mul_(gamma)
+
+        affine = torch.empty(2, *of_shift.shape, device=of_shift.device)
+        slopes, shifts = (of_weights * weights).mul_(scales), weights * of_shift
+        layer_slope = slopes[1].sum(1, keepdim=True).mul_(1 / (count - 1))  # (B, 1)
+        layer_shift = torch.sub(layer_slope * means[1, :, :1], shifts[1].sum(1, keepdim=True), alpha=1 / count)
+        torch.add(layer_slope, slopes[0], alpha=1 / (positions - 1), out=affine[0])
+        shift = torch.addcmul(layer_shift, slopes[0], means[0], value=1 / (positions - 1))
+        torch.sub(shift, shifts[0], alpha=1 / positions, out=affine[1])
+        of_features = _gradient(gradient, rounded_scale, features, affine)
+        if len(gamma) < len(features):
+            of_gamma = of_gamma.sum(0, keepdim=True)
+        if context.one_beta:
+            of_shift = of_shift.sum(0, keepdim=True)
+        return of_features, of_rho.sum(0), of_gamma, of_shift
+
+
+def _moments(features: Features, correction: int) -> tuple[Tensor, Tensor]:
+    """Variance and mean over the positions, (B, C) each, in fp32."""
+    features = features.float()
     if features.device.type != "cpu":
-        return torch.var_mean(features, dim=(2, 3))
+        return torch.var_mean(features, dim=(2, 3), correction=correction)
     # On a CPU that is 15 times slower over channels_last features than two plain passes.
     mean = features.mean(dim=(2, 3), keepdim=True)
-    variance = (features - mean).square_().sum(dim=(2, 3)) / (features.shape[2] * features.shape[3] - 1)
+    squares = (features - mean).square_()
+    positions = features.shape[2] * features.shape[3]
+    variance = squares.sum(dim=(2, 3)).div_(positions - 1) if correction else squares.mean(dim=(2, 3))
     return variance, mean.flatten(1)
 
 
-def _multiply_add(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    scale, shift = scale[:, :, None, None].to(features.dtype), shift[:, :, None, None].to(features.dtype)
-    return torch.addcmul(shift, features, scale)
+def _affine(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return torch.addcmul(shift[:, :, None, None], features, scale[:, :, None, None])
+
+
+def _gradient(gradient: Tensor, scale: Tensor, features: Tensor, affine: Tensor) -> Tensor:
+    """gradient * scale - features * slope + shift, where affine is (slope, shift) in fp32."""
+    slope, shift = affine.to(features.dtype)[..., None, None]
+    return torch.addcmul(torch.addcmul(shift, features, slope, value=-1), gradient, scale[:, :, None, None])
 
 
 class AdaLIN(nn.Module):
@@ -108,7 +151,7 @@ class AdaLIN(nn.Module):
 
     def forward(self, features: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """features: (B, C, H, W); gamma, beta: (B, C). Returns (B, C, H, W)."""
-        return _multiply_add(features, *mixed_affine(features, self.rho, gamma, beta))
+        return _AdaLIN.apply(features, self.rho, gamma, beta)
 
 
 class LIN(nn.Module):
@@ -122,7 +165,7 @@ class LIN(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, C, H, W). Returns (B, C, H, W)."""
-        return _multiply_add(features, *mixed_affine(features, self.rho, self.gamma[None], self.beta[None]))
+        return _AdaLIN.apply(features, self.rho, self.gamma[None], self.beta[None])
 
 
 @torch.no_grad()
@@ -134,10 +177,9 @@ def clip_rho(network: nn.Module) -> None:
 
 
 class SpectralNorm(nn.Module):
-    """Sigma of a weight seen as a matrix (outputs, everything else), by power iteration (Miyato et al., 2018).
+    """u and v of a weight W seen as a matrix (outputs, everything else): sigma = u . W v (Miyato et al., 2018).
 
-    One iteration runs at each call in training mode and none in evaluation mode. The arithmetic stays in fp32
-    under autocast: in half precision sigma would drift. v is in the order in which the weight lies in memory.
+    v is in the order in which the weight lies in memory.
     """
 
     u: Tensor
@@ -148,50 +190,6 @@ class SpectralNorm(nn.Module):
         rows = weight.flatten(1)
         self.register_buffer("u", F.normalize(torch.randn(rows.shape[0]), dim=0))
         self.register_buffer("v", F.normalize(torch.randn(rows.shape[1]), dim=0))
-
-    def forward(self, weight: Tensor) -> tuple[Tensor, Float[Tensor, ""]]:
-        """The weight, to be used once where it is divided by sigma, and sigma = u . W v."""
-        with no_autocast(weight):
-            rows = _as_matrix(weight.detach(), _axes(weight))
-            u, v = self.u.clone(), self.v.clone()  # a later power iteration must not change what backward needs
-            if self.training:
-                v = F.normalize(rows.t().mv(u), dim=0, eps=1e-12)
-            product = rows.mv(v)
-            if self.training:
-                u = F.normalize(product, dim=0, eps=1e-12)
-                self.u.copy_(u)
-                self.v.copy_(v)
-            return _WithSigma.apply(weight, u, v, torch.dot(u, product))
-
-
-class _WithSigma(torch.autograd.Function):
-    """Joins a weight and its sigma, so that sigma's gradient (u v^T) is added to that of the weight where it lies."""
-
-    @staticmethod
-    def forward(context: Any, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        context.save_for_backward(u, v)
-        context.axes = _axes(weight)
-        return torch.ops.aten.alias(weight), torch.ops.aten.alias(sigma)  # these, and not inputs, keep their strides
-
-    @staticmethod
-    def backward(context: Any, of_weight: Tensor, of_sigma: Tensor) -> tuple[Tensor, None, None, None]:
-        (u, v), axes = context.saved_tensors, context.axes
-        rows = _as_matrix(of_weight, axes)
-        # In place: a convolution or a matrix product made this gradient for the weight's one use, nobody else has it.
-        # (An expanded one, of a sum, cannot be written to.)
-        add = rows.addr if torch.compiler.is_compiling() or 0 in rows.stride() else rows.addr_
-        in_order = add(u * of_sigma, v).view([of_weight.shape[axis] for axis in axes])
-        return in_order.permute([axes.index(axis) for axis in range(len(axes))]), None, None, None
-
-
-def _axes(weight: Tensor) -> list[int]:
-    """The axes of a weight in the order in which they lie in memory: the channels of a channels_last kernel last."""
-    return [0, 2, 3, 1] if weight.dim() == 4 and not weight.is_contiguous() else list(range(weight.dim()))
-
-
-def _as_matrix(weight: Tensor, axes: list[int]) -> Tensor:
-    """(outputs, everything else in the order of these axes): no copy where it lies in that order."""
-    return weight.permute(axes).flatten(1)
 
 
 class SpectralConv2d(nn.Conv2d):
@@ -204,25 +202,11 @@ class SpectralConv2d(nn.Conv2d):
         self.gain = gain
         self.sigma = SpectralNorm(self.weight)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """features: (B, C, H, W)."""
-        weight, sigma = self.sigma(self.weight)
-        normalised = self._convolve(features, weight) / (sigma / self.gain)
-        return normalised if self.bias is None else normalised + self.bias[:, None, None].to(normalised.dtype)
-
-    def _convolve(self, features: Tensor, weight: Tensor) -> Tensor:
-        (height, width), step = self.kernel_size, self.stride
-        patches = features.unfold(2, height, step[0]).unfold(3, width, step[1])  # (B, C, H, W, height, width), a view
-        batch, _, rows, columns = patches.shape[:4]
-        if batch * rows * columns > FEW_POSITIONS:
-            return self._conv_forward(features, weight, None)
-        # A matrix product with a kernel that has far more numbers than its input and output: its gradient is born in
-        # the layout of the kernel, where a convolution's is rearranged.
-        axes = _axes(weight)
-        of_kernel = [{1: 1, 2: 4, 3: 5}[axis] for axis in axes[1:]]
-        patches = patches.permute(0, 2, 3, *of_kernel).reshape(batch * rows * columns, -1)
-        product = F.linear(patches, _as_matrix(weight, axes))
-        return product.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
+    def forward(self, features: Tensor, factor: Tensor | None = None) -> Tensor:
+        """features: (B, C, H, W). factor: of `spectral_factors`, where those of several layers are at hand."""
+        if factor is None:
+            (factor,) = spectral_factors([self])
+        return _ScaleAndShift.apply(self._conv_forward(features, self.weight, None), factor, self.bias)
 
 
 class SpectralLinear(nn.Linear):
@@ -233,7 +217,86 @@ class SpectralLinear(nn.Linear):
         self.gain = gain
         self.sigma = SpectralNorm(self.weight)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, factor: Tensor | None = None) -> Tensor:
         """features: (B, inputs)."""
-        weight, sigma = self.sigma(self.weight)
-        return F.linear(features, weight) / (sigma / self.gain)
+        if factor is None:
+            (factor,) = spectral_factors([self])
+        return F.linear(features, self.weight) * factor
+
+
+def spectral_factors(layers: Sequence[SpectralConv2d | SpectralLinear]) -> list[Float[Tensor, ""]]:
+    """gain / sigma of each layer, which all have the same gain; in training mode after one power iteration.
+
+    The arithmetic stays in fp32 under autocast: in half precision sigma would drift.
+    """
+    with no_autocast(layers[0].weight):
+        return list(_Factors.apply(layers, *[layer.weight for layer in layers]).unbind())
+
+
+class _Factors(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, layers: Sequence[SpectralConv2d | SpectralLinear], *weights: Tensor) -> Tensor:
+        u, v = [layer.sigma.u for layer in layers], [layer.sigma.v for layer in layers]
+        matrices = [_as_matrix(weight) for weight in weights]
+        if layers[0].training:
+            previous = u, v
+            v, _ = _normalised([matrix.t().mv(vector) for matrix, vector in zip(matrices, u, strict=True)])
+            u, sigmas = _normalised([matrix.mv(vector) for matrix, vector in zip(matrices, v, strict=True)])
+            torch._foreach_copy_(previous[0] + previous[1], u + v)
+        else:
+            sigmas = [torch.dot(left, matrix.mv(right)) for left, matrix, right in zip(u, matrices, v, strict=True)]
+        factors = layers[0].gain / torch.stack(sigmas)
+        context.layers = layers
+        context.save_for_backward(factors, *u, *v)
+        return factors
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Sigma's gradient is u v^T."""
+        factors, *vectors = context.saved_tensors
+        layers, count = context.layers, len(factors)
+        of_sigmas = (gradient * factors).mul_(factors).mul_(-1 / layers[0].gain)
+        scaled = torch._foreach_mul(vectors[:count], list(of_sigmas.unbind()))
+        outer = [torch.outer(*pair) for pair in zip(scaled, vectors[count:], strict=True)]
+        return None, *(_as_weight(matrix, layer.weight) for matrix, layer in zip(outer, layers, strict=True))
+
+
+def _normalised(vectors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The vectors with length 1, and the lengths that they had."""
+    lengths = list(torch._foreach_norm(vectors))
+    return list(torch._foreach_div(vectors, list(torch._foreach_clamp_min(lengths, 1e-12)))), lengths
+
+
+def _is_channels_last(weight: Tensor) -> bool:
+    return weight.dim() == 4 and not weight.is_contiguous()
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """(outputs, everything else in the order in which it lies in memory), which needs no copy."""
+    return (weight.movedim(1, -1) if _is_channels_last(weight) else weight).flatten(1)
+
+
+def _as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
+    """The reverse of `_as_matrix`."""
+    if not _is_channels_last(weight):
+        return matrix.view(weight.shape)
+    return matrix.view(weight.movedim(1, -1).shape).movedim(-1, 1)
+
+
+class _ScaleAndShift(torch.autograd.Function):
+    """features * factor + bias, in the features' precision."""
+
+    @staticmethod
+    def forward(context: Any, features: Features, factor: Float[Tensor, ""], bias: Tensor | None) -> Features:
+        context.save_for_backward(features, factor)
+        with no_autocast(features):
+            if bias is None:
+                return features * factor
+            return torch.addcmul(bias[:, None, None].to(features.dtype), features, factor)
+
+    @staticmethod
+    def backward(context: Any, gradient: Features) -> tuple[Features, Tensor | None, Tensor | None]:
+        features, factor = context.saved_tensors
+        _, wants_factor, wants_bias = context.needs_input_grad
+        of_factor = (gradient * features).sum(dtype=torch.float32) if wants_factor else None
+        return gradient * factor, of_factor, gradient.sum((0, 2, 3), dtype=torch.float32) if wants_bias else None

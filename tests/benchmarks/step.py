@@ -96,7 +96,7 @@ def main() -> None:
             with FlopCounterMode(display=False) as flops, CountOperations() as counter:
                 steps[name](warm_up + options.rounds)
             eager = name.removesuffix(", replayed")  # a replay shows neither
-            gflop[name] = gflop[eager] if eager in gflop else flops.get_total_flops() / 1e9
+            gflop[name] = gflop.get(eager, flops.get_total_flops() / 1e9)
             operations[name] = operations.get(eager, counter.count)
         steps = {}
         gc.collect()

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dragface_lib.model import norms
-from dragface_lib.model.norms import SpectralNorm
+from dragface_lib.model import discriminator, norms
 from dragface_lib.model.tensors import to_unit
 from dragface_lib.train.config import learning_rate
 from dragface_lib.train.data import Batch, FaceSet, MaskCache
@@ -266,12 +265,15 @@ def test_an_overflow_in_half_precision_skips_the_update_and_lowers_the_scale(set
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, precision, monkeypatch):
     seen = []
-    original = norms._moments
-    monkeypatch.setattr(norms, "_moments", lambda features: seen.append(features.dtype) or original(features))
+    for module, name in ((norms, "_moments"), (discriminator, "spectral_factors")):
+
+        def noted(*arguments, original=getattr(module, name)):
+            results = original(*arguments)
+            seen.extend(result.dtype for result in results)
+            return results
+
+        monkeypatch.setattr(module, name, noted)
     trainer = Trainer(settings(), torch.device("cpu"), precision)
-    for module in trainer.networks.modules():
-        if isinstance(module, SpectralNorm):
-            module.register_forward_hook(lambda module, inputs, found: seen.append(found[1].dtype))
     losses = trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
-    assert len(seen) > 20
+    assert len(seen) > 60
     assert set(seen) | {loss.dtype for loss in losses.values()} == {torch.float32}
