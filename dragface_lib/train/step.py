@@ -25,7 +25,7 @@ from ..errors import DragFaceError
 from ..model import losses
 from ..model.discriminator import LOCAL_LAYERS, Discriminator, global_layers
 from ..model.generator import Generator
-from ..model.norms import clip_rho
+from ..model.norms import clip_rho, no_autocast
 from .augment import PURPOSES, augmented, draws
 from .config import TrainConfig, ema_share, learning_rate
 from .data import Batch
@@ -175,32 +175,33 @@ class Trainer:
             faces = faces if both is None else faces * both
             return faces if inputs.draws is None else augmented(faces, inputs.draws[PURPOSES.index(purpose)])
 
-        # Translate each face, and give each generator a face that it should keep.
+        # In one block of autocast the generators' weights are rounded once for both of their passes.
         with self._autocast():
+            # Translate each face, and give each generator a face that it should keep.
             to_drag = learning["selfie_to_drag"](torch.cat([selfie, drag]))
             to_selfie = learning["drag_to_selfie"](torch.cat([drag, selfie]))
-        fake_drag, kept_drag = to_drag.image.split(count)
-        fake_selfie, kept_selfie = to_selfie.image.split(count)
+            fake_drag, kept_drag = to_drag.image.split(count)
+            fake_selfie, kept_selfie = to_selfie.image.split(count)
 
-        # Update the discriminators, on fakes cut off from the generators.
-        of_discriminators: dict[str, Tensor] = {}
-        with self._autocast():
-            for domain, real, fake in (("drag", drag, fake_drag), ("selfie", selfie, fake_selfie)):
-                faces = torch.cat([shown(real, f"{domain} real"), shown(fake.detach(), f"{domain} fake")])
-                for reach in ("global", "local"):
-                    judged = learning[f"{domain}_{reach}"](faces)
-                    of_discriminators[f"{domain}_{reach}"] = losses.discriminator_loss(judged)
-            discriminator_loss = losses.ADVERSARIAL_WEIGHT * reduce(add, of_discriminators.values())
-        self._descend(self.discriminator_optimiser, discriminator_loss)
+            # Update the discriminators, on fakes cut off from the generators.
+            of_discriminators: dict[str, Tensor] = {}
+            with self._autocast(cache_enabled=False):  # these weights are about to change
+                for domain, real, fake in (("drag", drag, fake_drag), ("selfie", selfie, fake_selfie)):
+                    faces = torch.cat([shown(real, f"{domain} real"), shown(fake.detach(), f"{domain} fake")])
+                    for reach in ("global", "local"):
+                        judged = learning[f"{domain}_{reach}"](faces)
+                        of_discriminators[f"{domain}_{reach}"] = losses.discriminator_loss(judged)
+                discriminator_loss = losses.ADVERSARIAL_WEIGHT * reduce(add, of_discriminators.values())
+            self._descend(self.discriminator_optimiser, discriminator_loss)
 
-        # Update the generators against the discriminators just updated.
-        of_generators: dict[str, Tensor] = {}
-        with _frozen(networks.discriminators()), self._autocast():
-            for domain, fake in (("drag", fake_drag), ("selfie", fake_selfie)):
-                faces = shown(fake, f"{domain} fooling")
-                of_generators[f"fool_{domain}"] = losses.adversarial_loss(
-                    networks.get_submodule(f"{domain}_global")(faces), 1
-                ) + losses.adversarial_loss(networks.get_submodule(f"{domain}_local")(faces), 1)
+            # Take the generators' losses from the discriminators just updated.
+            of_generators: dict[str, Tensor] = {}
+            with _frozen(networks.discriminators()):
+                for domain, fake in (("drag", fake_drag), ("selfie", fake_selfie)):
+                    faces = shown(fake, f"{domain} fooling")
+                    of_generators[f"fool_{domain}"] = losses.adversarial_loss(
+                        networks.get_submodule(f"{domain}_global")(faces), 1
+                    ) + losses.adversarial_loss(networks.get_submodule(f"{domain}_local")(faces), 1)
             of_generators["cycle"] = losses.reconstruction_loss(
                 learning["drag_to_selfie"](fake_drag).image, selfie
             ) + losses.reconstruction_loss(learning["selfie_to_drag"](fake_selfie).image, drag)
@@ -222,12 +223,14 @@ class Trainer:
         found = of_discriminators | of_generators | {"generator": generator_loss, "discriminator": discriminator_loss}
         return {name: loss.detach() for name, loss in found.items()}
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+    def _autocast(self, cache_enabled: bool = True) -> torch.autocast:
+        enabled = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision, enabled, cache_enabled)
 
     def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        self.scaler.scale(loss).backward()
-        self.scaler.step(optimiser)
+        with no_autocast(loss):
+            self.scaler.scale(loss).backward()
+            self.scaler.step(optimiser)
         optimiser.zero_grad(set_to_none=True)  # at once: the other update needs the memory
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from dragface_lib.model import discriminator, norms
 from dragface_lib.model.tensors import to_unit
+from dragface_lib.train.bench import CountOperations
 from dragface_lib.train.config import learning_rate
 from dragface_lib.train.data import Batch, FaceSet, MaskCache
 from dragface_lib.train.step import Trainer
@@ -277,3 +278,15 @@ def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, pre
     losses = trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
     assert len(seen) > 60
     assert set(seen) | {loss.dtype for loss in losses.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("precision", "at_most"), [(torch.float32, 5000), (torch.bfloat16, 5600)])
+def test_a_step_takes_few_operations(settings, faces, precision, at_most):
+    """Each of them costs Python and the driver some time where no CUDA graph is replayed."""
+    config = settings(size=256, blocks=4)
+    trainer = Trainer(config, torch.device("cpu"), precision)
+    pair = [Batch(torch.zeros(1, 3, 256, 256), torch.ones(1, 1, 256, 256)) for _ in range(2)]
+    trainer.step(0, *pair)
+    with CountOperations() as operations:
+        trainer.step(1, *pair)
+    assert 3000 < operations.count <= at_most
