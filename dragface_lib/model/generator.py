@@ -129,7 +129,7 @@ def convolved_when_doubled(x: Tensor, kernel: Tensor) -> Tensor:
     # A pixel gives itself to 2x2 places and each of these to the 3x3 around it: 4x4 places in all, two apart from the
     # next pixel's. The doubled map's reflection is the small map's border repeated.
     spread = F.pad(kernel.flip(2, 3).transpose(0, 1), [1, 1, 1, 1])
-    spread = F.avg_pool2d(spread, 2, stride=1, divisor_override=1)  # (C, outputs, 4, 4)
+    spread = 4 * F.avg_pool2d(spread, 2, stride=1)  # sums of 2x2: (C, outputs, 4, 4)
     return F.conv_transpose2d(padded(x, 1, "replicate"), spread, stride=2, padding=3)
 
 

@@ -74,10 +74,11 @@ class _AdaLIN(torch.autograd.Function):
         channels, positions = features.shape[1], features.shape[2] * features.shape[3]
         count = channels * positions
         variance, mean = _moments(features, 1)  # (B, C) each
-        # The layer's variance: (sum_c (n-1) var_c + n (mu_c - mu_L)^2) / (C n - 1), with n positions and C channels.
-        spread, layer_mean = torch.var_mean(mean, dim=1, correction=0, keepdim=True)  # (B, 1) each
-        within = variance.mean(dim=1, keepdim=True) * ((count - channels) / (count - 1))
-        layer_variance = torch.add(within, spread, alpha=count / (count - 1))
+        # The layer's variance: sum_c ((n-1) var_c + n (mu_c - mu_L)^2) / (C n - 1), with n positions and C channels.
+        layer_mean = mean.mean(dim=1, keepdim=True)  # (B, 1)
+        deviation = mean - layer_mean
+        squares = torch.addcmul(variance, deviation, deviation, value=positions / (positions - 1))
+        layer_variance = squares.mean(dim=1, keepdim=True) * ((count - channels) / (count - 1))
         means = torch.stack([mean, layer_mean.expand_as(mean)])
         scales = torch.stack([variance, layer_variance.expand_as(mean)]).add_(EPSILON).rsqrt_()
         of_instance = gamma * rho
@@ -89,7 +90,7 @@ class _AdaLIN(torch.autograd.Function):
         torch.addcmul(shift, weights[1], layer_mean, value=-1, out=affine[1])
         rounded = affine.to(features.dtype)
         context.save_for_backward(features, rho, gamma, means, scales, weights, rounded[0])
-        context.one_beta = len(beta) == 1
+        context.shape_of_beta = beta.shape
         return _affine(features, *rounded)
 
     @staticmethod
@@ -112,11 +113,12 @@ class _AdaLIN(torch.autograd.Function):
         shift = torch.addcmul(layer_shift, slopes[0], means[0], value=1 / (positions - 1))
         torch.sub(shift, shifts[0], alpha=1 / positions, out=affine[1])
         of_features = _gradient(gradient, rounded_scale, features, affine)
-        if len(gamma) < len(features):
-            of_gamma = of_gamma.sum(0, keepdim=True)
-        if context.one_beta:
-            of_shift = of_shift.sum(0, keepdim=True)
-        return of_features, of_rho.sum(0), of_gamma, of_shift
+        return (
+            of_features,
+            of_rho.sum(0),
+            of_gamma.sum_to_size(gamma.shape),
+            of_shift.sum_to_size(context.shape_of_beta),
+        )
 
 
 def _moments(features: Features, correction: int) -> tuple[Tensor, Tensor]:
