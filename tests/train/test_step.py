@@ -266,14 +266,19 @@ def test_an_overflow_in_half_precision_skips_the_update_and_lowers_the_scale(set
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, precision, monkeypatch):
     seen = []
-    for module, name in ((norms, "_moments"), (discriminator, "spectral_factors")):
 
-        def noted(*arguments, original=getattr(module, name)):
+    def watch(module, name):
+        original = getattr(module, name)
+
+        def watched(*arguments):
             results = original(*arguments)
             seen.extend(result.dtype for result in results)
             return results
 
-        monkeypatch.setattr(module, name, noted)
+        monkeypatch.setattr(module, name, watched)
+
+    watch(norms, "_moments")
+    watch(discriminator, "spectral_factors")
     trainer = Trainer(settings(), torch.device("cpu"), precision)
     losses = trainer.step(0, batch(faces, "selfie", 1), batch(faces, "drag", 1))
     assert len(seen) > 60
