@@ -164,10 +164,8 @@ def _translate(rgb: np.ndarray, found: list[Face], generator: Generator) -> list
     with torch.inference_mode():
         # From 256 px by the very function that training resizes with.
         faces = to_unit(TF.resize(crops.permute(0, 3, 1, 2), [size, size], antialias=True))  # (B, 3, S, S)
-        # The mean of a face and its mirror image favours neither side, and is nearer to the truth than one pass.
-        both = generator(torch.cat([faces, faces.flip(-1)]).to(next(generator.parameters()).device))
-        images, attention = (_unmirrored_mean(part.float().cpu()) for part in (both.image, both.attention))
-        logits = both.cam_logits.float().cpu().unflatten(0, (2, -1)).mean(0)
+        drag = generator(faces.to(next(generator.parameters()).device))
+        images, attention, logits = (part.float().cpu() for part in (drag.image, drag.attention, drag.cam_logits))
     if not torch.isfinite(images).all():
         raise DragFaceError("This generator returns no picture (its training broke down): choose an earlier one.")
     before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).numpy() for x in (faces, images))
@@ -178,12 +176,6 @@ def _translate(rgb: np.ndarray, found: list[Face], generator: Generator) -> list
         change *= face_mask(apply(matrix, face.points), size)[:, :, None]
         drags.append(DragFace(face, matrix, change, attention[number, 0].numpy(), float(logits[number, 1])))
     return drags
-
-
-def _unmirrored_mean(both: torch.Tensor) -> torch.Tensor:
-    """The mean of what came of faces (first half) and of their mirror images (second half), turned back."""
-    faces, mirrored = both.chunk(2)
-    return (faces + mirrored.flip(-1)) / 2
 
 
 def _faces_in(rgb: np.ndarray, photo: Photo) -> list[Face]:

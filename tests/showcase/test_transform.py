@@ -16,7 +16,6 @@ from skimage import data
 
 from dragface_lib.crop.align import apply, interocular, similarity
 from dragface_lib.crop.find import find_faces
-from dragface_lib.crop.landmarks import Landmarks
 from dragface_lib.crop.masks import face_mask
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import UnreadablePhoto, encode_photo, save_photo
@@ -124,22 +123,10 @@ def test_each_face_says_where_the_generator_looked_and_whether_it_is_bare(astron
     (face,) = make_drag(astronaut, generator).faces
     crop = torch.from_numpy(crop_only(astronaut)[0]).permute(2, 0, 1)[None]
     crop = torch.nn.functional.interpolate(crop.float(), (64, 64), mode="bilinear", antialias=True) / 127.5 - 1
-    upright, mirrored = generator(crop), generator(crop.flip(-1))
-    attention = (upright.attention + mirrored.attention.flip(-1)) / 2
+    drag = generator(crop)
     assert face.attention.shape == (16, 16)
-    assert face.attention == pytest.approx(attention[0, 0].numpy(), abs=0.05)
-    assert face.cam_logit == pytest.approx(float(upright.cam_logits[0, 1] + mirrored.cam_logits[0, 1]) / 2, abs=0.05)
-
-
-def test_a_mirrored_photo_gives_the_mirrored_picture(astronaut, generator, found, astronaut_faces):
-    found(astronaut_faces)
-    (face,) = make_drag(astronaut, generator).faces
-    mirrored = np.ascontiguousarray(astronaut[:, ::-1])
-    points = face.face.points[Landmarks.load()._mirror] * (-1, 1) + (astronaut.shape[1] - 1, 0)
-    found([astronaut_faces[0]._replace(points=points)])
-    (other,) = make_drag(mirrored, generator).faces
-    # A generator alone favours a side. (Not quite 1, as landmarks are placed between pixels.)
-    assert np.corrcoef(other.change[:, ::-1].ravel(), face.change.ravel())[0, 1] > 0.98
+    assert face.attention == pytest.approx(drag.attention[0, 0].numpy(), abs=0.05)
+    assert face.cam_logit == pytest.approx(float(drag.cam_logits[0, 1]), abs=0.05)
 
 
 def test_a_tilted_head_gets_the_same_paint(astronaut, generator, found, astronaut_faces):
