@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .generator import weighted_by_cam
-from .norms import SpectralConv2d, SpectralLinear, spectral_factors
 from .padding import ReflectionPad
+from .spectral import SpectralConv2d, SpectralLinear, spectral_factors
 
 LOCAL_LAYERS = 5
 GLOBAL_LAYERS = 7

@@ -12,14 +12,12 @@ on a few numbers, and would keep copies in fp32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 EPSILON = 1e-5
 
@@ -176,129 +174,3 @@ def clip_rho(network: nn.Module) -> None:
     rhos: list[Tensor] = [module.rho for module in network.modules() if isinstance(module, (AdaLIN, LIN))]
     torch._foreach_clamp_min_(rhos, 0.0)
     torch._foreach_clamp_max_(rhos, 1.0)
-
-
-class SpectralNorm(nn.Module):
-    """u and v of a weight W seen as a matrix (outputs, everything else): sigma = u . W v (Miyato et al., 2018).
-
-    v is in the order in which the weight lies in memory.
-    """
-
-    u: Tensor
-    v: Tensor
-
-    def __init__(self, weight: Tensor):
-        super().__init__()
-        rows = weight.flatten(1)
-        self.register_buffer("u", F.normalize(torch.randn(rows.shape[0]), dim=0))
-        self.register_buffer("v", F.normalize(torch.randn(rows.shape[1]), dim=0))
-
-
-class SpectralConv2d(nn.Conv2d):
-    """A convolution with its kernel divided by sigma and multiplied by `gain`. What it returns is scaled instead of the
-    kernel: that is the same, and the kernel of a discriminator has many times more numbers than its features.
-    """
-
-    def __init__(self, *arguments: Any, gain: float = 1.0, **options: Any):
-        super().__init__(*arguments, **options)
-        self.gain = gain
-        self.sigma = SpectralNorm(self.weight)
-
-    def forward(self, features: Tensor, factor: Tensor | None = None) -> Tensor:
-        """features: (B, C, H, W). factor: of `spectral_factors`, where those of several layers are at hand."""
-        if factor is None:
-            (factor,) = spectral_factors([self])
-        return _ScaleAndShift.apply(self._conv_forward(features, self.weight, None), factor, self.bias)
-
-
-class SpectralLinear(nn.Linear):
-    """A linear layer without bias, with its weight divided by sigma and multiplied by `gain`."""
-
-    def __init__(self, inputs: int, outputs: int, gain: float = 1.0):
-        super().__init__(inputs, outputs, bias=False)
-        self.gain = gain
-        self.sigma = SpectralNorm(self.weight)
-
-    def forward(self, features: Tensor, factor: Tensor | None = None) -> Tensor:
-        """features: (B, inputs)."""
-        if factor is None:
-            (factor,) = spectral_factors([self])
-        return F.linear(features, self.weight) * factor
-
-
-def spectral_factors(layers: Sequence[SpectralConv2d | SpectralLinear]) -> list[Float[Tensor, ""]]:
-    """gain / sigma of each layer, which all have the same gain; in training mode after one power iteration.
-
-    The arithmetic stays in fp32 under autocast: in half precision sigma would drift.
-    """
-    with no_autocast(layers[0].weight):
-        return list(_Factors.apply(layers, *[layer.weight for layer in layers]).unbind())
-
-
-class _Factors(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, layers: Sequence[SpectralConv2d | SpectralLinear], *weights: Tensor) -> Tensor:
-        u, v = [layer.sigma.u for layer in layers], [layer.sigma.v for layer in layers]
-        matrices = [_as_matrix(weight) for weight in weights]
-        if layers[0].training:
-            previous = u, v
-            v, _ = _normalised([matrix.t().mv(vector) for matrix, vector in zip(matrices, u, strict=True)])
-            u, sigmas = _normalised([matrix.mv(vector) for matrix, vector in zip(matrices, v, strict=True)])
-            torch._foreach_copy_(previous[0] + previous[1], u + v)
-        else:
-            sigmas = [torch.dot(left, matrix.mv(right)) for left, matrix, right in zip(u, matrices, v, strict=True)]
-        factors = layers[0].gain / torch.stack(sigmas)
-        context.layers = layers
-        context.save_for_backward(factors, *u, *v)
-        return factors
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Sigma's gradient is u v^T."""
-        factors, *vectors = context.saved_tensors
-        layers, count = context.layers, len(factors)
-        of_sigmas = (gradient * factors).mul_(factors).mul_(-1 / layers[0].gain)
-        scaled = torch._foreach_mul(vectors[:count], list(of_sigmas.unbind()))
-        outer = [torch.outer(*pair) for pair in zip(scaled, vectors[count:], strict=True)]
-        return None, *(_as_weight(matrix, layer.weight) for matrix, layer in zip(outer, layers, strict=True))
-
-
-def _normalised(vectors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """The vectors with length 1, and the lengths that they had."""
-    lengths = list(torch._foreach_norm(vectors))
-    return list(torch._foreach_div(vectors, list(torch._foreach_clamp_min(lengths, 1e-12)))), lengths
-
-
-def _is_channels_last(weight: Tensor) -> bool:
-    return weight.dim() == 4 and not weight.is_contiguous()
-
-
-def _as_matrix(weight: Tensor) -> Tensor:
-    """(outputs, everything else in the order in which it lies in memory), which needs no copy."""
-    return (weight.movedim(1, -1) if _is_channels_last(weight) else weight).flatten(1)
-
-
-def _as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
-    """The reverse of `_as_matrix`."""
-    if not _is_channels_last(weight):
-        return matrix.view(weight.shape)
-    return matrix.view(weight.movedim(1, -1).shape).movedim(-1, 1)
-
-
-class _ScaleAndShift(torch.autograd.Function):
-    """features * factor + bias, in the features' precision."""
-
-    @staticmethod
-    def forward(context: Any, features: Features, factor: Float[Tensor, ""], bias: Tensor | None) -> Features:
-        context.save_for_backward(features, factor)
-        with no_autocast(features):
-            if bias is None:
-                return features * factor
-            return torch.addcmul(bias[:, None, None].to(features.dtype), features, factor)
-
-    @staticmethod
-    def backward(context: Any, gradient: Features) -> tuple[Features, Tensor | None, Tensor | None]:
-        features, factor = context.saved_tensors
-        _, wants_factor, wants_bias = context.needs_input_grad
-        of_factor = (gradient * features).sum(dtype=torch.float32) if wants_factor else None
-        return gradient * factor, of_factor, gradient.sum((0, 2, 3), dtype=torch.float32) if wants_bias else None

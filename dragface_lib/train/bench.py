@@ -18,8 +18,8 @@ from ..devices import choose_device, choose_precision
 from . import graph
 from .config import TrainConfig, choose_kernels
 from .data import Batch
-from .progress import peak_memory_mb
-from .step import Trainer, memory_explained
+from .memory import memory_explained, peak_memory_mb
+from .step import Trainer
 
 WARM_UP = 3  # steps before the measurement, besides those before a CUDA graph is recorded
 ALLOCATIONS = ("empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided")

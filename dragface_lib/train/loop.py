@@ -30,6 +30,7 @@ from .checkpoints import changes_since, facts_of, generations_that_fit, load_che
 from .config import TrainConfig, choose_kernels, learning_rate
 from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
 from .distributed import any_process, barrier, is_main_process, process_group, rank, world_size
+from .memory import memory_explained
 from .pictures import draw_sample, forget_samples_after, is_milestone, sample_faces
 from .progress import (
     LossSums,
@@ -42,7 +43,7 @@ from .progress import (
     shorten_journal,
 )
 from .saving import Copier, restore, save_average
-from .step import Trainer, memory_explained
+from .step import Trainer
 
 EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
 

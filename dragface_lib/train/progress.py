@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from ..files import replace_atomically, write_atomically
 from ..images import save_photo
 from .config import TrainConfig
 from .distributed import mean_over_processes
+from .memory import peak_memory_mb
 from .pictures import progression, samples
 
 CURVES = {
@@ -107,18 +107,6 @@ class LossSums:
 def rounded(row: dict[str, float]) -> dict[str, float]:
     """To six digits."""
     return {name: float(f"{value:.6g}") for name, value in row.items()}
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory so far, in MiB: the GPU's as torch reserved it, the process's own on a CPU."""
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_reserved(device) / 2**20, 1)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
 def plot_losses(rows: Rows, title: str = "") -> Figure:

@@ -8,10 +8,8 @@ real and fake in one batch; and while the generators learn, the discriminators a
 from __future__ import annotations
 
 import copy
-import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -21,9 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import DragFaceError
 from ..model import losses
-from ..model.discriminator import LOCAL_LAYERS, Discriminator, global_layers
 from ..model.generator import Generator
 from ..model.norms import clip_rho, no_autocast
 from .augment import PURPOSES, augmented, draws
@@ -31,33 +27,10 @@ from .config import TrainConfig, ema_share, learning_rate
 from .data import Batch
 from .distributed import rank, world_size
 from .graph import CudaGraph, Graphed
+from .networks import Networks, frozen
 
 Faces = Float[Tensor, "batch 3 height width"]
 Masks = Float[Tensor, "batch 1 height width"]  # 1 on the face, 0 outside
-
-
-class Networks(nn.Module):
-    """The six networks of a run: a generator a direction, a global and a local discriminator a domain."""
-
-    def __init__(self, config: TrainConfig, make_generator: Callable[..., Generator] = Generator):
-        super().__init__()
-        architecture = config.architecture()
-        self.selfie_to_drag, self.drag_to_selfie = make_generator(**architecture), make_generator(**architecture)
-        depth = global_layers(config.size)
-        self.drag_global, self.selfie_global = (
-            Discriminator(config.channels, depth, config.discriminator_gain) for _ in range(2)
-        )
-        self.drag_local, self.selfie_local = (
-            Discriminator(config.channels, LOCAL_LAYERS, config.discriminator_gain) for _ in range(2)
-        )
-
-    def generators(self) -> nn.ModuleList:
-        """Both generators."""
-        return nn.ModuleList([self.selfie_to_drag, self.drag_to_selfie])
-
-    def discriminators(self) -> nn.ModuleList:
-        """All four discriminators."""
-        return nn.ModuleList([self.drag_global, self.drag_local, self.selfie_global, self.selfie_local])
 
 
 class Inputs(NamedTuple):
@@ -196,18 +169,17 @@ class Trainer:
 
             # Take the generators' losses from the discriminators just updated.
             of_generators: dict[str, Tensor] = {}
-            with _frozen(networks.discriminators()):
+            with frozen(networks.discriminators()):
                 for domain, fake in (("drag", fake_drag), ("selfie", fake_selfie)):
                     faces = shown(fake, f"{domain} fooling")
                     of_generators[f"fool_{domain}"] = losses.adversarial_loss(
                         networks.get_submodule(f"{domain}_global")(faces), 1
                     ) + losses.adversarial_loss(networks.get_submodule(f"{domain}_local")(faces), 1)
-            of_generators["cycle"] = losses.reconstruction_loss(
-                learning["drag_to_selfie"](fake_drag).image, selfie
-            ) + losses.reconstruction_loss(learning["selfie_to_drag"](fake_selfie).image, drag)
-            of_generators["identity"] = losses.reconstruction_loss(kept_drag, drag) + losses.reconstruction_loss(
-                kept_selfie, selfie
-            )
+            selfie_again = learning["drag_to_selfie"](fake_drag).image
+            drag_again = learning["selfie_to_drag"](fake_selfie).image
+            difference = losses.reconstruction_loss
+            of_generators["cycle"] = difference(selfie_again, selfie) + difference(drag_again, drag)
+            of_generators["identity"] = difference(kept_drag, drag) + difference(kept_selfie, selfie)
             of_generators["cam"] = losses.cam_loss(*to_drag.cam_logits.split(count)) + losses.cam_loss(
                 *to_selfie.cam_logits.split(count)
             )
@@ -265,31 +237,3 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["capturable"] = optimiser.defaults["capturable"]  # a checkpoint of a CPU has it off
         self.graphed = self._graphed()  # the optimisers' state lies elsewhere now
-
-
-@contextmanager
-def memory_explained(config: TrainConfig) -> Iterator[None]:
-    """Turns running out of memory into a sentence with what to change, in order."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError
-        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
-            raise
-        smaller = [f"--batch {config.batch // 2}"] if config.batch > 1 else []
-        smaller += [] if config.light else ["--light"]
-        smaller += [f"--size {config.size // 8 * 4}"] if config.size >= 128 else []
-        smaller += [f"--channels {config.channels // 2}"] if config.channels > 1 else []
-        raise DragFaceError(
-            f"The memory does not suffice for batch {config.batch}, size {config.size}, channels {config.channels}, "
-            f"{'light' if config.light else 'full'}: try {', then '.join(smaller)}."
-        ) from error
-
-
-@contextmanager
-def _frozen(networks: nn.Module) -> Iterator[None]:
-    """No gradients for these weights, and no power iteration of their spectral norms."""
-    networks.requires_grad_(False).eval()
-    try:
-        yield
-    finally:
-        networks.requires_grad_(True).train()

@@ -5,7 +5,8 @@ import torch
 from reference_generator import adalin
 from torch import nn
 
-from dragface_lib.model.norms import LIN, AdaLIN, SpectralConv2d, SpectralLinear, clip_rho, instance_norm
+from dragface_lib.model.norms import LIN, AdaLIN, clip_rho, instance_norm
+from dragface_lib.model.spectral import SpectralConv2d, SpectralLinear
 
 
 def random_features(seed=0, shape=(2, 6, 5, 7)):
