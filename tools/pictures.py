@@ -3,14 +3,14 @@
     PYTHONPATH=. python tools/pictures.py crop                          # crop.jpg
     PYTHONPATH=. python tools/pictures.py how                           # how_it_works.png
     PYTHONPATH=. python tools/pictures.py looks PHOTOS                  # practice_looks.jpg
-    PYTHONPATH=. python tools/pictures.py starter RUN PRACTICE_FACES    # the starter's; RUN is its training
+    PYTHONPATH=. python tools/pictures.py starters PRACTICE_FACES       # before_after, seam, starter_faces, chosen
+    PYTHONPATH=. python tools/pictures.py training RUN PRACTICE_FACES   # losses.png, progression.jpg
 
 PHOTOS holds the manifest's photos, as `scrape` stores them. All other portraits are in the public domain.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -28,12 +28,13 @@ from dragface_lib.crop.find import Face
 from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.masks import face_mask
 from dragface_lib.images import contact_sheet, open_photo, save_photo
-from dragface_lib.model import load_generator, starter_path
+from dragface_lib.model import load_generator, starter_looks, starter_path
 from dragface_lib.model.tensors import to_bytes, to_unit
 from dragface_lib.practice import LOOKS, paint
 from dragface_lib.showcase.transform import make_drag, transform
 from dragface_lib.train.data import FaceSet
-from dragface_lib.train.pictures import ROWS, sample_places
+from dragface_lib.train.pictures import ROWS, sample_places, samples
+from dragface_lib.train.progress import plot_losses, read_journal
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SIDE, LINE = 480, (236, 64, 160)
@@ -87,34 +88,30 @@ def draw_looks(photos: str) -> None:
     save_photo(DOCS / "practice_looks.jpg", np.vstack(lines), quality=88)
 
 
-def draw_starter(run: str, faces: str) -> None:
-    """What the starter generator makes of people it never saw, and how its training went."""
-    pairs = []
+def draw_starters(faces: str) -> None:
+    """What the starters make of people they never saw. faces: practice faces, for their test people."""
+    generators = {look: load_generator(starter_path(look)) for look in starter_looks()}
+    cells = []
     for photo in portraits():
         points = find_faces(photo)[0].points
-        pairs += [aligned_face(picture, points, 480) for picture in (photo, transform(photo))]
-    save_photo(DOCS / "before_after.jpg", contact_sheet(pairs, columns=4, cell=320), quality=88)
-    save_photo(DOCS / "seam.jpg", at_full_size(portraits()[1]), quality=95)
-    save_photo(DOCS / "progression.jpg", progression(Path(run), Path(faces)), quality=88)
-    shutil.copy(Path(run) / "losses.png", DOCS / "losses.png")
-
-    generator = load_generator(starter_path())
-    test = test_portraits(faces, generator.size)
-    with torch.inference_mode():
-        drag = [to_bytes(generator(to_unit(face[None])).image)[0] for face in test]
-    save_photo(DOCS / "starter_faces.jpg", contact_sheet(drag, columns=10, cell=128), quality=85)
-    large = test_portraits(faces, 256)
-    row = [transform(large[n].permute(1, 2, 0).contiguous().numpy()) for n in CHOSEN]
-    save_photo(DOCS / "chosen.jpg", contact_sheet(row, columns=4, cell=256), quality=88)
-
-
-def test_portraits(faces: str, size: int) -> torch.Tensor:
-    """(N, 3, size, size) uint8: the portraits among the test people."""
-    test = FaceSet(faces, "pairs", "selfie", size)
-    return test.images[[n for n, name in enumerate(test.names) if "portraits" in name]]
+        pictures = [photo, *(transform(photo, generator) for generator in generators.values())]
+        cells += [aligned_face(picture, points, 480) for picture in pictures]
+    captions = ["before", *generators] * 2
+    save_photo(DOCS / "before_after.jpg", contact_sheet(cells, columns=6, cell=256, captions=captions), quality=88)
+    save_photo(DOCS / "seam.jpg", at_full_size(portraits()[0]), quality=92)
+    test = FaceSet(faces, "pairs", "selfie", 256)
+    test = [face for face, name in zip(test.images, test.names, strict=True) if "portraits" in name]
+    everybody, chosen = [], []
+    for generator in generators.values():
+        with torch.inference_mode():
+            drag = [to_bytes(generator(to_unit(face[None])).image)[0] for face in test]
+        everybody += drag
+        chosen += [drag[number] for number in CHOSEN]
+    save_photo(DOCS / "starter_faces.jpg", contact_sheet(everybody, columns=13, cell=96), quality=85)
+    save_photo(DOCS / "chosen.jpg", contact_sheet(chosen, columns=len(CHOSEN), cell=200), quality=88)
 
 
-def at_full_size(photo: np.ndarray, side: int = 300) -> np.ndarray:
+def at_full_size(photo: np.ndarray, side: int = 200) -> np.ndarray:
     """The face of a photo, pixel for pixel: as it was, in drag, and in drag at the most strength there is."""
     drag = make_drag(photo)
     left, top = (int(middle) - side // 2 for middle in drag.faces[0].face.points.mean(axis=0))
@@ -122,18 +119,25 @@ def at_full_size(photo: np.ndarray, side: int = 300) -> np.ndarray:
     return contact_sheet(cells, columns=3, cell=side, captions=["before", "100 %", "150 %"])
 
 
-def progression(run: Path, faces: Path) -> np.ndarray:
-    """What the averaged generator made of the portraits among the run's fixed test faces, at growing steps."""
+def draw_training(run: str, faces: str) -> None:
+    """The losses of a run, and what it made of the portraits among its fixed test faces at growing steps."""
+    save_run_losses(run)
     names = FaceSet(faces, "selfie", "test", 64).names
     columns = [n for n, place in enumerate(sample_places(len(names))) if "portraits" in names[place]]
     rows, captions = [[] for _ in columns], []
-    for path in sorted((run / "samples").glob("step_*.jpg")):
+    for step, path in samples(Path(run)).items():
         sheet = open_photo(path)
         size = sheet.shape[0] // ROWS
         for row, column in zip(rows, columns, strict=True):
             row.append(sheet[size : 2 * size, column * size : (column + 1) * size])
-        captions.append(f"{int(path.stem.removeprefix('step_')):,} steps")
-    return contact_sheet(sum(rows, []), columns=len(captions), cell=128, captions=captions * len(rows))
+        captions.append(f"{step:,} steps")
+    sheet = contact_sheet(sum(rows, []), columns=len(captions), cell=128, captions=captions * len(rows))
+    save_photo(DOCS / "progression.jpg", sheet, quality=88)
+
+
+def save_run_losses(run: str) -> None:
+    """docs/losses.png from a run's journal."""
+    plot_losses(read_journal(Path(run) / "journal.jsonl")).savefig(DOCS / "losses.png", dpi=100)
 
 
 class Drawing:
@@ -211,7 +215,13 @@ def draw_how_it_works() -> None:
     draw.figure.savefig(DOCS / "how_it_works.png", dpi=80)
 
 
-COMMANDS = {"crop": draw_crop, "how": draw_how_it_works, "looks": draw_looks, "starter": draw_starter}
+COMMANDS = {
+    "crop": draw_crop,
+    "how": draw_how_it_works,
+    "looks": draw_looks,
+    "starters": draw_starters,
+    "training": draw_training,
+}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])
