@@ -130,14 +130,14 @@ def run_crop(options: Namespace) -> None:
 def run_practice(options: Namespace) -> None:
     """Make practice faces: half of the people as they are, half in painted drag."""
     from .manifest import find_manifest, manifest_of
-    from .practice.dataset import practice_faces, summary
+    from .practice import practice_faces
 
     photos, manifest = options.photos, options.manifest
     manifest = manifest or (manifest_of(photos) if photos else find_manifest())
     rows = practice_faces(photos, options.output, manifest, options.look, options.seed, options.limit)
-    if not any(row.status == "kept" for row in rows):
-        raise DragFaceError(f"None of the {len(rows)} photos gave a face; {rows[0].photo}: {rows[0].reason}")
-    print(f"{summary(rows)} ({options.output})")
+    counts = Counter(f"{row.domain}/{row.split}" if row.status == "kept" else row.status for row in rows)
+    reasons = [f"{row.photo}: {row.reason}" for row in rows if row.status != "kept"]
+    _report(counts, reasons, Path(options.output), [f"{row.domain}/{row.split}" for row in rows])
 
 
 def _report(counts: Mapping[str, int], reasons: Sequence[str], folder: Path, good: Sequence[str]) -> None:

@@ -57,7 +57,7 @@ def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Co
     split = (row.split if row is not None else "") or splits.get(group, "")
     if split:
         return split, group
-    share = int.from_bytes(_hash(group)[:4], "big") / 2**32
+    share = int.from_bytes(hash_of(group)[:4], "big") / 2**32
     return ("test" if share < TEST_SHARE and group not in training else "train"), group
 
 
@@ -71,7 +71,8 @@ def _group(name: str, known: Collection[str]) -> str:
     return next((group for group in (path.name, PurePosixPath(numbered).name) if group in known), numbered)
 
 
-def _hash(name: str) -> bytes:
+def hash_of(name: str) -> bytes:
+    """The SHA-256 of a name, which puts names into an order by chance that stays."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()  # names on disk need not be UTF-8
 
 

@@ -1,8 +1,7 @@
 """Painted drag: practice faces with a known ground truth, to try the whole pipeline and to measure it."""
 
-from .dataset import clear_practice, practice_faces
+from .dataset import clear_practice, practice_faces, prepare_faces
 from .looks import LOOKS, draw_makeup
 from .painting import Unpaintable, paint
-from .prepare import prepare_faces
 
 __all__ = ["LOOKS", "Unpaintable", "clear_practice", "draw_makeup", "paint", "practice_faces", "prepare_faces"]

@@ -1,6 +1,8 @@
 """Two domains for training, and test pairs that show the truth, from licensed photos of faces.
 
+    rows = prepare_faces(space.photos, space.faces, space.faces_archive, drag="practice")     the call of notebook 02
     rows = practice_faces("photos/selfie", "faces", manifest="data_manifest.csv", look="classic")
+
     faces/{selfie,drag}/{train,test}/NAME.jpg    half of the people as they are, the other half painted
     faces/pairs/{selfie,drag}/NAME.png           every test person, bare and painted, pixel for pixel
     faces/crops.csv                              what became of each photo
@@ -11,9 +13,8 @@ missing. It may be killed at any moment.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,23 +23,56 @@ from tqdm.auto import tqdm
 
 from ..crop.align import aligned_face
 from ..crop.cutting import SIZE, photo_sha256
-from ..crop.dataset import SAVE_EVERY, photos_below
+from ..crop.dataset import SAVE_EVERY, crop_photos, photos_below
 from ..crop.detect import Detector, open_detector
 from ..crop.find import find_faces
 from ..crop.measure import measure
+from ..crop.packing import unpack
 from ..crop.quality import fault
-from ..crop.splits import manifest_rows, split_of, splits_of_groups
+from ..crop.splits import hash_of, manifest_rows, split_of, splits_of_groups
 from ..crop.table import PRACTICE, CropRow, face_name, read_crops, remove_faces, write_crops
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo, save_photo
-from ..manifest import DOMAINS, read_manifest
+from ..manifest import DOMAINS, manifest_of, read_manifest
 from ..session import Workspace
 from .looks import Makeup, draw_makeup
 from .painting import Unpaintable, check_face, paint
 
 PAIRS = "pairs"
 PAINTER = 3  # Raised when the painter paints otherwise: faces of an older painter are painted again.
+
+
+def prepare_faces(
+    photos: str | Path,
+    faces: str | Path,
+    archive: str | Path,
+    drag: str = "practice",
+    gates: Mapping[str, float] | None = None,
+    limit: int | None = None,
+) -> list[CropRow]:
+    """Crop the faces of photos/selfie and photos/drag, or paint practice faces from the selfies; returns their rows.
+
+    archive: packed faces of an earlier session, unpacked where `faces` holds none. drag: "practice", or "photos" for
+    the photos of photos/drag, which take the practice faces' place. Photos are cropped as well where practice faces
+    cannot be painted: the selfies show one person only, or `faces` holds faces cropped from photos, which stay.
+    gates, limit: see `crop_photos`.
+    """
+    photos, faces, domains = Path(photos), Path(faces), DOMAINS
+    if Path(archive).exists() and not (faces / "crops.csv").exists():
+        unpack(archive, faces)
+    manifest = manifest_of(photos)
+    if drag == "practice":
+        try:
+            return practice_faces(photos / "selfie", faces, manifest, limit=limit)
+        except DragFaceError as error:
+            if (faces / PRACTICE).exists():
+                raise
+            print(error)
+            domains = tuple(domain for domain in DOMAINS if (photos / domain).is_dir())
+    clear_practice(faces)
+    cropped = (crop_photos(photos / name, faces, name, manifest, limit=limit, gates=gates) for name in domains)
+    return [row for rows in cropped for row in rows]
 
 
 def practice_faces(
@@ -59,21 +93,21 @@ def practice_faces(
     when there are no photos, when they show only one person, or when `faces` holds faces cropped from photos.
     """
     draw_makeup(look)  # raises for a wrong name before anything is done
-    faces, licensed_only = Path(faces), photos is None
-    photos = Workspace.open().photos / "selfie" if photos is None else Path(photos)
+    faces, folder = Path(faces), Path(photos or Workspace.open().photos / "selfie")
     listed = read_manifest(manifest) if manifest else []
-    paths = {} if licensed_only and not photos.is_dir() else photos_below(photos, faces)
-    known = manifest_rows(paths, photos, [row for row in listed if row.domain == "selfie"])
-    refused = {name for name, row in known.items() if row.withdrawn or (licensed_only and not row.licence)}
-    refused |= paths.keys() - known.keys() if licensed_only else set()
+    paths = photos_below(folder, faces) if folder.is_dir() else {}
+    known = manifest_rows(paths, folder, [row for row in listed if row.domain == "selfie"])
+    withdrawn = {name for name, row in known.items() if row.withdrawn}
+    licensed = paths if photos else {name for name, row in known.items() if row.licence}
     pairs = (faces / PAIRS).resolve()
-    refused |= {name for name, path in paths.items() if path.resolve().is_relative_to(pairs)}
-    names = [name for name in paths if name not in refused][:limit]
+    painted = {name for name, path in paths.items() if path.resolve().is_relative_to(pairs)}
+    names = [name for name in paths if name in licensed and name not in withdrawn | painted][:limit]
     if not names:
-        raise DragFaceError(f"{photos} holds no photos to paint: download some first (scrape), or name a folder.")
+        raise DragFaceError(f"{folder} holds no photos to paint: download some first (scrape), or name a folder.")
     fixed = splits_of_groups(listed)
     assigned = _assigned({name: split_of(known.get(name), name, fixed, ()) for name in names}, fixed)
-    earlier = _earlier_rows(faces, {"look": look, "seed": seed, "painter": PAINTER})
+    _mark(faces, json.dumps({"look": look, "painter": PAINTER, "seed": seed}) + "\n")
+    earlier = {row.photo: row for row in read_crops(faces)}
     for name in earlier.keys() - set(names):
         _remove(faces, name)
     finder = open_detector(detector)
@@ -100,55 +134,40 @@ def clear_practice(faces: str | Path) -> None:
         (faces / PRACTICE).unlink()
 
 
+def _mark(faces: Path, settings: str) -> None:
+    """Mark the folder as one of practice faces, before the first is painted; faces of other settings are removed."""
+    if not (faces / PRACTICE).exists() and read_crops(faces):
+        raise DragFaceError(f"{faces} holds faces cropped from photos: name another folder for practice faces.")
+    if (faces / PRACTICE).exists() and (faces / PRACTICE).read_text(encoding="utf-8") != settings:
+        clear_practice(faces)
+    write_atomically(faces / PRACTICE, settings.encode())
+
+
 def _assigned(splits: Mapping[str, tuple[str, str]], fixed: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
     """Domain, split and group of each photo. splits: (split, group) by photo; fixed: the manifest's split by group.
 
     In each split the groups are put in order by a hash, and the first half is left bare.
     """
     groups = {group: split for split, group in splits.values()}
-    training = [group for group, split in groups.items() if split == "train"]
-    for group in sorted(groups):
-        # By chance a handful of photos may all be for testing: training needs two people.
-        if len(training) < 2 and groups[group] == "test" and not fixed.get(group):
-            groups[group] = "train"
-            training.append(group)
-    if len(training) < 2:
-        raise DragFaceError(
-            f"The photos show {len(training)} person to train on: practice data need two at least, one for each domain."
-        )
-    domains = {}
+    # By chance a handful of photos may all be for testing: training needs two people.
+    missing = max(0, 2 - list(groups.values()).count("train"))
+    movable = [group for group in sorted(groups) if groups[group] == "test" and not fixed.get(group)]
+    groups |= dict.fromkeys(movable[:missing], "train")
+    domains: dict[str, str] = {}
     for split in ("train", "test"):
-        members = sorted((group for group in groups if groups[group] == split), key=_hash)
-        for number, group in enumerate(members):
-            domains[group] = "selfie" if number < (len(members) + 1) // 2 else "drag"
+        members = sorted((group for group in groups if groups[group] == split), key=hash_of)
+        if split == "train" and len(members) < 2:
+            raise DragFaceError(f"The photos show {len(members)} person to train on: two are needed, one a domain.")
+        half = (len(members) + 1) // 2
+        domains |= dict.fromkeys(members[:half], "selfie") | dict.fromkeys(members[half:], "drag")
     return {name: (domains[group], groups[group], group) for name, (_, group) in splits.items()}
-
-
-def _earlier_rows(faces: Path, settings: Mapping[str, object]) -> dict[str, CropRow]:
-    """The rows of an earlier run by photo. Faces of other settings are removed; raises for faces not painted."""
-    path = faces / PRACTICE
-    text = json.dumps(settings, sort_keys=True) + "\n"
-    rows = read_crops(faces)
-    if not path.exists() and rows:
-        raise DragFaceError(
-            f"{faces} holds faces cropped from photos, which stay: name another folder for practice faces."
-        )
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        for row in rows:
-            _remove(faces, row.photo)
-        write_crops(faces, [])
-        rows = []
-    # Written before the first face, so that the faces of a run that is killed are known as practice faces.
-    write_atomically(path, text.encode())
-    return {row.photo: row for row in rows}
 
 
 def _is_current(faces: Path, row: CropRow, before: CropRow) -> bool:
     """Whether the row of an earlier run is of the same photo and split, and its files are there."""
-    if replace(before, status="", reason="", decision="", face="") != row:
-        return False
     files = [faces / before.face, *(_pair(faces, row.photo) if row.split == "test" else ())]
-    return before.status != "kept" or all(file.is_file() for file in files)
+    same = replace(before, status="", reason="", decision="", face="") == row
+    return same and (before.status != "kept" or all(file.is_file() for file in files))
 
 
 def _make_face(path: Path, faces: Path, row: CropRow, detector: Detector, look: str, seed: int) -> CropRow:
@@ -182,7 +201,7 @@ def _make_face(path: Path, faces: Path, row: CropRow, detector: Detector, look: 
 
 def make_up_seed(photo: str, seed: int) -> int:
     """The seed of one photo's make-up, from the data set's seed."""
-    return int.from_bytes(_hash(f"{seed} {photo}")[:4], "big")
+    return int.from_bytes(hash_of(f"{seed} {photo}")[:4], "big")
 
 
 def _pair(faces: Path, photo: str) -> list[Path]:
@@ -190,20 +209,7 @@ def _pair(faces: Path, photo: str) -> list[Path]:
 
 
 def _remove(faces: Path, photo: str) -> None:
-    for domain in DOMAINS:
+    for domain, file in zip(DOMAINS, _pair(faces, photo), strict=True):
         remove_faces(faces, domain, photo)
-    for file in _pair(faces, photo):
         for path in (file, *file.parent.glob(f".{file.name}.*.part")):
             path.unlink(missing_ok=True)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-
-def summary(rows: Sequence[CropRow]) -> str:
-    """One line: how many faces each domain and split has, and how many photos gave none."""
-    kept = [f"{row.domain}/{row.split}" for row in rows if row.status == "kept"]
-    parts = [f"{kept.count(part)} {part}" for part in sorted(set(kept), reverse=True)]
-    parts.append(f"{sum(part.endswith('test') for part in kept)} pairs")
-    return ", ".join([*parts, f"{len(rows) - len(kept)} left out"])

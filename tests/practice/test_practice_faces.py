@@ -185,7 +185,7 @@ def test_practice_faces_travel_as_an_archive_and_make_room_for_cropped_ones(phot
 def test_the_command_builds_the_dataset_and_says_what_it_has(capsys, monkeypatch, tmp_path, portraits):
     folder = portraits["astronaut"].parent
     assert main(["practice", "-o", str(tmp_path / "faces"), "--photos", str(folder), "--look", "neon"]) == 0
-    assert "1 selfie/train, 1 drag/train" in capsys.readouterr().out
+    assert "1 drag/train, 1 selfie/train" in capsys.readouterr().out
     assert len(list((tmp_path / "faces").glob("*/train/*.jpg"))) == 2
     capsys.readouterr()
     assert main(["practice", "-o", str(tmp_path / "none")]) == 2
