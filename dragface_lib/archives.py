@@ -1,9 +1,4 @@
-"""The one reader of zips, with one set of rules: photos and faces come in them, and some come from strangers.
-
-with open_archive("photos.zip") as archive:
-    for member in members(archive):
-        photo = read_member(archive, member)
-"""
+"""The one reader of zips of photos and faces, safe with archives of strangers."""
 
 from __future__ import annotations
 
@@ -22,17 +17,15 @@ MAX_MEMBERS = 100_000
 MAX_UNPACKED = 20_000_000_000  # bytes of all members together
 MAX_MEMBER = 200_000_000  # bytes of a member; the largest photos of phones have about 30 MB
 MAX_RATIO = 100  # unpacked to packed size of a member; photos are compressed already and stay below 2
-# What zipfile raises for damaged archives. RuntimeError: a compression it does not know. ValueError: an odd name.
+# RuntimeError: a compression that zipfile does not know. ValueError: an odd name.
 DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 
 @contextmanager
 def open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip for reading. Raises DragFaceError when there is none or its list of members is damaged."""
+    """Open a zip for reading. Raises DragFaceError when it is missing or damaged."""
     try:
         archive = zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise DragFaceError(f"{path} does not exist: check the name of the archive.") from None
     except DAMAGES as error:
         raise DragFaceError(f"{path} is not a whole zip ({_reason(error)}): make it again.") from error
     with archive:
@@ -72,9 +65,8 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
             raise ValueError(f"it grows more than {MAX_RATIO} times when it is unpacked")
         return archive.read(member)
     except DAMAGES as error:
-        raise DragFaceError(
-            f"{member.filename} in {archive.filename} cannot be read ({_reason(error)}): pack it again."
-        ) from error
+        name = f"{member.filename} in {archive.filename}"
+        raise DragFaceError(f"{name} cannot be read ({_reason(error)}): pack it again.") from error
 
 
 def _name(member: zipfile.ZipInfo) -> str:

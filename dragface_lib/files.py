@@ -12,7 +12,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .archives import DAMAGES as DAMAGES  # until every reader of zips uses archives.py
 from .errors import DragFaceError
 
 # Suffixes treated as images.

@@ -112,3 +112,12 @@ def test_an_archive_with_a_password_is_refused(tmp_path):
     path.write_bytes(packed)
     with pytest.raises(DragFaceError, match="password"):
         names(path)
+
+
+def test_a_member_packed_in_an_unknown_way_cannot_be_read(tmp_path):
+    path = zip_of(tmp_path / "photos.zip", {"a.jpg": b"x"})
+    packed = bytearray(path.read_bytes())
+    packed[8] = packed[packed.rindex(b"PK\x01\x02") + 10] = 77
+    path.write_bytes(packed)
+    with open_archive(path) as archive, pytest.raises(DragFaceError, match="a.jpg in "):
+        read_member(archive, *members(archive))

@@ -1,12 +1,12 @@
 """Faces travel as one archive: Google Drive is slow with thousands of small files.
 
-pack("faces", "faces.zip")      unpack("faces.zip", "faces")
+pack("faces", "faces.zip")
+unpack("faces.zip", "faces")      does nothing where the faces are there
 """
 
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,8 @@ def pack(faces: str | Path, archive: str | Path) -> Path:
     JPEGs are stored as they are. Raises DragFaceError when there is nothing to pack or the disk is full.
     """
     faces, archive = Path(faces), Path(archive)
-    files = sorted(path for path in _faces_below(faces) if path.name[0] != ".")
+    paths = [path for path in sorted(faces.glob("*/*/*")) if path.suffix.lower() in SUFFIXES]
+    files = [path for path in paths if path.name[0] != "." and path.relative_to(faces).parts[0] != REJECTED]
     if not files:
         raise DragFaceError(f"{faces} holds no faces: crop photos first.")
     files += [faces / name for name in BESIDE if (faces / name).exists()]
@@ -33,8 +34,7 @@ def pack(faces: str | Path, archive: str | Path) -> Path:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
             for path in files:
                 # A fixed date: the same faces make the same archive.
-                entry = zipfile.ZipInfo(path.relative_to(faces).as_posix())
-                file.writestr(entry, path.read_bytes())
+                file.writestr(zipfile.ZipInfo(path.relative_to(faces).as_posix()), path.read_bytes())
         with zipfile.ZipFile(temporary) as file:
             if file.testzip() is not None:
                 raise DragFaceError(f"{archive} did not arrive on the disk as it was written: check the disk.")
@@ -42,19 +42,16 @@ def pack(faces: str | Path, archive: str | Path) -> Path:
 
 
 def unpack(archive: str | Path, faces: str | Path) -> Path:
-    """Bring `faces` to what the archive holds; files that are there already are not written again.
+    """Unpack faces, unless `faces` holds a crops.csv already or there is no archive; returns `faces`.
 
-    Faces that the archive does not hold are removed. Raises DragFaceError when the archive is damaged or hostile.
+    Raises DragFaceError when the archive is damaged or hostile.
     """
     faces = Path(faces)
-    with open_archive(archive) as packed:
-        files = {faces / member.filename: member for member in members(packed)}
-        for path, member in files.items():
-            if not (path.is_file() and path.stat().st_size == member.file_size and _crc(path) == member.CRC):
-                write_atomically(path, read_member(packed, member))
-    for path in _faces_below(faces):
-        if path not in files:
-            path.unlink()
+    if Path(archive).exists() and not (faces / "crops.csv").exists():
+        with open_archive(archive) as packed:
+            # crops.csv comes last: without it a run that was killed unpacks again.
+            for member in sorted(members(packed), key=lambda member: member.filename == "crops.csv"):
+                write_atomically(faces / member.filename, read_member(packed, member))
     return faces
 
 
@@ -64,29 +61,19 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
     A file that cannot be read comes with no bytes. Raises DragFaceError for an archive that is damaged or hostile.
     """
     faces = Path(faces)
-    if faces.is_file():
-        with open_archive(faces) as archive:
-            for member in members(archive):
-                path = PurePosixPath(member.filename)
-                if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
-                    content = b""
-                    with suppress(DragFaceError):  # one face is damaged; the others may be whole
-                        content = read_member(archive, member)
-                    yield path.name, content
-    else:
+    if not faces.is_file():
         for path in sorted((faces / domain / split).glob("*")):
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                 content = b""
                 with suppress(OSError):  # a folder or a broken link with the name of a picture
                     content = path.read_bytes()
                 yield path.name, content
-
-
-def _faces_below(faces: Path) -> list[Path]:
-    """Faces by domain and split; the rejected ones stay where they are."""
-    found = (path for path in faces.glob("*/*/*") if path.suffix.lower() in SUFFIXES)
-    return [path for path in found if path.relative_to(faces).parts[0] != REJECTED]
-
-
-def _crc(path: Path) -> int:
-    return zlib.crc32(path.read_bytes())
+        return
+    with open_archive(faces) as archive:
+        for member in members(archive):
+            path = PurePosixPath(member.filename)
+            if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
+                content = b""
+                with suppress(DragFaceError):  # one face is damaged; the others may be whole
+                    content = read_member(archive, member)
+                yield path.name, content

@@ -59,8 +59,7 @@ def prepare_faces(
     gates, limit: see `crop_photos`.
     """
     photos, faces, domains = Path(photos), Path(faces), DOMAINS
-    if Path(archive).exists() and not (faces / "crops.csv").exists():
-        unpack(archive, faces)
+    unpack(archive, faces)
     manifest = manifest_of(photos)
     if drag == "practice":
         try:

@@ -240,20 +240,21 @@ def test_a_folder_without_pictures_is_one_sentence(tmp_path, faces):
         crop_photos(tmp_path / "nowhere", faces)
 
 
-def test_pack_and_unpack_give_back_the_same_faces(tmp_path, photos, faces):
+def test_pack_and_unpack_give_back_the_same_faces_and_leave_those_alone_that_are_there(tmp_path, photos, faces):
     crop(photos, faces)
     archive = pack(faces, tmp_path / "faces.zip")
-    first = archive.read_bytes()
-    copy = tmp_path / "copy"
-    unpack(archive, copy)
-    stray = copy / "selfie" / "train" / "stray.jpg"
-    stray.parent.mkdir(parents=True, exist_ok=True)
-    stray.write_bytes(b"of an older archive")
-    unpack(archive, copy)
+    copy = unpack(archive, tmp_path / "copy")
     files = sorted(path.relative_to(faces) for path in faces.rglob("*") if path.is_file())
     assert sorted(path.relative_to(copy) for path in copy.rglob("*") if path.is_file()) == files
     assert all((copy / file).read_bytes() == (faces / file).read_bytes() for file in files)
-    assert pack(copy, tmp_path / "again.zip").read_bytes() == first
+    assert pack(copy, tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*.jpg")}
+    assert unpack(archive, copy) == unpack(tmp_path / "nowhere.zip", copy) == copy
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*.jpg")} == before
+    (copy / "crops.csv").unlink()  # unpacking was killed
+    (copy / files[-1]).unlink()
+    unpack(archive, copy)
+    assert all((copy / file).read_bytes() == (faces / file).read_bytes() for file in files)
 
 
 def test_a_damaged_archive_and_one_that_escapes_are_refused(tmp_path, photos, faces):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import struct
-import zipfile
 
 import numpy as np
 import pytest
 from detecting import DETECTOR
 from PIL import Image
 
-from dragface_lib.crop import crop_photos, kept_and_rejected, pack, read_crops, unpack
+from dragface_lib.crop import crop_photos, kept_and_rejected, read_crops
 from dragface_lib.crop.align import aligned_face
 from dragface_lib.crop.detect import Box, open_detector
 from dragface_lib.crop.find import find_faces
@@ -255,36 +253,3 @@ def test_a_crops_file_of_something_else_is_not_overwritten(photos, faces):
         assert (faces / "crops.csv").read_bytes() == content
     (faces / "crops.csv").write_bytes(b"\xef\xbb\xbf" + good)  # as a spreadsheet saves it
     assert len(read_crops(faces)) == 1
-
-
-def test_archives_of_other_kinds_are_refused_in_a_sentence(tmp_path, photos, faces):
-    crop(photos, faces)
-    archive = bytearray(pack(faces, tmp_path / "faces.zip").read_bytes())
-    directory = archive.index(b"PK\1\2")
-    for field, value in ((8, 1), (10, 77)):  # encrypted, an unknown compression
-        odd = bytearray(archive)
-        struct.pack_into("<H", odd, directory + field, value)
-        struct.pack_into("<H", odd, field - 2, value)
-        (tmp_path / "odd.zip").write_bytes(odd)
-        with pytest.raises(DragFaceError, match=r"odd\.zip"):
-            unpack(tmp_path / "odd.zip", tmp_path / "out")
-    for name in ("..\\a.jpg", "C:/a.jpg", "/a.jpg", "a/../../b.jpg"):
-        with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
-            file.writestr(zipfile.ZipInfo(name), b"x")
-        with pytest.raises(DragFaceError, match="outside"):
-            unpack(tmp_path / "evil.zip", tmp_path / "out")
-
-
-def test_unpacking_again_writes_nothing(tmp_path, photos, faces):
-    crop(photos, faces)
-    archive = pack(faces, tmp_path / "faces.zip")
-    out = tmp_path / "out"
-    unpack(archive, out)
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-    unpack(archive, out)
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
-    face = next(out.rglob("*.jpg"))
-    content = face.read_bytes()
-    face.write_bytes(bytes(len(content)))  # the same size, other bytes
-    unpack(archive, out)
-    assert face.read_bytes() == content
