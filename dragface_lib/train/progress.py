@@ -75,7 +75,12 @@ def shorten_journal(path: Path, step: int) -> None:
 
 def best_score(rows: Rows) -> float:
     """The highest score so far; minus infinity where nothing was measured."""
-    return max((row["score"] for row in rows if "score" in row), default=-math.inf)
+    return max((row["score"] for row in measured(rows)), default=-math.inf)
+
+
+def measured(rows: Rows) -> list[dict[str, Any]]:
+    """The lines of validations. Scores in lines without `line` were measured in an older way and do not compare."""
+    return [row for row in rows if "line" in row]
 
 
 class LossSums:
@@ -113,7 +118,7 @@ def plot_losses(rows: Rows, title: str = "") -> Figure:
     """The losses on a logarithmic axis against the step, the smoothed curve over the raw one; below it, where test
     faces were measured, how strong the make-up is and how well the background is kept, and the best step.
     """
-    lines, measures = [row for row in rows if "generator" in row], [row for row in rows if "score" in row]
+    lines, measures = [row for row in rows if "generator" in row], measured(rows)
     figure = Figure(figsize=(9, 6.5 if measures else 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2 if measures else 1, 1, height_ratios=[2, 1] if measures else None)
@@ -135,8 +140,7 @@ def plot_losses(rows: Rows, title: str = "") -> Figure:
 def _plot_measures(measures: Rows, axes: Axes) -> None:
     steps, background = [row["step"] for row in measures], axes.twinx()
     curves = axes.plot(steps, [row["makeup"] for row in measures], "o-", color="C6", markersize=3)
-    kept = [row["outside" if "outside" in row else "background_db"] for row in measures]  # older journals' name
-    curves += background.plot(steps, kept, "o-", color="C9", markersize=3)
+    curves += background.plot(steps, [row["outside"] for row in measures], "o-", color="C9", markersize=3)
     best = max(measures, key=lambda row: row["score"])
     curves.append(axes.axvline(best["step"], color="0.5", linestyle=":"))
     axes.set(xlabel="step", ylabel="make-up (CIELAB)", ylim=(0, None))
@@ -173,7 +177,7 @@ def draw_run(config: TrainConfig) -> None:
 
 def status(rows: Rows, steps: int) -> str:
     """How far a run is, in one line: step, speed, time to go, memory, time to the next save, best score."""
-    lines, measures = [row for row in rows if "generator" in row], [row for row in rows if "score" in row]
+    lines, measures = [row for row in rows if "generator" in row], measured(rows)
     if not lines:
         return f"step 0 of {steps:,}"
     row = lines[-1]

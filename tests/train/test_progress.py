@@ -116,13 +116,14 @@ def test_the_status_says_how_far_it_is_and_how_long_it_will_take():
     rows = [tick(20), tick(40, seconds_per_step=0.4), tick(60)]
     line = status([*rows, {"step": 60, "note": "n"}], 20_060)
     assert line == "step 60 of 20,060 · 0.5 s a step · 2 h 47 min to go · 2,110 MiB · next save in 2 min"
-    rows += [{"step": 60, "score": 0.5, "makeup": 3.0, "background_db": 50.0}, {"step": 61, "score": 0.2}]
+    rows += [{"step": 60, "score": 0.5, "line": 0.1}, {"step": 61, "score": 0.2, "line": 0.1}]
     assert status(rows, 100).endswith("best score 0.50 at step 60")
 
 
 def test_what_was_measured_is_plotted_below_the_losses():
     rows = [{"step": n, **losses(1000.0 / n)} for n in range(1, 50)]
-    rows += [{"step": n, "score": n % 20 / 20, "makeup": n / 2, "outside": 60 - n / 2} for n in (10, 19, 30, 40)]
+    steps = (10, 19, 30, 40)
+    rows += [{"step": n, "score": n % 20 / 20, "line": 0, "makeup": n / 2, "outside": 60 - n / 2} for n in steps]
     top, makeup, background = plot_losses(rows).axes
     assert top.get_yscale() == "log"
     np.testing.assert_allclose(makeup.lines[0].get_ydata(), [5, 9.5, 15, 20])
@@ -130,6 +131,12 @@ def test_what_was_measured_is_plotted_below_the_losses():
     assert makeup.lines[1].get_xdata()[0] == 19  # the best score
     assert best_score(rows) == 0.95
     assert best_score([]) < -1e9
+
+
+def test_scores_that_an_older_version_measured_do_not_compare():
+    old, new = {"step": 5, "score": 0.9, "makeup": 20.0}, {"step": 10, "score": 0.4, "line": 0.3, "makeup": 15.0}
+    assert best_score([old]) < -1e9
+    assert best_score([old, new]) == 0.4
 
 
 def test_the_live_view_shows_a_run_from_its_folder_alone(tmp_path, monkeypatch):

@@ -201,7 +201,7 @@ def test_a_score_on_test_faces_is_kept_in_the_journal_and_the_best_generator_bes
         def __call__(self, generator):
             assert not generator.training
             asked.append(2 * len(asked) + 2)
-            return {"score": scores[asked[-1]], "makeup": 10.0 + asked[-1], "outside": 50.0}
+            return {"score": scores[asked[-1]], "line": 0.1, "makeup": 10.0 + asked[-1], "outside": 50.0}
 
     monkeypatch.setattr(loop, "Validation", Measured)
     assert train(settings(validate_every=2), progress=False)
