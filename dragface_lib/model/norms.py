@@ -22,7 +22,6 @@ from torch import Tensor, nn
 EPSILON = 1e-5
 
 Features = Float[Tensor, "batch channels height width"]
-PerChannel = Float[Tensor, "#batch channels"]
 
 
 def no_autocast(tensor: Tensor) -> AbstractContextManager:
