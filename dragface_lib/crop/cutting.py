@@ -1,8 +1,5 @@
 """Cut the faces out of photos and measure them, many photos at once.
 
-for rows in cut_all(jobs, faces, open_detector(), limits()):
-    ...
-
 OpenCV, Pillow and torch work outside Python's lock, so threads keep all processors busy.
 """
 
@@ -76,9 +73,8 @@ def _cut(
     rows = []
     for number, face in enumerate(located, 1):
         crop = aligned_face(photo, face.points, SIZE)
-        others = [other for other in located if other is not face]
-        # Rounded as crops.csv has them.
-        numbers = {name: float(f"{value:.5g}") for name, value in measure(photo, face, crop, others).items()}
+        measured = measure(photo, face, crop, [other for other in located if other is not face])
+        numbers = {name: float(f"{value:.5g}") for name, value in measured.items()}  # as crops.csv has them
         name = f"{face_name(row.photo)}{f'+{number}' if number > 1 else ''}.jpg"
         rows.append(judged(replace(row, face=name, numbers=numbers, signature=signature(crop)), thresholds))
         save_photo(faces / rows[-1].face, crop, quality=95)

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..errors import DragFaceError
-from ..images import UnreadablePhoto, find_photos, open_photo
+from ..images import find_photos, open_photo
 from ..manifest import DOMAINS, read_manifest
 from .cutting import cut_all, photo_sha256
 from .detect import open_detector
@@ -26,7 +26,6 @@ from .quality import limits
 from .splits import manifest_rows, split_of, splits_of_groups
 from .table import (
     PRACTICE,
-    STATUSES,
     CropRow,
     decided,
     face_file,
@@ -69,39 +68,35 @@ def crop_photos(
     paths = dict(list(photos_below(photos, faces).items())[:limit])
     listed = read_manifest(manifest) if manifest else []
     splits = splits_of_groups(listed)
+    table = [row for row in dict.fromkeys(read_crops(faces)) if row.domain in DOMAINS]
+    others = [row for row in table if row.domain != domain]
     rows: dict[str, list[CropRow]] = {}
-    others = []
-    for row in read_crops(faces):
-        # A table that somebody cut down may not say whose domain a photo is.
-        if row.domain == domain or (row.domain not in DOMAINS and row.photo in paths):
+    for row in table:
+        if row.domain == domain:
             rows.setdefault(row.photo, []).append(row)
-        else:
-            others.append(row)
+
+    def save() -> None:
+        write_crops(faces, [*others, *(row for name in sorted(rows) for row in rows[name])])
+
     training = {row.split_group for before in rows.values() for row in before if row.split == "train"}
     known = manifest_rows([*paths, *rows], photos, [row for row in listed if row.domain == domain])
-    new, empty = not rows, not paths
-    for name in [name for name, row in known.items() if row.withdrawn]:
+    withdrawn = {name for name, row in known.items() if row.withdrawn}
+    for name in withdrawn:
         remove_faces(faces, domain, name)
-        paths.pop(name, None)
         rows.pop(name, None)
-
-    def save() -> list[CropRow]:
-        every = [row for name in sorted(rows) for row in rows[name]]
-        write_crops(faces, [*others, *every])
-        return every
-
-    if empty:
-        if not new:
-            save()
+    if withdrawn:
+        save()
+    if not paths:
         raise DragFaceError(f"{photos} holds no pictures: name a folder with JPEG, PNG or WebP files.")
+    paths = {name: path for name, path in paths.items() if name not in withdrawn}
     jobs = []
-    for name in tqdm(paths, desc=f"photos of {domain}", unit="photo", disable=not progress or new):
+    for name, path in paths.items():
         split, group = split_of(known.get(name), name, splits, training)
-        if _is_current(faces, paths[name], rows.get(name, [])):
+        if _is_current(faces, path, rows.get(name, [])):
             rows[name] = [replace(row, split=split, split_group=group) for row in rows[name]]
         else:
             remove_faces(faces, domain, name)
-            jobs.append((paths[name], CropRow(name, domain, split, group)))
+            jobs.append((path, CropRow(name, domain, split, group)))
     cut = cut_all(jobs, faces, open_detector(detector), thresholds)
     bar = tqdm(cut, f"faces of {domain}", len(jobs), unit="photo", disable=not progress or not jobs)
     for number, cut_rows in enumerate(bar, 1):
@@ -110,11 +105,11 @@ def crop_photos(
         rows[name] = [replace(row, decision=decisions.get(row.key, "")) for row in cut_rows]
         if number % SAVE_EVERY == 0:
             save()
-    every = _judge([row for name in sorted(rows) for row in rows[name]], faces, thresholds, splits)
+    every = _without_copies([row for name in sorted(rows) for row in rows[name]], faces, thresholds, splits)
     every = _with_training_faces(every, paths, splits)
+    write_crops(faces, [*others, *every])
     for row in every:
         move_face(faces, row)
-    write_crops(faces, [*others, *every])
     return [row for row in every if row.photo in paths]
 
 
@@ -132,61 +127,48 @@ def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
 
 def _is_current(faces: Path, photo: Path, rows: Sequence[CropRow]) -> bool:
     """True when the rows say all about this photo and their faces are there, kept or rejected."""
-    for row in rows:
-        complete = row.status in ("unreadable", "no_face") or (_has_numbers(row) and face_file(faces, row) is not None)
-        if not complete or row.status not in STATUSES or row.domain not in DOMAINS:
-            return False
-    twice = len({row.face for row in rows}) < len(rows)  # a row that is there twice would be its own copy
-    return not twice and {row.sha256 for row in rows} == {photo_sha256(photo)}
+    complete = all(
+        row.status in ("unreadable", "no_face") or (_has_numbers(row) and face_file(faces, row) is not None)
+        for row in rows
+    )
+    return complete and {row.sha256 for row in rows} == {photo_sha256(photo)}
 
 
 def _has_numbers(row: CropRow) -> bool:
-    return bool(row.face and row.signature) and all(name in row.numbers for name in MEASUREMENTS)
+    return bool(row.face and row.signature) and row.numbers.keys() >= MEASUREMENTS.keys()
 
 
-def _judge(
+def _without_copies(
     rows: list[CropRow], faces: Path, thresholds: Mapping[str, float], splits: Mapping[str, str]
 ) -> list[CropRow]:
-    """The rows with what the gates say of every face that has numbers, of copies all but the best rejected.
+    """The rows with what the gates say of every face that has numbers; of copies all but the best are rejected.
 
     All copies get one split. splits: the manifest's, by group.
     """
     rows = [judged(replace(row, copy_of=""), thresholds) if _has_numbers(row) else row for row in rows]
-    passed = [number for number, row in enumerate(rows) if _has_numbers(row) and not row.reason]
+    passed = sorted(
+        (n for n, row in enumerate(rows) if _has_numbers(row) and not row.reason), key=lambda n: _rank(rows[n])
+    )
     paths = [face_file(faces, rows[number]) or faces / rows[number].face for number in passed]
     for group in near_duplicates(paths, [rows[number].signature for number in passed]):
-        group = sorted(group, key=lambda n: _best_first(rows[passed[n]]))
-        copies = _copies([(rows[passed[n]].photo, paths[n]) for n in group])
-        members = [rows[passed[n]] for n in group]
+        members = [rows[passed[place]] for place in group]
         fixed = [row for row in members if splits.get(row.split_group)]
         anchor = min(fixed or members[:1], key=lambda row: row.split)  # "test" before "train"
-        for n, row, copy_of in zip(group, members, copies, strict=True):
+        originals: list[tuple[str, np.ndarray]] = []
+        for place, row in zip(group, members, strict=True):
+            face = open_photo(paths[place])
+            # A photo that was painted in several ways is no copy in any of them.
+            copy_of = next((photo for photo, original in originals if same_colours(face, original)), "")
+            if not copy_of:
+                originals.append((row.photo, face))
             if row not in fixed:
                 row = replace(row, split=anchor.split, split_group=anchor.split_group)
-            rows[passed[n]] = judged(replace(row, copy_of=copy_of), thresholds)
+            rows[passed[place]] = judged(replace(row, copy_of=copy_of), thresholds)
     return rows
 
 
-def _copies(members: Sequence[tuple[str, Path]]) -> list[str]:
-    """Of (photo, face's file) that show one picture, best first: the photo that each is a copy of, or "".
-
-    A photo that was painted in several ways is no copy in any of them.
-    """
-    copies: list[str] = []
-    originals: list[tuple[str, np.ndarray]] = []
-    for photo, path in members:
-        try:
-            face = open_photo(path)
-        except UnreadablePhoto:  # gone or damaged since
-            copies.append("")
-            continue
-        copies.append(next((name for name, original in originals if same_colours(face, original)), ""))
-        if not copies[-1]:
-            originals.append((photo, face))
-    return copies
-
-
-def _best_first(row: CropRow) -> tuple[float, float, str]:
+def _rank(row: CropRow) -> tuple[float, float, str]:
+    """The best face of a group of copies comes first."""
     return -row.numbers["eyes"], -row.numbers["sharpness"], row.photo
 
 

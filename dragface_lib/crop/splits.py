@@ -24,15 +24,14 @@ def manifest_rows(names: Iterable[str], photos: Path, rows: Sequence[Row]) -> di
     only row with the longest path suffix in common.
     """
     exact = {row.file: row for row in rows}
-    by_suffix: dict[str, list[Row]] = {}
+    by_suffix: dict[str, Row | None] = {}  # None where several rows have it
     for row in rows:
         for suffix in _suffixes(row.file):
-            by_suffix.setdefault(suffix, []).append(row)
+            by_suffix[suffix] = None if suffix in by_suffix else row
     matched = {}
     for name in names:
-        candidates = [by_suffix.get(suffix, []) for suffix in _suffixes(f"{photos.resolve().as_posix()}/{name}")]
-        row = exact.get(name) or next((rows[0] for rows in candidates if len(rows) == 1), None)
-        if row is not None:
+        candidates = map(by_suffix.get, _suffixes(f"{photos.resolve().as_posix()}/{name}"))
+        if row := exact.get(name) or next(filter(None, candidates), None):
             matched[name] = row
     return matched
 
@@ -51,24 +50,16 @@ def splits_of_groups(rows: Iterable[Row]) -> dict[str, str]:
 def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Collection[str]) -> tuple[str, str]:
     """Split and group of a photo. row: the manifest's, if it has one; splits: the manifest's, by group.
 
-    training: groups that have been trained on, and never become test groups by their hash.
-    """
-    group = (row.split_group if row is not None else "") or _group(name, splits)
-    split = (row.split if row is not None else "") or splits.get(group, "")
-    if split:
-        return split, group
-    share = int.from_bytes(hash_of(group)[:4], "big") / 2**32
-    return ("test" if share < TEST_SHARE and group not in training else "train"), group
-
-
-def _group(name: str, known: Collection[str]) -> str:
-    """The group of a photo by its name: anna_1.jpg and anna_2.jpg are of one group.
-
-    A painted copy is named after a group of the manifest and belongs to it: london_001_0.jpg to london_001.
+    Without a row anna_1.jpg and anna_2.jpg are of one group. A painted copy that is named after a group of the manifest
+    belongs to it: london_001_0.jpg to london_001. training: groups that never become test groups by their hash.
     """
     path = PurePosixPath(name).with_suffix("")
     numbered = re.sub(r"[_-]\d$", "", str(path))
-    return next((group for group in (path.name, PurePosixPath(numbered).name) if group in known), numbered)
+    named = next((group for group in (path.name, PurePosixPath(numbered).name) if group in splits), numbered)
+    group = (row.split_group if row is not None else "") or named
+    share = int.from_bytes(hash_of(group)[:4], "big") / 2**32
+    by_hash = "test" if share < TEST_SHARE and group not in training else "train"
+    return (row.split if row is not None else "") or splits.get(group, "") or by_hash, group
 
 
 def hash_of(name: str) -> bytes:

@@ -5,14 +5,13 @@
     faces/{selfie,drag}/{train,test}/NAME.jpg    kept faces
     faces/rejected/{selfie,drag}/NAME.jpg        rejected faces, to be looked at and taken back
 
-`status` follows from `decision` and, without a decision, from `reason`. A face's place follows from its status. So a
-run that was killed is mended by `move_face`, and a decision can be taken back.
+`status` follows from `decision` and, without a decision, from `reason`. A face's place follows from its status, so
+`move_face` mends a run that was killed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -22,11 +21,9 @@ from pathlib import Path
 
 from ..archives import members, open_archive, read_member
 from ..csv_files import read_csv, write_csv
-from ..errors import DragFaceError
 from .measure import MEASUREMENTS
 from .quality import fault
 
-STATUSES = ("kept", "rejected", "no_face", "unreadable")
 DECISIONS = {"keep": "kept", "reject": "rejected"}  # and the status that each gives
 REJECTED = "rejected"  # the folder of rejected faces
 PRACTICE = "practice.json"  # lies beside practice faces, which are not to be mixed with cropped ones
@@ -40,14 +37,14 @@ class CropRow:
     domain: str
     split: str = ""
     split_group: str = ""
-    status: str = ""  # one of STATUSES
+    status: str = ""  # kept, rejected, no_face or unreadable
     reason: str = ""  # what the gates hold against the face, or why the photo gave none
     decision: str = ""  # by hand: keep or reject
     face: str = ""  # the face's file below the folder of faces
     sha256: str = ""  # of the photo
     copy_of: str = ""  # the photo of which this one is a copy
     signature: str = ""  # of the face, by which copies are found
-    numbers: Mapping[str, float] = field(default_factory=dict, hash=False)  # by gate, see quality.py
+    numbers: dict[str, float] = field(default_factory=dict, hash=False)  # by measurement, see measure.py
 
     @property
     def key(self) -> str:
@@ -63,24 +60,20 @@ def read_crops(faces: str | Path) -> list[CropRow]:
 
     Columns that are missing are empty. Raises DragFaceError when the table cannot be read.
     """
-    faces = Path(faces)
-    if faces.is_file():
+    if Path(faces).is_file():
         with tempfile.TemporaryDirectory() as folder, open_archive(faces) as archive:
             for member in members(archive):
                 if member.filename == "crops.csv":
                     Path(folder, "crops.csv").write_bytes(read_member(archive, member))
             return read_crops(folder)
-    if not (faces / "crops.csv").exists():
-        return []
-    return [_row(cells) for _, cells in read_csv(faces / "crops.csv", ("photo", "status"), any_bytes=True)]
-
-
-def _row(cells: Mapping[str, str]) -> CropRow:
-    numbers = {}
-    for name in MEASUREMENTS:
-        with suppress(ValueError):
-            numbers[name] = float(cells.get(name, ""))
-    return CropRow(**{name: cells.get(name, "") for name in TEXTS}, numbers=numbers)
+    table, rows = Path(faces, "crops.csv"), []
+    for _, cells in read_csv(table, ("photo", "status"), any_bytes=True) if table.exists() else ():
+        row = CropRow(**{name: cells.get(name, "") for name in TEXTS}, numbers={})
+        for name in MEASUREMENTS:
+            with suppress(ValueError):
+                row.numbers[name] = float(cells.get(name, ""))
+        rows.append(row)
+    return rows
 
 
 def write_crops(faces: Path, rows: Iterable[CropRow]) -> None:
@@ -118,20 +111,16 @@ def face_file(faces: Path, row: CropRow) -> Path | None:
 def move_face(faces: Path, row: CropRow) -> None:
     """Move a face to where its row says that it belongs."""
     path, target = face_file(faces, row), faces / row.face
-    if path is None or path == target:
-        return
-    try:
+    if path is not None and path != target:
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
-    except OSError as error:
-        raise DragFaceError(f"{path} cannot be moved to {target} ({error.strerror}): mend the permissions.") from error
+        path.replace(target)
 
 
 def remove_faces(faces: Path, domain: str, photo: str) -> None:
     """Remove a photo's faces by their names: crops.csv does not know those of a run that was killed."""
     name = face_name(photo)
-    for pattern in (f"{name}.jpg", f"{name}+*.jpg", f".{name}.jpg.*.part", f".{name}+*.part"):
-        for folder in folders(domain):
+    for folder in folders(domain):
+        for pattern in (f"{name}.jpg", f"{name}+*.jpg", f".{name}.jpg.*.part", f".{name}+*.part"):
             for path in (faces / folder).glob(pattern):
                 path.unlink(missing_ok=True)
 
