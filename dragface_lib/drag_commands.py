@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .arguments import COUNT, command, number, option
 from .errors import DragFaceError
+from .files import refuse_inputs, write_atomically
 
 LOOK = option("--look", dest="generator", default="classic", metavar="NAME", help="classic (the default) or goth")
 WEIGHTS = option("--weights", dest="generator", default="classic", metavar="FILE", help="a generator file")
@@ -29,7 +30,7 @@ def run_transform(options: Namespace) -> None:
     generator = None if options.crop_only else load_look(options.generator)
     source = options.photos[0] if len(options.photos) == 1 else options.photos
     many = source is not options.photos and holds_photos(source)
-    result = transform_all(source, options.output, generator, options.strength, options.crop_only, progress=many)
+    result = transform_all(source, options.output, generator, options.strength, options.crop_only)
     left_out = f", {len(result.left_out)} photos left out" if result.left_out else ""
     print(f"{len(result.pictures)} pictures in {options.output}{left_out}." if many else options.output)
     if result.left_out and not many:
@@ -47,6 +48,7 @@ def run_demo(options: Namespace) -> None:
     from .showcase.looks import load_look
     from .showcase.transform import example_photo, make_drag
 
+    refuse_inputs(options.output, *filter(None, [options.photo]))
     drag = make_drag(options.photo or example_photo(), load_look(options.generator))
     provenance.save(options.output, drag.before_after(), drag.look)
     print(f"Before and after: {Path(options.output).resolve()}")
@@ -62,6 +64,7 @@ def run_progression(options: Namespace) -> None:
     """Show a face through the generators that a run has kept."""
     from .showcase.pages import face_progression, save_progression
 
+    refuse_inputs(options.output, options.photo)
     progress = face_progression(options.photo, options.run, options.strength)
     save_progression(progress, options.output)
     print(f"{options.output}: {', '.join(progress.captions)}")
@@ -74,12 +77,12 @@ def run_progression(options: Namespace) -> None:
 )
 def run_gallery(options: Namespace) -> None:
     """Guess who: a page of everybody in drag, shuffled, names on click."""
-    from .files import write_atomically
     from .showcase.looks import load_look
     from .showcase.pages import guess_who
 
     if Path(options.output).suffix.lower() not in (".html", ".htm"):
         raise DragFaceError(f"{options.output} is no page: end its name in .html.")
+    refuse_inputs(options.output, options.photos)
     page = guess_who(options.photos, load_look(options.generator), options.strength)
     write_atomically(options.output, page.encode())
     print(options.output)
@@ -124,6 +127,7 @@ def run_export(options: Namespace) -> None:
     from .model.export import export
     from .showcase.looks import load_look
 
+    refuse_inputs(options.output, *filter(None, [options.weights]))
     size = export(load_look(options.weights or options.look), options.output, options.half)
     print(f"{options.output}: {size / 1e6:.1f} MB")
 

@@ -59,6 +59,14 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def refuse_inputs(output: str | Path, *inputs: str | Path) -> None:
+    """Raise DragFaceError when a file to write is one of the files that are read, or lies in a folder of them."""
+    target = Path(output).resolve()
+    for source in inputs:
+        if Path(source).resolve() in (target, *target.parents):
+            raise DragFaceError(f"{output} is {source} itself, or lies within it: name another place.")
+
+
 def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()

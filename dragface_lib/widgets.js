@@ -4,23 +4,19 @@ const WAIT = 6000; // milliseconds of silence after which a question is asked ag
 const TRIES = 8; // a server that limits its rate drops messages
 const PART = 900 << 10; // bytes of a file that are sent at once: servers refuse messages above 1 MB
 
-let views = 0;
-
-// A name for this view of a widget, of which there may be several on a page and in other windows.
-export const viewName = () => `${Date.now()}-${++views}`;
+// A name that nothing else has: widgets may have several views on a page and in other windows.
+export const newName = () => Math.random().toString(36).slice(2);
 
 // The page's end of an `AnsweringWidget` (see widgets.py).
 export function connect(model) {
-  const view = viewName();
   const listeners = new Map(); // by request
-  let requests = 0;
   const hear = (content, buffers) => listeners.get(content?.request)?.(content, buffers);
   model.on("msg:custom", hear);
 
   // The answer to a question: { content, buffers }. Raises the error that is answered. onProgress: called with each
   // sentence on the way, and with none when nothing was heard for a while.
   function ask(question, { buffers = [], onProgress = () => {} } = {}) {
-    const request = `${view}-${++requests}`;
+    const request = newName();
     return new Promise((resolve, reject) => {
       let timer, tries = 0;
       const send = () => {

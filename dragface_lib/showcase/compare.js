@@ -4,7 +4,6 @@ import { address, element } from "./widgets.js";
 
 const HIGHEST = 600; // pixels that the frame is high at most
 const ENLARGED = 2; // times that a small picture is enlarged at most
-const STILL = 4; // pixels that a pointer may move in a click
 
 export function buildComparison() {
   const layer = (name) => element("img", `df-layer ${name}`, { alt: "", draggable: false });
@@ -12,11 +11,10 @@ export function buildComparison() {
   const layers = [before, after, strong, heat];
   before.alt = "Your photo before";
   const changed = element("div", "df-changed", { role: "img" }, after, strong, heat);
-  const rings = element("div", "df-rings");
   // Over all of the frame, so that a drag may begin anywhere.
   const line = element("input", "df-line", { type: "range", min: 0, max: 100, step: 1, "aria-label": "Line between before and in drag" });
   const right = element("span", "df-tag df-tag-right", { "aria-hidden": "true" });
-  const node = element("div", "df-frame", {}, before, changed, rings,
+  const node = element("div", "df-frame", {}, before, changed,
     element("span", "df-tag", { textContent: "Before", "aria-hidden": "true" }), right, line, element("div", "df-handle"));
 
   function moveTo(percent) {
@@ -25,17 +23,7 @@ export function buildComparison() {
     node.style.setProperty("--df-line-at", `${percent}%`);
   }
 
-  let pressed = null;
-  line.addEventListener("pointerdown", (event) => { pressed = { x: event.clientX, percent: line.valueAsNumber }; });
   line.addEventListener("input", () => moveTo(line.valueAsNumber));
-  // A click on a face chooses it and leaves the line alone.
-  line.addEventListener("click", (event) => {
-    if (!pressed || Math.abs(event.clientX - pressed.x) > STILL) return;
-    const below = node.getRootNode().elementsFromPoint(event.clientX, event.clientY);
-    const ring = below.find((part) => part.matches(".df-ring"));
-    if (ring) moveTo(pressed.percent);
-    ring?.click();
-  });
 
   // Show the pictures of a view: before, after, at full strength, and the heat map or none.
   async function show(buffers) {
@@ -61,5 +49,5 @@ export function buildComparison() {
   }
 
   moveTo(50);
-  return { node, rings, show, setStrength };
+  return { node, show, setStrength };
 }

@@ -10,14 +10,13 @@ function select(label, choices) {
 
 const field = (label, ...children) => element("div", "df-field", {}, element("span", "df-label", { textContent: label, "aria-hidden": "true" }), ...children);
 
-// looks: their names. rings: the layer over the photo. on: what to call: change() when another view is wanted,
-// strength(percent), download(), remove().
-export function buildControls(looks, rings, on) {
+// looks: their names. on: what to call: change() when another view is wanted, strength(percent), download(), remove().
+export function buildControls(looks, on) {
   const look = select("Look", looks);
   const slider = element("input", "df-slider", { type: "range", min: 0, max: 150, step: 5, "aria-label": "Strength of the drag" });
   const percent = element("output", "df-percent", { "aria-hidden": "true" });
   const shown = select("What is shown", ["Whole photo", "Face only"]);
-  const faces = buildFaces(rings, () => on.change());
+  const faces = buildFaces(() => on.change());
   const heat = element("button", "df-button df-quiet df-heat-button", { type: "button", "aria-pressed": "false", textContent: "Where it looked" });
   const format = select("File format", ["JPEG", "PNG"]);
   const download = element("button", "df-button df-primary df-download", { type: "button", textContent: "Download" });
@@ -39,52 +38,41 @@ export function buildControls(looks, rings, on) {
     slider.setAttribute("aria-valuetext", `${value} percent`);
   }
 
-  // What the view is to show.
   const chosen = () => ({ look: look.value, faces: faces.chosen(), alone: shown.value === "Face only", heat: heatShown() });
 
-  const setLook = (name) => { look.value = name; };
   const file = () => ({ strength: slider.valueAsNumber / 100, format: format.value });
 
-  return { node, chosen, faces, file, setLook, setStrength };
+  return { node, look, chosen, faces, file, setStrength };
 }
 
-// Which of several faces are in drag: a small picture of each to press, and a ring around it in the photo.
-function buildFaces(rings, onChange) {
+// Which of several faces are in drag: a small picture of each to press.
+function buildFaces(onChange) {
   const list = element("div", "df-faces", { role: "group", "aria-label": "Faces in drag" });
   const node = field("Faces", list);
-  let pairs = []; // the small picture and the ring of each face
+  const buttons = () => [...list.children];
+  const isChosen = (button) => button.getAttribute("aria-pressed") === "true";
 
-  const isChosen = ([small]) => small.getAttribute("aria-pressed") === "true";
-
-  function toggle(pair) {
-    if (isChosen(pair) && pairs.filter(isChosen).length === 1) return; // one face is always left
-    const pressed = String(!isChosen(pair));
-    pair.forEach((button) => button.setAttribute("aria-pressed", pressed));
+  function toggle(button) {
+    if (isChosen(button) && buttons().filter(isChosen).length === 1) return; // one face is always left
+    button.setAttribute("aria-pressed", String(!isChosen(button)));
     onChange();
   }
 
-  // boxes: left, top, width, height of each face in parts of the photo; pictures: a JPEG of each.
-  function show(boxes, pictures) {
+  // pictures: a JPEG of each face.
+  function show(pictures) {
     list.querySelectorAll("img").forEach((picture) => URL.revokeObjectURL(picture.src));
-    node.hidden = boxes.length < 2;
-    pairs = (node.hidden ? [] : boxes).map((box, number) => {
+    node.hidden = pictures.length < 2;
+    list.replaceChildren(...pictures.map((bytes, number) => {
+      const picture = element("img", "", { alt: "", src: address(bytes), draggable: false });
       const name = `Face ${number + 1}`;
-      const properties = { type: "button", title: name, "aria-pressed": "true" };
-      const picture = element("img", "", { alt: "", src: address(pictures[number]), draggable: false });
-      const small = element("button", "df-face", { ...properties, "aria-label": name }, picture);
-      // For the pointer alone: the keyboard and screen readers have the list.
-      const ring = element("button", "df-ring", { ...properties, tabIndex: -1, "aria-hidden": "true" });
-      ["left", "top", "width", "height"].forEach((side, n) => { ring.style[side] = `${100 * box[n]}%`; });
-      const pair = [small, ring];
-      pair.forEach((button) => button.addEventListener("click", () => toggle(pair)));
-      return pair;
-    });
-    list.replaceChildren(...pairs.map(([small]) => small));
-    rings.replaceChildren(...pairs.map(([, ring]) => ring));
+      const button = element("button", "df-face", { type: "button", title: name, "aria-label": name, "aria-pressed": "true" }, picture);
+      button.addEventListener("click", () => toggle(button));
+      return button;
+    }));
   }
 
   // Their numbers; null for all.
-  const chosen = () => (pairs.every(isChosen) ? null : pairs.flatMap((pair, number) => (isChosen(pair) ? [number] : [])));
+  const chosen = () => (buttons().every(isChosen) ? null : buttons().flatMap((button, number) => (isChosen(button) ? [number] : [])));
 
   return { node, show, chosen };
 }

@@ -9,6 +9,7 @@ A zip is never unpacked: each photo is read from it when its turn comes.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from tqdm.auto import tqdm
 
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
-from ..files import SUFFIXES, DiskFull, replace_atomically, write_atomically
+from ..files import SUFFIXES, DiskFull, refuse_inputs, replace_atomically, write_atomically
 from ..images import encode_photo, find_photos, format_of
 from ..model import Generator
 from . import provenance
@@ -43,45 +44,44 @@ def transform_all(
     generator: Generator | None = None,
     strength: float = 1.0,
     crops: bool = False,
-    progress: bool = True,
 ) -> Transformed:
     """Put photos into drag, each under its own name: a PNG as PNG, any other as JPEG.
 
-    output: a folder, or a zip where the name ends so; of a single photo also a file. crops: write the aligned 256 px
-    faces instead. Raises DragFaceError when the output makes no sense, and what `for_each_photo` and `transform`
-    raise; DiskFull.
+    output: a folder, or a zip where the name ends so; of a single photo also a file. In a folder nothing is replaced:
+    a name that is taken gets a number. crops: write the aligned 256 px faces instead. Raises DragFaceError when the
+    output makes no sense, and what `for_each_photo` and `transform` raise; DiskFull.
     """
-    output, single = Path(output), isinstance(source, (str, Path)) and not holds_photos(source)
-    folder, file_name = output, ""
+    output, folder, file_name = Path(output), Path(output), ""
     checked_strength(strength)
-    if _lies_in(source, output):
-        raise DragFaceError(f"{output} is one of the photos themselves, or lies within {source}: name another place.")
-    if single and not output.is_dir() and output.suffix.lower() != ".zip":
-        format_of(output)  # refuses other suffixes
-        folder, file_name = output.parent, output.name
-    elif output.suffix.lower() != ".zip" and (output.is_file() or output.suffix.lower() in SUFFIXES):
-        name = source if isinstance(source, (str, Path)) else f"{len(source)} photos"
-        raise DragFaceError(f"{output} is no folder and cannot hold all of {name}: name a folder or a .zip.")
+    refuse_inputs(output, *([source] if isinstance(source, (str, Path)) else source))
+    if output.suffix.lower() != ".zip":
+        if isinstance(source, (str, Path)) and not holds_photos(source) and not output.is_dir():
+            format_of(output)  # refuses other suffixes
+            folder, file_name = output.parent, output.name
+        elif output.is_file() or output.suffix.lower() in SUFFIXES:
+            raise DragFaceError(f"{output} is no folder and cannot hold several photos: name a folder or a .zip.")
     pictures: list[str] = []
     with _writer(folder) as write:
 
         def work(name: str, photo: Photo) -> None:
             kind = ".png" if name.lower().endswith(".png") else ".jpg"
             path = PurePosixPath(file_name or PurePosixPath(name).with_suffix(kind))
-            for data in _pictures_of(photo, format_of(str(path)), generator, strength, crops):
-                target = _free_name(path, pictures)
-                if _lies_in(source, folder / target):
-                    raise DragFaceError(f"{folder / target} is one of the photos themselves: name another folder.")
+            format = format_of(path.name)
+            if crops:
+                encoded = [encode_photo(face, format) for face in crop_only(photo)]
+            else:
+                drag = make_drag(photo, generator)
+                encoded = [provenance.encode(drag.at(strength), format, drag.look)]
+            for data in encoded:
+                target = file_name if file_name and not pictures else _free_name(folder, path, pictures)
                 write(target, data)
                 pictures.append(target)
 
-        left_out = for_each_photo(source, work, progress)
+        left_out = for_each_photo(source, work)
     return Transformed(pictures, left_out)
 
 
-def for_each_photo(
-    source: Source, work: Callable[[str, Photo], None], progress: bool = True, limit: int | None = None
-) -> list[tuple[str, str]]:
+def for_each_photo(source: Source, work: Callable[[str, Photo], None]) -> list[tuple[str, str]]:
     """Call `work` with the name of each photo, and with what `make_drag` takes.
 
     Photos that cannot be read, or have no face, are named on the progress bar (on stderr) and left out. Returns
@@ -89,20 +89,21 @@ def for_each_photo(
     """
     left_out: list[tuple[str, str]] = []
     with photos_in(source) as photos:
-        bar = tqdm(photos[:limit], unit="photo", disable=not progress)
+        bar = tqdm(photos, unit="photo", disable=len(photos) == 1)
         for name, read in bar:
             try:
                 work(name, read())
-            except DiskFull:
+            except (DiskFull, OSError):
                 raise
-            except (DragFaceError, MemoryError) as error:
-                left_out.append((name, str(error) or f"{name} does not fit into memory."))
-                if len(photos) == 1:
-                    raise DragFaceError(left_out[0][1]) from error
-                if progress:
-                    bar.write(f"left out: {left_out[-1][1]}", file=sys.stderr)
-        if len(left_out) == len(photos[:limit]):
-            raise DragFaceError(f"None of the {len(left_out)} photos gave a picture; {left_out[0][1]}")
+            except Exception as error:  # costs this photo alone, whatever it is
+                told = isinstance(error, DragFaceError)
+                reason = str(error) if told else f"{name} cannot be used ({type(error).__name__}: {error})."
+                left_out.append((name, reason))
+                if len(photos) > 1:
+                    bar.write(f"left out: {reason}", file=sys.stderr)
+    if len(left_out) == len(photos):
+        several = f"None of the {len(photos)} photos gave a picture; " if len(photos) > 1 else ""
+        raise DragFaceError(several + left_out[0][1])
     return left_out
 
 
@@ -119,12 +120,14 @@ def photos_in(source: Source) -> Iterator[list[tuple[str, Callable[[], Photo]]]]
     """
     photos: list[tuple[str, Callable[[], Photo]]]
     with ExitStack() as stack:
-        if not isinstance(source, (str, Path)):
-            photos = [(Path(path).name, partial(Path, path)) for path in source]
-        elif not holds_photos(source):
-            photos = [(Path(source).name, partial(Path, source))]
+        if not isinstance(source, (str, Path)) or not holds_photos(source):
+            paths = [source] if isinstance(source, (str, Path)) else source
+            photos = [(Path(path).name, partial(Path, path)) for path in paths]
         elif Path(source).is_dir():
-            photos = [(_printable(path.relative_to(source)), partial(Path, path)) for path in find_photos(source)]
+            photos = [
+                (os.fsencode(path.relative_to(source)).decode(errors="replace"), partial(Path, path))
+                for path in find_photos(source)
+            ]
         else:
             archive = stack.enter_context(open_archive(source))
             files = [file for file in members(archive) if PurePosixPath(file.filename).suffix.lower() in SUFFIXES]
@@ -134,30 +137,10 @@ def photos_in(source: Source) -> Iterator[list[tuple[str, Callable[[], Photo]]]]
         yield photos
 
 
-def _printable(path: Path) -> str:
-    return path.as_posix().encode("utf-8", "replace").decode()
-
-
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
     file = io.BytesIO(read_member(archive, member))
     file.name = member.filename  # for error messages
     return file
-
-
-def _pictures_of(photo: Photo, format: str, generator: Generator | None, strength: float, crops: bool) -> list[bytes]:
-    """The file of the photo in drag, or with `crops` a file for each aligned face."""
-    if crops:
-        return [encode_photo(face, format) for face in crop_only(photo)]
-    drag = make_drag(photo, generator)
-    return [provenance.encode(drag.at(strength), format, drag.look)]
-
-
-def _lies_in(source: Source, target: Path) -> bool:
-    """Whether a file to write is one of the photos, or lies in the folder of the photos."""
-    target = target.resolve()
-    if isinstance(source, (str, Path)):
-        return Path(source).resolve() in (target, *target.parents)
-    return target in {Path(photo).resolve() for photo in source}
 
 
 @contextmanager
@@ -170,9 +153,9 @@ def _writer(output: Path) -> Iterator[Callable[[str, bytes], None]]:
         yield lambda name, data: archive.writestr(zipfile.ZipInfo(name), data)  # a fixed date; pictures are packed
 
 
-def _free_name(path: PurePosixPath, taken: list[str]) -> str:
-    """The name of the path, with a number where it is taken, be it in other letters' case."""
+def _free_name(folder: Path, path: PurePosixPath, taken: list[str]) -> str:
+    """The name of the path, with a number where a file stands there or it is taken, be it in other letters' case."""
     folded, name, number = {name.casefold() for name in taken}, path, 2
-    while str(name).casefold() in folded:
+    while str(name).casefold() in folded or (folder / name).exists():
         name, number = path.with_stem(f"{path.stem}_{number}"), number + 1
     return str(name)

@@ -2,30 +2,26 @@
 
 import { element } from "./widgets.js";
 
+const LARGEST = 25; // megabytes that a photo may have
 const CAMERA_SETTINGS = { audio: false, video: { facingMode: "user", width: { ideal: 1920 }, height: { ideal: 1080 } } };
-const CAMERA_PROBLEMS = {
-  NotAllowedError: "The camera was refused: allow it beside the page's address, or drop a photo instead.",
-  NotFoundError: "No camera was found: connect one, or drop a photo instead.",
-  NotReadableError: "The camera does not start: close the program that uses it, or drop a photo instead.",
-  TypeError: "This page may not use a camera, as its address is not a safe one (https): drop a photo instead.",
-};
+const NO_CAMERA = "The camera does not start: allow it beside the page's address, close other programs that use it, or drop a photo instead";
 
-// root: the widget, all of which takes drops and pastes. largest: bytes of a file. onFile: called with a file and how
-// many there were; onProblem: with a sentence.
-export function buildIntake(root, largest, onFile, onProblem) {
+// root: the widget, all of which takes drops and pastes. onFile: called with a file and how many there were;
+// onProblem: with a sentence.
+export function buildIntake(root, onFile, onProblem) {
   const zone = element("button", "df-zone", { type: "button" },
     element("span", "df-title", { textContent: "Drop a photo here" }),
     element("span", "df-hint", { textContent: "or click to choose one, or paste it" }));
-  const input = element("input", "df-file", { type: "file", accept: "image/*", tabIndex: -1, hidden: true, "aria-hidden": "true" });
+  const input = element("input", "df-file", { type: "file", accept: "image/*", hidden: true });
   const snap = element("button", "df-button df-quiet df-snap", { type: "button", textContent: "Use the camera" });
   const camera = buildCamera(snap, (file) => take([file]), onProblem);
   const node = element("div", "df-intake", {}, element("div", "df-ways", {}, zone, snap), input, camera.node);
 
   function take(files) {
     if (!files?.length) return onProblem("That was not a file: save the picture first, then drop the file.");
-    const [megabytes, most] = [files[0].size, largest].map((bytes) => (bytes / (1 << 20)).toFixed(0));
-    if (files[0].size <= largest) onFile(files[0], files.length);
-    else onProblem(`${files[0].name} has ${megabytes} MB, and up to ${most} MB are taken: make it smaller first.`);
+    const { name, size } = files[0];
+    if (size <= LARGEST << 20) return onFile(files[0], files.length);
+    onProblem(`${name} has ${Math.ceil(size / (1 << 20))} MB, and up to ${LARGEST} MB are taken: make it smaller first.`);
   }
   zone.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
@@ -39,43 +35,24 @@ export function buildIntake(root, largest, onFile, onProblem) {
     event.stopPropagation();
     take(event.clipboardData?.files);
   };
-  document.addEventListener("paste", onPaste, true);
-  const stopDrops = followDrops(root, take);
-
-  return {
-    node,
-    focus: () => zone.focus(),
-    close: () => {
-      document.removeEventListener("paste", onPaste, true);
-      stopDrops();
-      camera.close();
-    },
-  };
-}
-
-function followDrops(root, take) {
-  let depth = 0; // dragenter and dragleave also come from every child
-  const enter = (change) => {
-    depth = Math.max(0, depth + change);
-    root.classList.toggle("df-over", depth > 0);
-  };
-  root.addEventListener("dragenter", (event) => { event.preventDefault(); enter(1); });
-  root.addEventListener("dragleave", () => enter(-1));
-  root.addEventListener("dragover", (event) => { event.preventDefault(); event.dataTransfer.dropEffect = "copy"; });
+  root.addEventListener("dragleave", (event) => root.classList.toggle("df-over", root.contains(event.relatedTarget)));
+  root.addEventListener("dragover", (event) => { event.preventDefault(); root.classList.add("df-over"); });
   root.addEventListener("drop", (event) => {
     event.preventDefault();
     event.stopPropagation();
-    enter(-depth);
+    root.classList.remove("df-over");
     take(event.dataTransfer.files);
   });
   // A file dropped beside the widget would make the browser leave the notebook.
-  const keepPage = (event) => {
-    const holdsFiles = [...(event.dataTransfer?.types ?? [])].includes("Files");
-    if (holdsFiles && !event.target.closest?.("input, textarea")) event.preventDefault();
+  const keepPage = (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault();
+  const kept = { paste: onPaste, dragover: keepPage, drop: keepPage };
+  for (const [kind, listener] of Object.entries(kept)) document.addEventListener(kind, listener, kind === "paste");
+
+  const close = () => {
+    for (const [kind, listener] of Object.entries(kept)) document.removeEventListener(kind, listener, kind === "paste");
+    camera.close();
   };
-  const kinds = ["dragover", "drop"];
-  kinds.forEach((kind) => window.addEventListener(kind, keepPage));
-  return () => kinds.forEach((kind) => window.removeEventListener(kind, keepPage));
+  return { node, focus: () => zone.focus(), close };
 }
 
 // One picture from the camera, which is off again as soon as the picture is taken.
@@ -106,7 +83,7 @@ function buildCamera(button, onFile, onProblem) {
     } catch (error) {
       if (node.hidden) return;
       close();
-      onProblem(CAMERA_PROBLEMS[error.name] ?? `The camera does not work here (${error.message || error.name}): drop a photo instead.`);
+      onProblem(`${NO_CAMERA} (${error.message || error.name}).`);
     }
   }
 
@@ -120,6 +97,6 @@ function buildCamera(button, onFile, onProblem) {
   button.addEventListener("click", open);
   shoot.addEventListener("click", take);
   cancel.addEventListener("click", () => { close(); button.focus(); });
-  node.addEventListener("keydown", (event) => { if (event.key === "Escape") { close(); button.focus(); } });
+  node.addEventListener("keydown", (event) => { if (event.key === "Escape") cancel.click(); });
   return { node, close };
 }

@@ -58,6 +58,8 @@ def save(path: str | Path, image: np.ndarray, look: str) -> None:
 def metadata(format: str, look: str) -> dict[str, Any]:
     """The arguments of Pillow's `save` that write the note into a picture of this format."""
     text = sentence(look)
+    if format == "GIF":
+        return {"comment": text}
     xmp = XMP.format(sentence=escape(text))
     if format == "PNG":
         chunks = PngImagePlugin.PngInfo()

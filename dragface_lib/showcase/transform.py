@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as TF
@@ -23,7 +21,7 @@ from ..crop.align import ALIGNMENT, aligned_face, apply, similarity
 from ..crop.find import Face, find_faces
 from ..crop.masks import face_mask
 from ..errors import DragFaceError
-from ..images import UnreadablePhoto, open_photo, resize
+from ..images import UnreadablePhoto, encode_photo, open_photo, resize
 from ..model import Generator
 from ..model.tensors import to_unit
 from .blend import add_change, change_between, shrunk_matrix
@@ -76,11 +74,9 @@ class DragPhoto:
         strength = checked_strength(strength)
         height, width = self.photo.shape[:2]
         scale = (longest_side or max(height, width)) / max(height, width)
-        if scale < 1:
-            picture = resize(self.photo, max(1, round(height * scale)), max(1, round(width * scale)))
-        else:
-            picture = self.photo.copy()
-        factor = np.array([width / picture.shape[1], height / picture.shape[0]])
+        smaller = max(1, round(height * scale)), max(1, round(width * scale))
+        picture = resize(self.photo, *smaller) if scale < 1 else self.photo.copy()
+        factor = np.array([width, height]) / picture.shape[1::-1]
         for face in self.faces if strength else ():
             add_change(picture, face.change * np.float32(strength), shrunk_matrix(face.matrix, factor))
         return picture
@@ -99,7 +95,7 @@ def example_photo() -> np.ndarray:
 
 
 def checked_strength(strength: float) -> float:
-    """The strength. Raises DragFaceError when it is out of range."""
+    """The strength, or DragFaceError when it is out of range."""
     if not 0 <= strength <= STRONGEST:  # also refuses NaN
         raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
     return float(strength)
@@ -122,10 +118,8 @@ def make_drag(photo: Photo, generator: Generator | None = None, tell: Tell = lam
 
     tell: called with a short sentence before each part of the work. Raises what `transform` raises.
     """
-    tell("Reading the photo")
-    rgb = _opened(photo)
-    tell("Looking for faces")
-    return _translated(rgb, _faces_in(rgb, photo), generator, tell)
+    rgb, faces = _faces_in(photo, tell)
+    return _translated(rgb, faces, generator, tell)
 
 
 def repaint(drag: DragPhoto, generator: Generator | None = None, tell: Tell = lambda sentence: None) -> DragPhoto:
@@ -138,12 +132,31 @@ def crop_only(photo: Photo) -> list[np.ndarray]:
 
     Raises NoFace and UnreadablePhoto as `transform` does.
     """
-    rgb = _opened(photo)
-    return [aligned_face(rgb, face.points, FACE_SIZE) for face in _faces_in(rgb, photo)]
+    rgb, faces = _faces_in(photo)
+    return [aligned_face(rgb, face.points, FACE_SIZE) for face in faces]
+
+
+def _faces_in(photo: Photo, tell: Tell = lambda sentence: None) -> tuple[np.ndarray, list[Face]]:
+    """The photo as (H, W, 3) uint8 RGB, and its faces, largest first."""
+    tell("Reading the photo")
+    if not isinstance(photo, np.ndarray):
+        rgb = open_photo(photo)
+    elif photo.dtype == np.uint8 and photo.shape[2:] in ((), (3,), (4,)) and photo.ndim > 1 and photo.size:
+        rgb = photo if photo.shape[2:] == (3,) else open_photo(encode_photo(photo, "PNG"))
+    else:
+        raise UnreadablePhoto(
+            f"An array of shape {photo.shape} and type {photo.dtype} is no photo: use (height, width, 3) uint8 RGB."
+        )
+    tell("Looking for faces")
+    faces = find_faces(rgb)
+    if not faces:
+        name = photo if isinstance(photo, (str, Path)) else getattr(photo, "name", "this photo")
+        raise NoFace(f"No face was found in {name}: choose one in which a face looks towards the camera.")
+    return rgb, faces
 
 
 def _translated(rgb: np.ndarray, faces: list[Face], generator: Generator | None, tell: Tell) -> DragPhoto:
-    generator = generator or _starter()
+    generator = generator or load_look("classic")
     alignment = generator.metadata.get("alignment", ALIGNMENT)
     if alignment != ALIGNMENT:
         raise DragFaceError(
@@ -157,50 +170,22 @@ def _translated(rgb: np.ndarray, faces: list[Face], generator: Generator | None,
     return DragPhoto(rgb, tuple(drags), generator.metadata.get("look", "drag"))
 
 
-def _translate(rgb: np.ndarray, found: list[Face], generator: Generator) -> list[DragFace]:
+def _translate(rgb: np.ndarray, faces: list[Face], generator: Generator) -> list[DragFace]:
     """What the generator changes on each face."""
     size = generator.size
-    crops = torch.from_numpy(np.stack([aligned_face(rgb, face.points, FACE_SIZE) for face in found]))
+    crops = torch.from_numpy(np.stack([aligned_face(rgb, face.points, FACE_SIZE) for face in faces]))
     with torch.inference_mode():
         # From 256 px by the very function that training resizes with.
-        faces = to_unit(TF.resize(crops.permute(0, 3, 1, 2), [size, size], antialias=True))  # (B, 3, S, S)
-        drag = generator(faces.to(next(generator.parameters()).device))
-        images, attention, logits = (part.float().cpu() for part in (drag.image, drag.attention, drag.cam_logits))
-    if not torch.isfinite(images).all():
+        bare = to_unit(TF.resize(crops.permute(0, 3, 1, 2), [size, size], antialias=True))  # (B, 3, S, S)
+        drag = generator(bare.to(next(generator.parameters()).device))
+        painted, logits, attention = (part.float().cpu() for part in drag)
+    if not torch.isfinite(painted).all():
         raise DragFaceError("This generator returns no picture (its training broke down): choose an earlier one.")
-    before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).numpy() for x in (faces, images))
+    before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).numpy() for x in (bare, painted))
     drags = []
-    for number, face in enumerate(found):
+    for number, face in enumerate(faces):
         matrix = similarity(face.points, size)
         change = change_between(before[number], after[number], redrawn=generator.form == "published")
         change *= face_mask(apply(matrix, face.points), size)[:, :, None]
         drags.append(DragFace(face, matrix, change, attention[number, 0].numpy(), float(logits[number, 1])))
     return drags
-
-
-def _faces_in(rgb: np.ndarray, photo: Photo) -> list[Face]:
-    faces = find_faces(rgb)
-    if not faces:
-        name = photo if isinstance(photo, (str, Path)) else getattr(photo, "name", "this photo")
-        raise NoFace(f"No face was found in {name}: choose one in which a face looks towards the camera.")
-    return faces
-
-
-def _opened(photo: Photo) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a path, of bytes, or of an array (grey and transparent ones become RGB)."""
-    if not isinstance(photo, np.ndarray):
-        return open_photo(photo)
-    channels = photo.shape[2] if photo.ndim == 3 else 1
-    if photo.dtype != np.uint8 or photo.ndim not in (2, 3) or channels not in (1, 3, 4) or not photo.size:
-        raise UnreadablePhoto(
-            f"An array of shape {photo.shape} and type {photo.dtype} is no photo: use (height, width, 3) uint8 RGB."
-        )
-    if channels == 4:  # over white, like a transparent file
-        opacity = photo[:, :, 3:].astype(np.uint16)
-        return ((photo[:, :, :3] * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
-    return cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB) if channels == 1 else photo
-
-
-@lru_cache(maxsize=1)
-def _starter() -> Generator:
-    return load_look("classic")

@@ -21,6 +21,7 @@ from .blend import shrunk_matrix
 from .transform import DragFace, DragPhoto
 
 MIN_FACE, MAX_FACE = 256, 1024  # pixels a side of a face that is shown alone
+CLOSER = 4  # how much larger the photo is made of which faces are shown alone
 THUMBNAIL = 88  # pixels
 HEAT = 0.75  # opacity of the heat map
 MAX_YAW = 30.0  # degrees to the side, beyond which make-up sits badly
@@ -40,12 +41,13 @@ def only(drag: DragPhoto, chosen: Sequence[int] | None) -> DragPhoto:
 
 def painted(drag: DragPhoto, strength: float, alone: bool = False, longest_side: int | None = None) -> np.ndarray:
     """(H, W, 3) uint8 RGB: the photo in drag, or its faces alone; see `DragPhoto.at` for the other arguments."""
-    return _framed(drag, drag.at(strength, _photo_side(drag, alone, longest_side)), alone, longest_side)
+    picture = drag.at(strength, longest_side and longest_side * (CLOSER if alone else 1))
+    return _framed(drag, picture, alone, longest_side)
 
 
 def attention(drag: DragPhoto, alone: bool = False, longest_side: int | None = None) -> np.ndarray:
     """The same view with the CAM's heat map over each face: bright is where the generator looked most."""
-    picture = drag.at(0, _photo_side(drag, alone, longest_side))
+    picture = drag.at(0, longest_side and longest_side * (CLOSER if alone else 1))
     factor = np.array(drag.photo.shape[1::-1]) / picture.shape[1::-1]
     for face in drag.faces:
         matrix, flags = shrunk_matrix(face.matrix, factor), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -66,17 +68,6 @@ def _heat(face: DragFace) -> np.ndarray:
     return np.dstack([colours, opacity]).astype(np.float32)
 
 
-def boxes(drag: DragPhoto) -> list[list[float]]:
-    """Where each face lies: left, top, width and height in parts of the photo's."""
-    size = np.array(drag.photo.shape[1::-1], np.float64)
-    boxes = []
-    for face in drag.faces:
-        low, high = face.face.points.min(axis=0) / size, face.face.points.max(axis=0) / size
-        low, high = np.clip([low - 0.1 * (high - low), high + 0.1 * (high - low)], 0, 1)
-        boxes.append([round(float(value), 4) for value in (*low, *(high - low))])
-    return boxes
-
-
 def thumbnails(drag: DragPhoto) -> list[np.ndarray]:
     """Each face as it was, (THUMBNAIL, THUMBNAIL, 3) uint8 RGB."""
     return [aligned_face(drag.photo, face.face.points, THUMBNAIL) for face in drag.faces]
@@ -88,15 +79,9 @@ def remarks(drag: DragPhoto) -> str:
     for number, face in enumerate(drag.faces, 1):
         for remark in _remarks_on(face, drag.photo):
             numbers.setdefault(remark, []).append(str(number))
-    sentences = []
-    for remark, faces in numbers.items():
-        if len(drag.faces) == 1:
-            sentences.append(f"This face is {remark}.")
-        elif len(faces) == 1:
-            sentences.append(f"Face {faces[0]} is {remark}.")
-        else:
-            sentences.append(f"Faces {', '.join(faces[:-1])} and {faces[-1]} are {remark}.")
-    return " ".join(sentences)
+    if len(drag.faces) == 1:
+        return " ".join(f"This face is {remark}." for remark in numbers)
+    return " ".join(f"Face {', '.join(faces)}: {remark}." for remark, faces in numbers.items())
 
 
 def _remarks_on(face: DragFace, photo: np.ndarray) -> list[str]:
@@ -111,14 +96,6 @@ def _remarks_on(face: DragFace, photo: np.ndarray) -> list[str]:
     return [remark for remark, holds in remarks.items() if holds]
 
 
-def _photo_side(drag: DragPhoto, alone: bool, longest_side: int | None) -> int | None:
-    """The photo's longest side from which a view of `longest_side` can be made without enlarging anything twice."""
-    if not alone or longest_side is None:
-        return longest_side
-    smallest = min(interocular(face.face.points) for face in drag.faces) * 4
-    return math.ceil(max(drag.photo.shape[:2]) * min(1.0, longest_side / smallest))
-
-
 def _framed(drag: DragPhoto, picture: np.ndarray, alone: bool, longest_side: int | None) -> np.ndarray:
     """The picture (the photo at any size) itself, or its faces side by side."""
     if not alone:
@@ -126,7 +103,7 @@ def _framed(drag: DragPhoto, picture: np.ndarray, alone: bool, longest_side: int
     scale = np.array(picture.shape[1::-1]) / drag.photo.shape[1::-1]
     points = [(face.face.points + 0.5) * scale - 0.5 for face in drag.faces]
     columns = math.ceil(math.sqrt(len(points)))
-    most = min(MAX_FACE, (longest_side or columns * MAX_FACE) // columns)
-    size = int(np.clip(4 * max(interocular(p) for p in points), min(MIN_FACE, most), most))
-    faces = [aligned_face(picture, p, size) for p in points]
-    return faces[0] if len(faces) == 1 else contact_sheet(faces, columns, size)
+    size = int(np.clip(4 * max(interocular(p) for p in points), MIN_FACE, MAX_FACE))
+    if longest_side:
+        size = min(size, longest_side // columns)
+    return contact_sheet([aligned_face(picture, p, size) for p in points], columns, size)

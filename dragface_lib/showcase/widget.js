@@ -1,6 +1,6 @@
 // The widget: takes a photo, shows it before and in drag, lets look, strength and faces be chosen, hands out the result.
 
-import { connect, element, viewName } from "./widgets.js";
+import { connect, element, newName } from "./widgets.js";
 import { buildIntake } from "./intake.js";
 import { buildComparison } from "./compare.js";
 import { buildControls } from "./controls.js";
@@ -8,13 +8,6 @@ import { buildControls } from "./controls.js";
 const CONSENT = "Use a photo of yourself, or of someone who said yes. This paints make-up for fun and gives nobody " +
   "another person's face. Your photo is not saved, neither here nor in the notebook.";
 const BUSY = "The notebook is busy with another cell, or not running: what you asked for waits. If nothing happens, run this cell again.";
-const COMPARE = "Move the line to compare.";
-
-function saveFile(name, blob) {
-  const url = URL.createObjectURL(blob);
-  element("a", "", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60000);
-}
 
 function render({ model, el }) {
   const root = element("div", "df-page df-showcase", {
@@ -28,9 +21,9 @@ function render({ model, el }) {
   const bar = element("progress", "df-bar", { hidden: true, "aria-label": "At work" });
   const status = element("p", "df-status", { role: "status", "aria-live": "polite" });
   const problem = element("p", "df-error", { role: "alert", hidden: true });
-  const intake = buildIntake(root, model.get("largest_file"), take, (sentence) => say("error", sentence));
+  const intake = buildIntake(root, take, (sentence) => say("error", sentence));
   const comparison = buildComparison();
-  const controls = buildControls(model.get("looks"), comparison.rings, { change: refresh, strength: setStrength, download, remove });
+  const controls = buildControls(model.get("looks"), { change: refresh, strength: setStrength, download, remove });
   const caption = element("figcaption", "df-caption");
   const result = element("div", "df-result", { hidden: true },
     element("figure", "df-figure", {}, comparison.node, caption), controls.node);
@@ -41,7 +34,6 @@ function render({ model, el }) {
   function say(state, sentence = "") {
     const busy = state === "busy";
     root.classList.toggle("df-busy", busy);
-    root.setAttribute("aria-busy", String(busy));
     bar.hidden = !busy;
     problem.hidden = state !== "error";
     problem.textContent = problem.hidden ? "" : sentence;
@@ -64,17 +56,9 @@ function render({ model, el }) {
     if (isWanted()) result.inert = false;
   }
 
-  // What the notebook holds already, or the portrait to begin with.
-  function open() {
-    return run("", true, async (isWanted, onProgress) => {
-      const answer = await notebook.ask({ kind: "open", ...controls.chosen() }, { onProgress });
-      if (isWanted()) await showPhoto(answer, "");
-    });
-  }
-
   function take(file, count) {
     return run("Sending the photo …", true, async (isWanted, onProgress) => {
-      const question = { kind: "photo", photo: viewName(), name: file.name, ...controls.chosen(), faces: null };
+      const question = { kind: "photo", photo: newName(), name: file.name, ...controls.chosen(), faces: null };
       const answer = await notebook.sendFile(question, file, isWanted, onProgress);
       if (isWanted()) await showPhoto(answer, count > 1 ? `Of ${count} files the first was taken.` : "");
     });
@@ -82,16 +66,15 @@ function render({ model, el }) {
 
   async function showPhoto({ content, buffers }, remark) {
     photo = content.photo;
-    controls.faces.show(content.boxes, buffers.slice(0, content.boxes.length));
+    controls.faces.show(buffers.slice(0, content.faces));
     caption.textContent = content.example ? `To play with until yours is here: ${content.example}` : "";
     result.hidden = false;
-    const several = content.boxes.length > 1 ? `${content.boxes.length} faces: press one to leave it out.` : "";
-    await showView({ content, buffers }, [remark, several, content.remarks || (several ? "" : COMPARE)]);
+    const several = content.faces > 1 ? `${content.faces} faces: press one to leave it out.` : "";
+    await showView({ content, buffers }, [remark, several, content.remarks || (several ? "" : "Move the line to compare.")]);
   }
 
   async function showView({ content, buffers }, sentences) {
-    await comparison.show(buffers.slice(content.boxes.length));
-    comparison.rings.hidden = controls.chosen().alone;
+    await comparison.show(buffers.slice(content.faces));
     say("done", sentences.filter(Boolean).join(" "));
   }
 
@@ -102,7 +85,7 @@ function render({ model, el }) {
         const answer = await notebook.ask({ kind: "view", photo, ...controls.chosen() }, { onProgress });
         if (isWanted()) await showView(answer, [answer.content.remarks]);
       } finally {
-        if (isWanted()) controls.setLook(model.get("look")); // the look before, where it failed
+        if (isWanted()) controls.look.value = model.get("look"); // the look before, where it failed
       }
     });
   }
@@ -113,7 +96,9 @@ function render({ model, el }) {
       const { content } = await notebook.ask(question, { onProgress });
       const blob = await notebook.fetchFile(content.type, isWanted);
       if (!isWanted()) return; // another photo took its place
-      saveFile(content.name, blob);
+      const href = URL.createObjectURL(blob);
+      element("a", "", { href, download: content.name }).click();
+      setTimeout(() => URL.revokeObjectURL(href), 60000);
       say("done", `${content.name} is in your downloads.`);
     });
   }
@@ -123,7 +108,7 @@ function render({ model, el }) {
     latest++;
     notebook.ask({ kind: "forget" });
     comparison.show([]);
-    controls.faces.show([], []);
+    controls.faces.show([]);
     result.hidden = true;
     say("done", "The photo is gone.");
     intake.focus();
@@ -136,14 +121,18 @@ function render({ model, el }) {
 
   root.addEventListener("keydown", (event) => event.stopPropagation()); // classic Notebook's shortcuts
   setStrength(Math.round(model.get("strength") * 100));
-  controls.setLook(model.get("look"));
-  open();
+  controls.look.value = model.get("look");
+  // What the notebook holds already, or the portrait to begin with.
+  run("", true, async (isWanted, onProgress) => {
+    const answer = await notebook.ask({ kind: "open", ...controls.chosen() }, { onProgress });
+    if (isWanted()) await showPhoto(answer, "");
+  });
 
   return () => {
     notebook.close();
     intake.close();
     comparison.show([]);
-    controls.faces.show([], []);
+    controls.faces.show([]);
   };
 }
 

@@ -27,9 +27,7 @@ from .provenance import encode
 from .transform import STRONGEST, DragPhoto, checked_strength, example_photo, make_drag, repaint
 
 HERE = Path(__file__).parent
-LARGEST_FILE = 25 << 20  # bytes
 PREVIEW_SIDE = 1000  # pixels; the JPEGs of a view stay below what Jupyter lets a kernel send at once (3 MB)
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
 EXAMPLE = "Eileen Collins (NASA, public domain)"
 
 
@@ -50,8 +48,7 @@ class Showcase(AnsweringWidget):
 
     _esm = script(*(HERE / f"{name}.js" for name in ("intake", "compare", "controls", "widget")))
     _css = style(HERE / "widget.css")
-    strength = traitlets.Float(1.0, min=0.0, max=STRONGEST, help="how much of the drag is applied").tag(sync=True)
-    largest_file = traitlets.Int(LARGEST_FILE, help="bytes that a photo may have").tag(sync=True)
+    strength = traitlets.Float(1.0, help="how much of the drag is applied").tag(sync=True)
     looks = traitlets.List(traitlets.Unicode(), help="names of the looks to choose from").tag(sync=True)
     look = traitlets.Unicode(help="the look that is shown").tag(sync=True)
 
@@ -72,15 +69,9 @@ class Showcase(AnsweringWidget):
         """Drop the photo and all that was made of it."""
         super().forget()
         self._parts: list[bytes] = []  # of the photo that is arriving
-        self._arriving = ""  # its name on the page
         self._drag: DragPhoto | None = None
         self._photo = ""  # the name on the page of the photo of _drag
         self._name = ""  # of its file; empty for the portrait to begin with
-
-    def close(self) -> None:
-        """Take the widget away and free the memory of its photo and its generator."""
-        self._generator, self._sources = None, {}
-        super().close()
 
     def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
         """See `AnsweringWidget` and the kinds above."""
@@ -90,7 +81,8 @@ class Showcase(AnsweringWidget):
                 self._transform(example_photo(), "example", "", question)
             return self._view(question)
         if kind == "photo":
-            return self._take_part(question, buffers[0])
+            self._take_part(question, buffers[0])
+            return self._view(question) if not self._parts else ({}, [])
         if kind == "view":
             self._change_look(question)
             return self._view(question)
@@ -101,22 +93,17 @@ class Showcase(AnsweringWidget):
             return {}, []
         raise DragFaceError(f"The page asks for {kind!r}, which this version does not know: run this cell again.")
 
-    def _take_part(self, question: dict[str, Any], part: bytes) -> Answer:
+    def _take_part(self, question: dict[str, Any], part: bytes) -> None:
         if question["part"] == 0:  # a newer photo takes the place of one that is still arriving
-            self._arriving, self._parts = question["photo"], []
-        if question["photo"] != self._arriving or question["part"] != len(self._parts):
+            self._parts = []
+        if question["part"] != len(self._parts):
             raise DragFaceError("The photo did not arrive whole: drop it once more.")
         self._parts.append(part)
-        if sum(map(len, self._parts)) > LARGEST_FILE:
+        if len(self._parts) == question["parts"]:
+            file = io.BytesIO(b"".join(self._parts))
+            file.name = str(question["name"])  # for error messages
             self._parts = []
-            raise DragFaceError(f"This photo has more than {LARGEST_FILE >> 20} MB: make it smaller first.")
-        if len(self._parts) < question["parts"]:
-            return {}, []
-        file = io.BytesIO(b"".join(self._parts))
-        file.name = str(question["name"])  # for error messages
-        self._parts = []
-        self._transform(file, question["photo"], file.name, question)
-        return self._view(question)
+            self._transform(file, question["photo"], file.name, question)
 
     def _transform(self, photo: io.BytesIO | np.ndarray, label: str, name: str, question: dict[str, Any]) -> None:
         if self._generator is None:
@@ -135,8 +122,6 @@ class Showcase(AnsweringWidget):
         self._generator, self.look = generator, look
 
     def _load(self, look: str) -> Generator:
-        if look not in self._sources:
-            raise DragFaceError(f"There is no look {look!r} here: run this cell again.")
         source = self._sources[look]
         return source if isinstance(source, Generator) else load_look(source)
 
@@ -155,16 +140,15 @@ class Showcase(AnsweringWidget):
         content = {
             "photo": self._photo,
             "example": "" if self._name else EXAMPLE,
-            "boxes": views.boxes(self._drag),
+            "faces": len(self._drag.faces),
             "remarks": views.remarks(self._drag),
         }
         return content, [encode_photo(picture, quality=88) for picture in views.thumbnails(self._drag) + pictures]
 
     def _download(self, question: dict[str, Any]) -> Answer:
-        drag = views.only(self._held(question), question["faces"])
-        format = question["format"]
+        drag, format = views.only(self._held(question), question["faces"]), question["format"]
         self.file = encode(views.painted(drag, question["strength"], question["alone"]), format, drag.look)
-        name = f"{PurePath(self._name).stem or 'portrait'}_drag{SUFFIXES[format]}"
+        name = f"{PurePath(self._name).stem or 'portrait'}_drag.{'jpg' if format == 'JPEG' else 'png'}"
         return {"name": name, "type": f"image/{format.lower()}"}, []
 
     def _name_of(self, generator: Generator | str | Path) -> str:
@@ -173,5 +157,5 @@ class Showcase(AnsweringWidget):
             return f"{generator.metadata.get('look', 'drag')}, as given"
         if str(generator) in self._sources:
             return str(generator)
-        names = [name for name, path in self._sources.items() if Path(str(path)).resolve() == Path(generator).resolve()]
-        return names[0] if names else f"{Path(generator).stem}, as given"
+        names = {Path(str(path)).resolve(): name for name, path in self._sources.items()}
+        return names.get(Path(generator).resolve(), f"{Path(generator).stem}, as given")

@@ -38,7 +38,7 @@ def folder(tmp_path_factory, portraits):
     torch.manual_seed(0)
     generator = Generator(64, 2, 1)
     generator.to_rgb[1].weight.data.mul_(60)
-    (folder / "guess.html").write_text(guess_who(folder / "photos", generator, progress=False))
+    (folder / "guess.html").write_text(guess_who(folder / "photos", generator))
     face = np.ascontiguousarray(data.astronaut()[:320, 64:384])
     losses = encode_photo(np.full((400, 700, 3), 230, np.uint8), "PNG")
     progress = Progression((face, face // 2, face // 4), ("as you are", "step 10", "step 2,000"), "neon", losses)

@@ -6,12 +6,14 @@ import zipfile
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from skimage import data
 
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
+from dragface_lib.showcase import crop_only, folders
 from dragface_lib.showcase.folders import photos_in, transform_all
 
 GOOD = ["Zoë & 東京.png", "deep/er/me.jpg"]
@@ -90,7 +92,7 @@ def test_none_replaces_another_not_even_in_other_letters_case(selfie, tmp_path):
     with zipfile.ZipFile(tmp_path / "names.zip", "w") as archive:
         for name in ("win\\down.png", "Ab.png", "aB.PNG", "ab.jpg", "__MACOSX/a.png", ".x/b.png"):
             archive.writestr(name, selfie)
-    result = transform_all(tmp_path / "names.zip", tmp_path / "out", crops=True, progress=False)
+    result = transform_all(tmp_path / "names.zip", tmp_path / "out", crops=True)
     assert sorted(result.pictures) == ["Ab.png", "aB_2.png", "ab.jpg", "win/down.png"]
     assert {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")} == set(
         result.pictures
@@ -101,7 +103,7 @@ def test_a_zip_that_reaches_outside_itself_is_refused(selfie, tmp_path):
     with zipfile.ZipFile(tmp_path / "slip.zip", "w") as archive:
         archive.writestr("../../up.png", selfie)
     with pytest.raises(DragFaceError, match="points outside"):
-        transform_all(tmp_path / "slip.zip", tmp_path / "deep" / "out", crops=True, progress=False)
+        transform_all(tmp_path / "slip.zip", tmp_path / "deep" / "out", crops=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["slip.zip"]
 
 
@@ -111,9 +113,6 @@ def test_files_of_one_name_from_several_folders_all_become_pictures(photos, self
         (tmp_path / folder / "me.png").write_bytes(selfie)
     files = [tmp_path / "a/me.png", tmp_path / "b/me.png"]
     assert transform_all(files, tmp_path / "out", crops=True).pictures == ["me.png", "me_2.png"]
-    with pytest.raises(DragFaceError, match="one of the photos themselves"):
-        transform_all(files[:1], tmp_path / "a", crops=True)
-    assert files[0].read_bytes() == selfie
 
 
 def test_many_photos_take_no_more_memory_than_few(selfie, generator, tmp_path):
@@ -124,7 +123,7 @@ def test_many_photos_take_no_more_memory_than_few(selfie, generator, tmp_path):
         for number in range(count):
             (folder / f"{number}.png").write_bytes(selfie)
         tracemalloc.start()
-        transform_all(folder, tmp_path / f"{count}.zip", generator, progress=False)
+        transform_all(folder, tmp_path / f"{count}.zip", generator)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 500_000  # a single decoded photo has 170 kB, its PNG 100 kB
@@ -140,14 +139,45 @@ def test_an_output_that_makes_no_sense_is_refused_before_anything_is_done(photos
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_photo_of_the_source_is_never_written_over(selfie, tmp_path, generator):
-    (tmp_path / "in/in").mkdir(parents=True)
-    for name in ("in/a.png", "in/in/a.png"):
+def test_what_stood_in_the_folder_before_is_never_written_over(selfie, tmp_path):
+    for name in ("party.png", "party_2.png", "party.jpg"):
         (tmp_path / name).write_bytes(selfie)
-    result = transform_all(tmp_path / "in", tmp_path, generator, progress=False)
-    assert result.pictures == ["a.png"]
-    assert ["one of the photos" in why for _, why in result.left_out] == [True]
-    assert (tmp_path / "in/a.png").read_bytes() == selfie
+    assert transform_all(tmp_path / "party_2.png", tmp_path, crops=True).pictures == ["party_2_2.png"]
+    assert transform_all([tmp_path / "party.jpg"], tmp_path, crops=True).pictures == ["party_2.jpg"]
+    assert {path.read_bytes() == selfie for path in tmp_path.glob("*") if path.stem in ("party",)} == {True}
+    assert (tmp_path / "party_2.png").read_bytes() == selfie
+
+
+def test_the_second_face_of_a_photo_is_not_written_over_another_photo(selfie, tmp_path):
+    both = np.hstack([open_photo(selfie)] * 2)
+    (tmp_path / "party_2.png").write_bytes(encode_photo(both, "PNG"))
+    before = (tmp_path / "party_2.png").read_bytes()
+    result = transform_all(tmp_path / "party_2.png", tmp_path / "party.png", crops=True)
+    assert result.pictures == ["party.png", "party_3.png"]
+    assert (tmp_path / "party_2.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["transform", "demo", "progression --run .", "gallery", "export"])
+def test_no_command_writes_over_what_it_reads(command, selfie, tmp_path, capsys):
+    own = tmp_path / "own.html"
+    own.write_bytes(selfie)
+    assert main([*command.split(), str(own), "-o", str(own)]) == 2
+    assert "own.html itself" in capsys.readouterr().err
+    assert own.read_bytes() == selfie
+
+
+def test_an_unexpected_failure_costs_one_photo_alone(photos, tmp_path, monkeypatch):
+    failing = iter([True, False])
+
+    def crop(photo):
+        if next(failing):
+            raise MemoryError("no memory left")
+        return crop_only(photo)
+
+    monkeypatch.setattr(folders, "crop_only", crop)
+    result = transform_all([photos / name for name in GOOD], tmp_path / "out", crops=True)
+    assert result.pictures == ["me.jpg"]
+    assert "no memory left" in result.left_out[0][1]
 
 
 def test_sources_that_hold_nothing_end_with_one_sentence(tmp_path, generator, selfie):
@@ -165,7 +195,7 @@ def test_sources_that_hold_nothing_end_with_one_sentence(tmp_path, generator, se
         "bad": "is not a picture",
     }.items():
         with pytest.raises(DragFaceError, match=said):
-            transform_all(tmp_path / name, tmp_path / "out.zip", generator, progress=False)
+            transform_all(tmp_path / name, tmp_path / "out.zip", generator)
         assert not (tmp_path / "out.zip").exists()
 
 
@@ -183,5 +213,5 @@ def test_a_damaged_member_is_left_out(selfie, tmp_path):
     content = bytearray(path.read_bytes())
     content[middle : middle + 40] = bytes(40)
     path.write_bytes(content)
-    result = transform_all(path, tmp_path / "out", crops=True, progress=False)
+    result = transform_all(path, tmp_path / "out", crops=True)
     assert (result.pictures, [name for name, _ in result.left_out]) == (["whole.png"], ["damaged.png"])

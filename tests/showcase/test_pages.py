@@ -67,7 +67,7 @@ def test_a_long_run_is_shown_by_a_few_of_its_generators_up_to_the_newest(run, tm
 
 
 def test_the_command_writes_a_strip_a_moving_picture_and_a_page(run, portraits, tmp_path, capsys):
-    for name in ("strip.jpg", "strip.png", "move.gif", "move.webp", "slider.html"):
+    for name in ("strip.jpg", "strip.png", "move.gif", "move.webp", "page.html"):
         assert main(["progression", str(portraits["astronaut"]), "--run", str(run), "-o", str(tmp_path / name)]) == 0
     assert "as you are, step 10, step 20, step 40, step 55" in capsys.readouterr().out
     assert open_photo(tmp_path / "strip.png").shape == (200 + 14, 5 * 200, 3)
@@ -78,10 +78,9 @@ def test_the_command_writes_a_strip_a_moving_picture_and_a_page(run, portraits, 
         frames = [np.array(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(picture)]
         assert all(np.abs(one - other).mean() > 0.2 for one, other in zip(frames, frames[1:], strict=False))
         assert said in (picture.info.get("comment", b"").decode() or picture.getexif()[0x010E])
-    page = (tmp_path / "slider.html").read_text()
+    page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/jpeg") == 5
     assert page.count("data:image/png") == 1
-    assert 'max="4"' in page
 
 
 @pytest.mark.parametrize("name", ["progress.tiff", "progress"])
@@ -115,19 +114,19 @@ def everybody(tmp_path_factory, portraits):
 def test_guess_who_is_one_shuffled_page_with_both_pictures_of_everybody(everybody, generator, tmp_path, capsys):
     page = guess_who(everybody, generator)
     assert "cup.jpg" in capsys.readouterr().err
-    names = [html.unescape(name) for name in re.findall(r'data-name="([^"]*)"', page)]
+    names = [html.unescape(name) for name in re.findall(r'alt="the photo"><br>(.*?)</details>', page)]
     assert sorted(names) == sorted(path.stem for path in everybody.iterdir() if path.stem != "cup")
     assert names != sorted(names)
     assert "<img src=x" not in page
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert "default-src 'none'" in page
+    assert "<script" not in page
     pictures = [base64.b64decode(data) for data in re.findall(r"data:image/jpeg;base64,([^\"]*)", page)]
     assert len(pictures) == 2 * len(names)
     for drag, photo in zip(pictures[::2], pictures[1::2], strict=True):
         assert np.abs(open_photo(drag).astype(int) - open_photo(photo)).mean() > 1
         assert Image.open(io.BytesIO(drag)).getexif()[0x010E] == provenance.sentence("drag")
         assert not Image.open(io.BytesIO(photo)).getexif()
-    assert len(re.findall("data-name", guess_who(everybody, generator, limit=2, progress=False))) == 2
 
 
 def test_the_gallery_command_refuses_what_is_no_page_and_a_folder_without_faces(everybody, tmp_path, capsys):

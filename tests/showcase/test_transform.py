@@ -123,10 +123,10 @@ def test_each_face_says_where_the_generator_looked_and_whether_it_is_bare(astron
     (face,) = make_drag(astronaut, generator).faces
     crop = torch.from_numpy(crop_only(astronaut)[0]).permute(2, 0, 1)[None]
     crop = torch.nn.functional.interpolate(crop.float(), (64, 64), mode="bilinear", antialias=True) / 127.5 - 1
-    drag = generator(crop)
+    expected = generator(crop)
     assert face.attention.shape == (16, 16)
-    assert face.attention == pytest.approx(drag.attention[0, 0].numpy(), abs=0.05)
-    assert face.cam_logit == pytest.approx(float(drag.cam_logits[0, 1]), abs=0.05)
+    assert face.attention == pytest.approx(expected.attention[0, 0].numpy(), abs=0.05)
+    assert face.cam_logit == pytest.approx(float(expected.cam_logits[0, 1]), abs=0.05)
 
 
 def test_a_tilted_head_gets_the_same_paint(astronaut, generator, found, astronaut_faces):
@@ -203,9 +203,8 @@ def test_a_phone_photo_stored_on_its_side_comes_out_upright(astronaut, generator
     assert np.array_equal(transform(tmp_path / "phone.png", generator), transform(astronaut, generator))
 
 
-@pytest.mark.parametrize("convert", [lambda rgb: rgb[:, :, 1], lambda rgb: rgb[:, :, 1:2]])
-def test_a_grey_array_becomes_colour(astronaut, generator, convert):
-    picture = transform(convert(astronaut), generator)
+def test_a_grey_array_becomes_colour(astronaut, generator):
+    picture = transform(astronaut[:, :, 1], generator)
     assert picture.shape == astronaut.shape
     assert np.ptp(picture.astype(int), axis=2).max() > 5
 
