@@ -27,7 +27,7 @@ class Unreliable(Showcase):
     lost = set()
     def send(self, content, buffers=None):
         # The first photo and the first part of a file get lost, as at a server that limits its rate.
-        losing = {"boxes", "parts"} & content.keys() - self.lost
+        losing = {"faces", "parts"} & content.keys() - self.lost
         self.lost |= losing
         if not losing:
             super().send(content, buffers)
@@ -59,10 +59,7 @@ def folder(tmp_path_factory):
     noise = np.random.default_rng(0).normal(0, 8, (1, 4000, 3))  # so that it needs many parts
     save_photo(folder / "large.jpg", np.clip(large + noise, 0, 255).astype(np.uint8))
     (folder / "diary.txt").write_text("Dear diary")
-    (folder / "pretender.jpg").write_text("Dear diary")
-    (folder / "letter.pdf").write_bytes(b"%PDF-1.7")
     (folder / "empty.jpg").write_bytes(b"")
-    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(900))
     with open(folder / "huge.jpg", "wb") as file:
         file.truncate(26 << 20)
     frame = cv2.cvtColor(data.astronaut()[:384], cv2.COLOR_RGB2YUV_I420)
@@ -175,12 +172,6 @@ def test_a_dropped_selfie_is_shown_before_and_in_drag(page, folder):
     keep(page, f"result_{page.server}")
 
 
-def test_the_same_file_twice_is_shown_twice(page, folder):
-    for _ in range(2):
-        shown_after(page, lambda: drop(page, folder / "astronaut.jpg"))
-        shows_the_astronaut(page)
-
-
 def test_a_photo_can_be_chosen_with_the_keyboard_alone(page, folder):
     with page.expect_file_chooser(timeout=WAIT) as chooser:
         page.locator(".df-zone").press("Enter")
@@ -228,10 +219,7 @@ def test_a_picture_is_taken_with_the_camera_which_is_off_then(page):
     ("name", "sentence"),
     [
         ("diary.txt", "diary.txt is not a picture"),
-        ("letter.pdf", "letter.pdf is a PDF, not a photo"),
-        ("pretender.jpg", "pretender.jpg is not a picture"),
         ("empty.jpg", "empty.jpg is empty (0 bytes)"),
-        ("phone.heic", "phone.heic is a HEIC photo"),
         ("coffee.jpg", "No face was found in coffee.jpg"),
         ("huge.jpg", "up to 25 MB"),
     ],
@@ -332,11 +320,10 @@ def test_the_strength_slider_moves_from_nothing_to_more_without_asking_the_noteb
 
 
 @voila_alone
-def test_faces_are_chosen_by_a_click_in_the_photo_or_with_the_keyboard(page, folder):
+def test_faces_are_chosen_with_mouse_or_keyboard(page, folder):
     drop(page, folder / "two.jpg")
     wait_for_drag(page)
     assert "2 faces" in page.get_by_role("status").inner_text()
-    left = int(np.argmin([page.locator(".df-ring").nth(number).bounding_box()["x"] for number in (0, 1)]))
     chosen = page.get_by_role("group", name="Faces in drag").get_by_role("button")
     assert [chosen.nth(n).get_attribute("aria-pressed") for n in (0, 1)] == ["true", "true"]
     halves = slice(0, 450), slice(550, None)
@@ -347,22 +334,14 @@ def test_faces_are_chosen_by_a_click_in_the_photo_or_with_the_keyboard(page, fol
 
     assert changed() == [True, True]
     keep(page, "two_faces")
-    ring = page.locator(".df-ring").nth(left).bounding_box()
-    middle = ring["x"] + ring["width"] / 2, ring["y"] + ring["height"] / 2
-    line = page.get_by_role("slider", name="Line between")
-    line.press("Home")
-    shown_after(page, lambda: page.mouse.click(*middle))
-    assert line.input_value() == "0"
-    assert changed() == [False, True]
-    assert chosen.nth(left).get_attribute("aria-pressed") == "false"
-    chosen.nth(1 - left).click()  # the last one stays
-    assert chosen.nth(1 - left).get_attribute("aria-pressed") == "true"
-    chosen.nth(left).focus()
+    shown_after(page, chosen.nth(0).click)
+    assert sorted(changed()) == [False, True]
+    assert chosen.nth(0).get_attribute("aria-pressed") == "false"
+    chosen.nth(1).click()  # the last one stays
+    assert chosen.nth(1).get_attribute("aria-pressed") == "true"
+    chosen.nth(0).focus()
     shown_after(page, lambda: page.keyboard.press("Space"))
     assert changed() == [True, True]
-    shown_after(page, lambda: page.get_by_label("What is shown").select_option("Face only"))
-    page.locator(".df-ring").first.wait_for(state="hidden")
-    shown_after(page, lambda: page.get_by_label("What is shown").select_option("Whole photo"))
 
 
 @voila_alone
@@ -427,23 +406,15 @@ def test_a_second_photo_dropped_at_once_is_the_one_that_is_shown(page, folder):
 
 
 @voila_alone
-@pytest.mark.parametrize(
-    ("refusal", "sentence"),
-    [
-        ("NotAllowedError", "The camera was refused"),
-        ("NotFoundError", "No camera was found"),
-        ("NotReadableError", "close the program that uses it"),
-        (None, "its address is not a safe one"),
-    ],
-)
-def test_a_camera_that_is_refused_or_not_there_is_a_sentence(page, refusal, sentence):
+@pytest.mark.parametrize("refusal", ["NotAllowedError", None])
+def test_a_camera_that_is_refused_or_not_there_is_a_sentence(page, refusal):
     page.evaluate(
         """(name) => Object.defineProperty(navigator, "mediaDevices", { configurable: true, value:
             name && { getUserMedia: () => Promise.reject(new DOMException("", name)) } })""",
         refusal,
     )
     page.locator(".df-snap").click()
-    assert sentence in error_in(page)
+    assert "The camera does not start" in error_in(page)
     assert page.locator(".df-camera").is_hidden()
     assert page.locator(".df-snap").is_enabled()
     page.evaluate("delete navigator.mediaDevices")
