@@ -112,7 +112,7 @@ def run_evaluate(options: Namespace) -> None:
 
     report = evaluate(load_look(options.generator), options.faces)
     report.save(options.output)
-    print(json.dumps(report.as_dict()) if options.json else report.table())
+    print(json.dumps(report.numbers) if options.json else report.table())
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
 
 

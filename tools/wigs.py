@@ -345,7 +345,7 @@ MEASURES = {
 
 def train_all(faces: Path, runs: Path, only: list[str]) -> None:
     """Every variant with every seed, without those that are done."""
-    validation = Validation(faces, SIZE, limit=10_000)
+    validation = Validation(faces, limit=10_000)
     selfie, drag = (FaceSet(faces, domain, "train", SIZE, MaskCache(faces)) for domain in ("selfie", "drag"))
     for seed in SEEDS:
         for variant in VARIANTS:
