@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from ..crop.align import apply
+
 FINER = 3  # How many times finer than the canvas crisp shapes are drawn.
 COARSER = 4  # How many times coarser airbrushed shapes are drawn.
 # Outlines by the numbers of their landmarks; -1 is the left of the picture.
@@ -41,18 +43,14 @@ class Canvas:
     @classmethod
     def of(cls, rgb: np.ndarray, landmarks: np.ndarray, turned: float = 0.0) -> Canvas:
         """rgb: (h, w, 3) float32 in 0..1; landmarks: (189, 2) in its pixels."""
-        left, right = np.asarray(landmarks, np.float64)[:2]
-        across = right - left
-        matrix = np.array([[across[0], -across[1], 0.0], [across[1], across[0], 0.0]])
-        matrix[:, 2] = (left + right) / 2
+        landmarks = np.asarray(landmarks, np.float64)
+        (dx, dy), (x, y) = landmarks[1] - landmarks[0], landmarks[:2].sum(0) / 2
+        matrix = np.array([[dx, -dy, x], [dy, dx, y]])
         inverse = cv2.invertAffineTransform(matrix)
-        height, width = rgb.shape[:2]
-        columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        x = (inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2]).astype(np.float32)
-        y = (inverse[1, 0] * columns + inverse[1, 1] * rows + inverse[1, 2]).astype(np.float32)
-        points = np.asarray(landmarks, np.float64) @ inverse[:, :2].T + inverse[:, 2]
-        lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
-        return cls(lab, points, matrix, float(np.hypot(*across)), x, y, turned)
+        rows, columns = np.indices(rgb.shape[:2], np.float32)
+        across, down = ((a * columns + b * rows + c).astype(np.float32) for a, b, c in inverse)
+        lab, points = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), apply(inverse, landmarks)
+        return cls(lab, points, matrix, float(np.hypot(dx, dy)), across, down, turned)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,7 +68,12 @@ class Canvas:
 
     def pixels(self, curve: np.ndarray) -> np.ndarray:
         """Face coordinates (N, 2) to canvas pixels."""
-        return np.asarray(curve) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return apply(self.matrix, curve)
+
+    def sample(self, values: np.ndarray, points: np.ndarray, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+        """`values` (h, w, ...) at points (N, M, 2) in face coordinates: (N, M, ...)."""
+        pixels = self.pixels(points).astype(np.float32)
+        return cv2.remap(values, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=border)
 
     def fill(self, shapes: Sequence[np.ndarray]) -> np.ndarray:
         """Cover (h, w) float32 in 0..1 of polygons (N, 2) in face coordinates, antialiased; overlaps count once."""
@@ -89,11 +92,9 @@ class Canvas:
 
     def airbrush(self, curve: np.ndarray, radius: float | np.ndarray, weight: float | np.ndarray) -> np.ndarray:
         """Soft cover (h, w) float32 in 0..1: a Gaussian at each point of `curve` (N, 2), of one radius or one each."""
-        radii = np.broadcast_to(radius, len(curve))
-        weights = np.broadcast_to(weight, len(curve))
         x, y = self.x[::COARSER, ::COARSER], self.y[::COARSER, ::COARSER]
         cover = np.zeros(x.shape, np.float32)
-        for (at_x, at_y), r, w in zip(curve, radii, weights, strict=True):
+        for at_x, at_y, r, w in np.broadcast(*curve.T, radius, weight):
             np.maximum(cover, w * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * r * r)), out=cover)
         # Sample n lies at pixel n * COARSER, not in the middle of its block: cv2.resize would shift it.
         height, width = self.shape
@@ -117,9 +118,8 @@ class Canvas:
 
     def spread(self, values: np.ndarray, weights: np.ndarray, radius: float) -> np.ndarray:
         """Mean of `values` (h, w, 3) about each pixel, weighted by `weights` (h, w) of 0..1 and by distance."""
-        total = self.blur(weights, radius)
         mixed = self.blur(values * weights[..., None], radius)
-        return mixed / np.maximum(total, 1e-4)[..., None]
+        return mixed / np.maximum(self.blur(weights, radius), 1e-4)[..., None]
 
     def lay(self, colour: np.ndarray, cover: np.ndarray) -> None:
         """Lay a colour, (3,) or (h, w, 3) CIELAB, over the picture where `cover` (h, w) says how opaque it is."""
@@ -141,11 +141,9 @@ def to_rgb(lab: np.ndarray) -> np.ndarray:
 
 def smooth_curve(points: np.ndarray, count: int = 48) -> np.ndarray:
     """(count, 2): a smooth curve through `points` (N, 2), evenly in arc length between them."""
-    points = np.asarray(points, np.float64)
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    at = np.concatenate([[0], np.cumsum(np.maximum(steps, 1e-6))])
     # Centripetal spacing: no loops where two landmarks are close together.
-    at = np.concatenate([[0], np.cumsum(np.sqrt(np.diff(at)))])
+    at = np.concatenate([[0], np.cumsum(np.sqrt(np.maximum(steps, 1e-6)))])
     return CubicSpline(at, points, bc_type="natural")(np.linspace(0, at[-1], count))
 
 
@@ -155,7 +153,7 @@ def normals(curve: np.ndarray) -> np.ndarray:
     return np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
 
 
-def ribbon(centre: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """The polygon (2N, 2) of a stroke along `centre` (N, 2) of the full widths (N,)."""
-    half = normals(centre) * np.asarray(widths)[:, None] / 2
+def ribbon(centre: np.ndarray, widths: np.ndarray | float) -> np.ndarray:
+    """The polygon (2N, 2) of a stroke along `centre` (N, 2) of one full width, or of (N,)."""
+    half = normals(centre) * np.reshape(widths, (-1, 1)) / 2
     return np.concatenate([centre + half, (centre - half)[::-1]])

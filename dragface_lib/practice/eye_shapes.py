@@ -34,19 +34,9 @@ class Eye:
     where: np.ndarray
 
     @property
-    def inner(self) -> np.ndarray:
-        """The corner beside the nose."""
-        return self.upper[0]
-
-    @property
-    def outer(self) -> np.ndarray:
-        """The corner beside the temple."""
-        return self.upper[-1]
-
-    @property
     def width(self) -> float:
         """From corner to corner, in interocular distances."""
-        return float(np.linalg.norm(self.outer - self.inner))
+        return float(np.linalg.norm(self.upper[-1] - self.upper[0]))
 
     @property
     def closed(self) -> bool:

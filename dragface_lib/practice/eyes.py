@@ -53,7 +53,7 @@ def paint_eyes(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Genera
 def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random.Generator) -> None:
     where = (1 - skin.openings) * eye.where
     x, y = canvas.x * eye.side, canvas.y
-    first, last = eye.inner, eye.outer
+    first, last = eye.upper[[0, -1]]
     t = (x - first[0]) / (last[0] - first[0])  # 0 at the inner corner of the eye, 1 at the outer one
     tail = eye.brow[-1] + [0.0, 0.05]
     # The lower edge: the lashes, and from the outer corner a straight line up to the tail of the brow.
@@ -76,10 +76,9 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random
     deep = np.maximum(deep, corner) * (1 - lid)
     glow = smoothstep(0.74, 0.98, over) * smoothstep(0.15, 0.6, t) * smoothstep(1.5, 1.1, t)
 
-    colour = np.empty_like(canvas.lab)
-    colour[...] = makeup.transition
+    colour = np.full_like(canvas.lab, makeup.transition)
     colour += deep[..., None] * (np.asarray(makeup.crease, np.float32) - colour)
-    lid_colour = np.asarray(makeup.lid, np.float32) + np.zeros_like(colour)
+    lid_colour = np.full_like(colour, makeup.lid)
     # The lid is brightest towards the nose, like metal in the light.
     lid_colour[..., 0] += 5 * smoothstep(0.45, 0.1, t) - 9 * smoothstep(0.45, 0.9, t)
     colour += lid[..., None] * (lid_colour - colour)
@@ -119,7 +118,7 @@ def _glitter(canvas: Canvas, makeup: Makeup, cover: np.ndarray, rng: np.random.G
 
 
 def _liner(canvas: Canvas, makeup: Makeup, eye: Eye) -> None:
-    first, last = eye.inner, eye.outer
+    first, last = eye.upper[[0, -1]]
     t = np.linspace(0, 1, len(eye.upper))
     thick = PchipInterpolator([0, 0.15, 0.5, 0.85, 1], [0.010, 0.020, 0.038, 0.058, 0.070])(t)
     edge = eye.upper - np.stack([0 * t, thick], 1)
@@ -134,7 +133,7 @@ def _liner(canvas: Canvas, makeup: Makeup, eye: Eye) -> None:
         cover = np.maximum(cover, eye.fill(canvas, [ribbon(line, widths)]) * 0.9)
         # A pale stroke on the rim of the lower lid, the waterline, makes the eye larger.
         rim = eye.lower[6:-5] - [0, 0.004]
-        pale = eye.fill(canvas, [ribbon(rim, np.full(len(rim), 0.016))])
+        pale = eye.fill(canvas, [ribbon(rim, 0.016)])
         canvas.lay(np.array([88, 3, 2], np.float32), pale * 0.7 * eye.where)
     canvas.lay(np.asarray(makeup.liner, np.float32), 0.96 * cover * eye.where)
 
@@ -180,5 +179,5 @@ def _brow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random.G
     pigment(canvas, skin, makeup.brow, cover * eye.where, shading=0.25, texture=0.5)
     # Concealer below the brow makes its edge crisp.
     under = eye.brow[12:52] + np.stack([np.zeros(40), eye.brow_width[12:52] / 2 + 0.012], 1)
-    clean = canvas.blur(eye.fill(canvas, [ribbon(under, np.full(40, 0.016))]), 0.006) * (1 - body)
+    clean = canvas.blur(eye.fill(canvas, [ribbon(under, 0.016)]), 0.006) * (1 - body)
     pigment(canvas, skin, np.asarray(makeup.glow) * [0.94, 1, 1], 0.5 * clean * eye.where)

@@ -60,7 +60,7 @@ def find_frame(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> np.ndarray
     lines = cv2.morphologyEx(lightness, cv2.MORPH_BLACKHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     lines = canvas.blur(np.clip(lines / (RIM_DARKNESS * tone[0]), 0, 1), 0.008)
     shapes = _rims()
-    along = np.stack([_along(canvas, lines, shapes * [side, 1] + canvas.points[eye]) for eye, side in PUPILS])
+    along = np.stack([canvas.sample(lines, shapes * [side, 1] + canvas.points[eye]) for eye, side in PUPILS])
     below = along[..., BELOW_BROWS]
     scores = 0.5 * np.minimum(below, 0.6).mean((0, 2)) / 0.6 + 0.5 * (below > 0.25).mean((0, 2))
     if scores.max() < RIM_SCORE and (darkness < CLEAR_DARKNESS or chroma > CLEAR_CHROMA):
@@ -70,21 +70,14 @@ def find_frame(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> np.ndarray
     strips, inner = [], []
     for eye, side in PUPILS:
         rim = shapes[whole.argmax()] * [side, 1] + canvas.points[eye]
-        closed = np.concatenate([rim, rim[:2]])
-        strips.append(ribbon(closed, np.full(len(closed), RIM_STRIP)))
+        strips.append(ribbon(np.concatenate([rim, rim[:2]]), RIM_STRIP))
         inner.append(rim[np.argmin(rim[:, 0] * side)] - [0, 0.06])
         outer = rim[np.argmax(rim[:, 0] * side)] - [0, 0.1]
-        strips.append(ribbon(np.array([outer, outer + [0.5 * np.sign(outer[0]), 0]]), np.full(2, ARM_STRIP)))
-    strips.append(ribbon(np.array(inner), np.full(2, BRIDGE_STRIP)))
+        strips.append(ribbon(np.array([outer, outer + [0.5 * np.sign(outer[0]), 0]]), ARM_STRIP))
+    strips.append(ribbon(np.array(inner), BRIDGE_STRIP))
     near = np.max([canvas.fill([strip]) for strip in strips], axis=0)
     darker = 1 - lightness / np.maximum(base[..., 0], 1)
     return canvas.blur(near * np.maximum(smoothstep(0.35, 0.5, darker), smoothstep(0.3, 0.5, lines)), 0.006)
-
-
-def _along(canvas: Canvas, values: np.ndarray, curves: np.ndarray) -> np.ndarray:
-    """`values` (h, w) at the points of `curves` (N, M, 2): (N, M), 0 outside."""
-    pixels = canvas.pixels(curves).astype(np.float32)
-    return cv2.remap(values, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR)
 
 
 def _bar(canvas: Canvas, tone: np.ndarray) -> tuple[float, float]:
@@ -92,8 +85,7 @@ def _bar(canvas: Canvas, tone: np.ndarray) -> tuple[float, float]:
     lab = canvas.blur(canvas.lab, 0.012)
     darkness, chroma = [], []
     for x in np.linspace(-0.07, 0.07, 5):
-        column = canvas.pixels(np.stack([np.full(27, x), np.linspace(-0.2, 0.32, 27)], 1)).astype(np.float32)
-        values = cv2.remap(lab, column[None, :, 0], column[None, :, 1], cv2.INTER_LINEAR)[0]
+        values = canvas.sample(lab, np.stack([np.full(27, x), np.linspace(-0.2, 0.32, 27)], 1)[None])[0]
         depth = grey_closing(values[:, 0], 7) - values[:, 0]
         darkness.append(depth.max() / tone[0])
         chroma.append(np.hypot(*values[depth.argmax(), 1:]) / max(np.hypot(*tone[1:]), 1.0))

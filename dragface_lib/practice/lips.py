@@ -53,8 +53,7 @@ def paint_lips(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
     inside = smoothstep(0.008, 0.062, canvas.blur(depth.astype(np.float32), 0.006))
     left, right = mouth.top[0, 0], mouth.top[-1, 0]
     across = np.abs(canvas.x - (left + right) / 2) / max((right - left) / 2, 0.1)
-    colour = np.empty_like(lab)
-    colour[...] = makeup.lip_liner
+    colour = np.full_like(lab, makeup.lip_liner)
     inside = inside * smoothstep(1.08, 0.62, across)
     colour += inside[..., None] * (np.asarray(makeup.lip, np.float32) - colour)
     colour[..., 0] += 7 * smoothstep(0.65, 0.1, across) * inside
@@ -68,7 +67,7 @@ def paint_lips(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
     deeper = colour[..., 0] * (0.86 + 0.14 * skin.lightness)
     colour[..., 0] = deeper + 0.55 * shape * (0.4 + colour[..., 0] / 90) + 0.7 * fine
     if not mouth.is_open:
-        seam = canvas.fill([ribbon((mouth.top_inner + mouth.bottom_inner) / 2, np.full(48, 0.014))])
+        seam = canvas.fill([ribbon((mouth.top_inner + mouth.bottom_inner) / 2, 0.014)])
         colour[..., 0] -= 14 * canvas.blur(seam, 0.006) * smoothstep(1.05, 0.8, across)
     canvas.lay(colour, 0.95 * cover)
     _gloss(canvas, makeup, mouth, cover, fine)

@@ -64,11 +64,8 @@ def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
     local = [(curve - middle) @ turn / [half, 1] for curve in curves]
     across, down = np.linspace(-GRID_SIDE, GRID_SIDE, GRID_COLUMNS), np.linspace(-GRID_ABOVE, GRID_BELOW, GRID_ROWS)
     grid = np.stack(np.meshgrid(across * half, down), -1) @ turn.T + middle
-    pixels = canvas.pixels(grid.reshape(-1, 2)).reshape(GRID_ROWS, GRID_COLUMNS, 2).astype(np.float32)
-    lab, skin = (
-        cv2.remap(image, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for image in (canvas.blur(canvas.lab, 0.009), base)
-    )
+    lab = canvas.sample(canvas.blur(canvas.lab, 0.009), grid, cv2.BORDER_REPLICATE)
+    skin = canvas.sample(base, grid, cv2.BORDER_REPLICATE)
     light, redness = lab[..., 0], lab[..., 1] - skin[..., 1]
     pink = redness - 0.6 * (lab[..., 2] - skin[..., 2])
     heights = np.stack([np.interp(across, curve[:, 0], curve[:, 1]) for curve in local])

@@ -154,8 +154,7 @@ def pigment(
     """
     light = np.clip(skin.base[..., 0] - skin.tone[0], -25, 18)
     fine = np.clip(canvas.lab[..., 0] - canvas.blur(canvas.lab[..., 0], 0.02), -8, 8)
-    aim = np.empty_like(canvas.lab)
-    aim[...] = colour
+    aim = np.full_like(canvas.lab, colour)
     # On dark skin the same pot of colour looks deeper; pigment brighter than the light allows looks pasted on.
     deeper = aim[..., 0] * (0.84 + 0.16 * skin.lightness)
     aim[..., 0] = deeper + shading * light * (0.3 + aim[..., 0] / 100) + texture * fine
