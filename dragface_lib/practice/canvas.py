@@ -17,10 +17,10 @@ from ..crop.align import apply
 
 FINER = 3  # How many times finer than the canvas crisp shapes are drawn.
 COARSER = 4  # How many times coarser airbrushed shapes are drawn.
-# Outlines by the numbers of their landmarks; -1 is the left of the picture.
-EYE_OUTLINES: dict[int, tuple[int, ...]] = {-1: (18, 19, 20, 21, 22, 30, 29, 28), 1: (23, 24, 25, 26, 27, 33, 32, 31)}
-BROW_OUTLINES: dict[int, tuple[int, ...]] = {-1: (71, 72, 73, 74, 75, 76, 84, 83), 1: (77, 78, 79, 80, 81, 82, 86, 85)}
-LIP_OUTLINE = (87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104)
+# Outlines by the numbers of their landmarks, from left to right.
+EYE_OUTLINES = ((18, 19, 20, 21, 22, 30, 29, 28), (23, 24, 25, 26, 27, 33, 32, 31))
+BROW_OUTLINES = ((71, 72, 73, 74, 75, 76, 84, 83), (77, 78, 79, 80, 81, 82, 86, 85))
+LIP_OUTLINES = ((87, 88, 89, 90, 91, 92, 93, 108, 107, 106, 105, 104),)
 
 
 @dataclass(frozen=True)

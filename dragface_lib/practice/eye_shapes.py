@@ -11,6 +11,7 @@ from ..crop.landmarks import CONTOURS
 from .canvas import Canvas, ribbon, smooth_curve
 from .looks import Makeup
 
+BROW_WIDTH = 0.084  # Width of the drawn brow where it is widest, in interocular distances.
 CLOSED = 0.14  # Opening of the lids, as a share of the eye's width, below which an eye is shut.
 MIDDLE_HAIRLINE = (137, 138, 139, 140, 141)
 
@@ -56,12 +57,12 @@ def contour(canvas: Canvas, name: str, side: int) -> np.ndarray:
 
 def study_eyes(canvas: Canvas, makeup: Makeup, where: np.ndarray) -> list[Eye]:
     """Both eyes, with the brows that suit them: as alike as the face allows."""
-    natural = {}
+    natural = {}  # heights of the brow's start, arch and tail above the corners of the eye
     for side in (-1, 1):
-        top, bottom, upper = (contour(canvas, name, side) for name in ("brow_top", "brow_bottom", "upper_lashes"))
-        level = (upper[0, 1] + upper[-1, 1]) / 2
-        start = level - (top[:2, 1].mean() + bottom[:2, 1].mean()) / 2
-        natural[side] = np.array([start, level - top[:, 1].min(), level - (top[-1, 1] + bottom[-1, 1]) / 2])
+        top, bottom, upper = (contour(canvas, name, side)[:, 1] for name in ("brow_top", "brow_bottom", "upper_lashes"))
+        level = (upper[0] + upper[-1]) / 2
+        parts = (top[:2].mean() + bottom[:2].mean()) / 2, top.min(), (top[-1] + bottom[-1]) / 2
+        natural[side] = level - np.array(parts)
     mean = np.mean(list(natural.values()), axis=0)
     t = np.linspace(0, 1, 64)
     widths = PchipInterpolator([0, 0.06, 0.25, 0.5, 0.66, 0.85, 1], [0.62, 0.85, 1.0, 0.88, 0.66, 0.34, 0.04])(t)
@@ -75,23 +76,19 @@ def study_eyes(canvas: Canvas, makeup: Makeup, where: np.ndarray) -> list[Eye]:
         peak = min(np.clip(peak, 0.34, 0.62) + makeup.brow_lift, max(hairline, 0.42))
         end = max(np.clip(end, 0.18, 0.42) + 0.6 * makeup.brow_lift, peak - 0.26)
         rise = peak - start
-        above = np.array(
-            [start, start + 0.22 * rise, start + 0.62 * rise, start + 0.93 * rise, peak, peak - 0.045, end]
-        )
+        above = np.array([*(start + np.array([0, 0.22, 0.62, 0.93]) * rise), peak, peak - 0.045, end])
         at = np.array([-0.14, 0.08, 0.36, 0.62, 0.84, 1.10, 1.50])
         room = canvas.far_side if side * canvas.turned > 0 else 1.0
         at = np.where(at > 1, 1 + (at - 1) * room, at)
         brow = smooth_curve(np.stack([first + at * width, level - above], 1), 64)
         curves = smooth_curve(upper), smooth_curve(lower), smooth_curve(crease), brow
-        eyes.append(Eye(side, *curves, widths * makeup.brow_thickness, room, where))
+        eyes.append(Eye(side, *curves, widths * BROW_WIDTH, room, where))
     return eyes
 
 
 def point_at(curve: np.ndarray, t: float) -> np.ndarray:
     """The point (2,) of a curve (N, 2) at t in 0..1."""
-    at = t * (len(curve) - 1)
-    low = min(int(at), len(curve) - 2)
-    return curve[low] + (at - low) * (curve[low + 1] - curve[low])
+    return np.array([np.interp(t * (len(curve) - 1), np.arange(len(curve)), values) for values in curve.T])
 
 
 def hair_stroke(root: np.ndarray, bend: np.ndarray, end: np.ndarray, width: float) -> np.ndarray:

@@ -12,6 +12,8 @@ from .eye_shapes import Eye, contour, hair_stroke, point_at, study_eyes
 from .looks import Makeup
 from .skin import Skin, pigment
 
+SHADOW = 0.96  # Opacity of the eye shadow.
+
 
 def cover_brows(canvas: Canvas, skin: Skin, rng: np.random.Generator) -> None:
     """Lay skin over the natural brows: glue, powder and foundation, with pores but without hairs."""
@@ -21,22 +23,17 @@ def cover_brows(canvas: Canvas, skin: Skin, rng: np.random.Generator) -> None:
         top, bottom = (smooth_curve(edge, 32) for edge in edges)
         middle, half = (top + bottom) / 2, np.linalg.norm(top - bottom, axis=1) / 2
         ends = middle[0] - 1.5 * (middle[2] - middle[0]), middle[-1] + 2.0 * (middle[-1] - middle[-3])
-        middle = np.concatenate([[ends[0]], middle, [ends[1]]])
-        half = np.concatenate([half[:1], half, half[-1:]])
-        strips.append(ribbon(middle, 2 * (half + 0.07)))
+        strips.append(ribbon(np.vstack([ends[0], middle, ends[1]]), 2 * (np.pad(half, 1, "edge") + 0.07)))
     cover = np.minimum(1, 1.6 * canvas.blur(canvas.fill(strips), 0.028)) * skin.oval * skin.free
     cover *= 1 - cv2.dilate(skin.openings, np.ones((5, 5), np.uint8))
+    # The standard deviation of the cheeks' pores, in units of lightness.
+    pores = canvas.lab[..., 0] - canvas.blur(canvas.lab[..., 0], 0.008)
+    cheeks = (skin.worn > 0.9) & (canvas.y > 0.25) & (canvas.y < 0.6) & (np.abs(canvas.x) > 0.3)
+    depth = float(np.clip(np.median(np.abs(pores[cheeks])) * 1.48, 0, 2)) if cheeks.sum() > 30 else 0.5
     grain = cv2.GaussianBlur(rng.standard_normal(canvas.shape, np.float32), (0, 0), max(0.5, 0.004 * canvas.unit))
     fill = skin.base.copy()
-    fill[..., 0] += grain / max(float(grain.std()), 1e-6) * _graininess(canvas, skin)
+    fill[..., 0] += grain / max(float(grain.std()), 1e-6) * depth
     canvas.lay(fill, cover)
-
-
-def _graininess(canvas: Canvas, skin: Skin) -> float:
-    """Standard deviation of the cheeks' pores, in units of lightness."""
-    fine = canvas.lab[..., 0] - canvas.blur(canvas.lab[..., 0], 0.008)
-    cheeks = (skin.worn > 0.9) & (canvas.y > 0.25) & (canvas.y < 0.6) & (np.abs(canvas.x) > 0.3)
-    return float(np.clip(np.median(np.abs(fine[cheeks])) * 1.48, 0, 2)) if cheeks.sum() > 30 else 0.5
 
 
 def paint_eyes(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Generator) -> None:
@@ -88,7 +85,7 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random
     cover = np.maximum(np.maximum(cover, 0.62 * glow * smoothstep(1.04, 0.98, v)), lid)
     edge = np.where(t > 0.97, smoothstep(-0.005, 0.05, above), smoothstep(-0.03, 0.0, above))
     cover = cover * edge * smoothstep(-0.34, 0.08, t) * smoothstep(1.74, 1.34, t + 0.25 * (1 - v))
-    pigment(canvas, skin, colour, cover * makeup.shadow * where)
+    pigment(canvas, skin, colour, cover * SHADOW * where)
 
     below = y - np.interp(x, eye.lower[:, 0], eye.lower[:, 1])
     depth = PchipInterpolator([-0.2, 0.1, 0.6, 1.0, 1.3], [0.03, 0.045, 0.085, 0.105, 0.05])(np.clip(t, -0.2, 1.3))
@@ -108,7 +105,7 @@ def _glitter(canvas: Canvas, makeup: Makeup, cover: np.ndarray, rng: np.random.G
         return
     count = int(900 * makeup.glitter)
     chosen = pixels[rng.integers(len(pixels), size=count)]
-    specks = np.zeros(canvas.shape, np.float32)
+    specks = np.zeros_like(canvas.x)
     np.maximum.at(specks, tuple(chosen.T), rng.uniform(0.3, 1.0, count).astype(np.float32) ** 2)
     size = max(0.55, 0.006 * canvas.unit)
     specks = cv2.GaussianBlur(specks, (0, 0), size) * (size * size * 2 * np.pi)

@@ -51,7 +51,7 @@ def _rims() -> np.ndarray:
 
 def find_frame(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> np.ndarray:
     """(h, w) float32 in 0..1: the frame of the glasses; zeros on a face without. base, tone: see `Skin`."""
-    no_frame = np.zeros(canvas.shape, np.float32)
+    no_frame = np.zeros_like(canvas.x)
     darkness, chroma = _bar(canvas, tone)
     if darkness < BAR_DARKNESS or chroma > BAR_CHROMA:
         return no_frame

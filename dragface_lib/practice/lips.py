@@ -75,7 +75,7 @@ def paint_lips(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
 
 def _gloss(canvas: Canvas, makeup: Makeup, mouth: Mouth, cover: np.ndarray, fine: np.ndarray) -> None:
     """Light on wet lips: a broken band on the lower one, two short strokes below the peaks of the upper one."""
-    light = np.zeros(canvas.shape, np.float32)
+    light = np.zeros_like(canvas.x)
     lower = mouth.bottom_inner * 0.56 + mouth.bottom * 0.44
     upper = mouth.top * 0.55 + mouth.top_inner * 0.45
     for lip, strokes in ((lower, LOWER_GLOSS), (upper, UPPER_GLOSS)):

@@ -20,33 +20,29 @@ from ..errors import DragFaceError
 COLOURS = ("lid", "crease", "transition", "lower", "lip", "lip_liner", "blush", "brow", "liner", "glow")
 
 
+LIGHTER = 2.0  # How far colours wander in lightness either way, in CIELAB units.
+Colour = tuple[float, float, float]  # CIELAB: L 0..100, a, b
+
+
 @dataclass(frozen=True)
 class Makeup:
-    """One make-up, on whatever face.
+    """One make-up, on whatever face. Lengths are in interocular distances."""
 
-    Colours are CIELAB (L 0..100, a, b). Lengths are in interocular distances.
-    """
-
-    name: str
-    lid: tuple[float, float, float]  # on the lid, below the cut crease
-    crease: tuple[float, float, float]  # the dark of crease, outer corner and wing
-    transition: tuple[float, float, float]  # above the crease, up to the brow
-    lower: tuple[float, float, float]  # below the lower lashes
-    lip: tuple[float, float, float]
-    lip_liner: tuple[float, float, float]
-    blush: tuple[float, float, float]
-    brow: tuple[float, float, float]
-    liner: tuple[float, float, float]
-    glow: tuple[float, float, float]  # brow bone, inner corner of the eye
-    foundation: float = 0.8  # how far blotches and shadows are evened out, 0..1
+    lid: Colour  # on the lid, below the cut crease
+    crease: Colour  # the dark of crease, outer corner and wing
+    transition: Colour  # above the crease, up to the brow
+    lower: Colour  # below the lower lashes
+    lip: Colour
+    lip_liner: Colour
+    blush: Colour
+    brow: Colour
+    liner: Colour
+    glow: Colour  # brow bone, inner corner of the eye
     lightness: float = 0.0  # of the foundation, in CIELAB units above the skin's
     chroma: float = 1.0  # of the foundation, as a multiple of the skin's
     contour: float = 0.95
     blush_strength: float = 0.8
-    highlight: float = 1.1
-    shadow: float = 0.96  # opacity of the eye shadow
     brow_lift: float = 0.12  # height of the arch above the natural brow
-    brow_thickness: float = 0.084
     wing: float = 0.36  # length beyond the outer corner of the eye
     lashes: float = 0.20  # length of the longest
     overline: float = 0.038  # of the lips beyond their own edge
@@ -58,32 +54,27 @@ class Makeup:
 class Look:
     """Palettes, and how far a make-up may wander from them.
 
-    palettes: each has a colour for all of COLOURS. hue: degrees either way. lightness, chroma: CIELAB units either
-    way. shapes: (lowest, highest) of some of Makeup's numbers; the middle is the look's own.
+    palettes: #rrggbb of each of COLOURS. hue: degrees either way. chroma: CIELAB units either way. shapes: (lowest,
+    highest) of some of Makeup's numbers; the middle is the look's own.
     """
 
-    palettes: tuple[dict[str, str], ...]
+    palettes: tuple[str, ...]
     hue: float = 4.0
-    lightness: float = 2.0
     chroma: float = 3.0
     shapes: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def _palette(colours: str) -> dict[str, str]:
-    return dict(zip(COLOURS, colours.split(), strict=True))
-
-
 LOOKS = {
     "classic": Look(
-        palettes=(_palette("#fbc4e6 #45108a #e02c9c #6a1fb0 #d4104e #56082a #e83c9c #2a1713 #0d080a #fff0ec"),),
+        palettes=("#fbc4e6 #45108a #e02c9c #6a1fb0 #d4104e #56082a #e83c9c #2a1713 #0d080a #fff0ec",),
         shapes={"brow_lift": (0.12, 0.14), "lashes": (0.20, 0.22), "wing": (0.32, 0.36), "overline": (0.036, 0.042)},
     ),
     "neon": Look(
         palettes=(
-            _palette("#e8f53a #0a5a78 #12c9a6 #ff2fa0 #ff2f92 #8c0a5a #ff5a8a #1d1426 #08060c #fbffe6"),
-            _palette("#ffdf3d #c01585 #ff6a2b #18b8d8 #ff5a36 #8f1418 #ff6f61 #241018 #0a0608 #fff8d8"),
-            _palette("#5ff0ff #5420c8 #f531c4 #a6f02c #d81fd0 #5a0a78 #ff58b0 #180f24 #07050c #eefcff"),
-            _palette("#ff9ae0 #0b3fae #1fa8ff #ffb020 #ff3b6b #7a0a34 #ff6a90 #14121e #06060a #fff0fa"),
+            "#e8f53a #0a5a78 #12c9a6 #ff2fa0 #ff2f92 #8c0a5a #ff5a8a #1d1426 #08060c #fbffe6",
+            "#ffdf3d #c01585 #ff6a2b #18b8d8 #ff5a36 #8f1418 #ff6f61 #241018 #0a0608 #fff8d8",
+            "#5ff0ff #5420c8 #f531c4 #a6f02c #d81fd0 #5a0a78 #ff58b0 #180f24 #07050c #eefcff",
+            "#ff9ae0 #0b3fae #1fa8ff #ffb020 #ff3b6b #7a0a34 #ff6a90 #14121e #06060a #fff0fa",
         ),
         hue=10.0,
         chroma=6.0,
@@ -91,9 +82,9 @@ LOOKS = {
     ),
     "goth": Look(
         palettes=(
-            _palette("#8c8794 #0f0c12 #4a3050 #1c1018 #2a0612 #0a0306 #8a5068 #0c0a0c #040304 #ece6f0"),
-            _palette("#a03048 #12060a #5a1020 #3a0812 #4a0414 #120106 #9a4a5a #0e0808 #050203 #f0e2e2"),
-            _palette("#7a6ac0 #0c0a1e #33245e #18103a #2c0a3c #0a0412 #84508c #0a0a10 #030306 #e8e6f6"),
+            "#8c8794 #0f0c12 #4a3050 #1c1018 #2a0612 #0a0306 #8a5068 #0c0a0c #040304 #ece6f0",
+            "#a03048 #12060a #5a1020 #3a0812 #4a0414 #120106 #9a4a5a #0e0808 #050203 #f0e2e2",
+            "#7a6ac0 #0c0a1e #33245e #18103a #2c0a3c #0a0412 #84508c #0a0a10 #030306 #e8e6f6",
         ),
         hue=8.0,
         shapes={
@@ -108,10 +99,10 @@ LOOKS = {
     ),
     "glitter": Look(
         palettes=(
-            _palette("#f2cf6b #5a2608 #b5652a #8a4a14 #c41230 #5a0612 #e06a5a #2a1810 #0c0706 #fff4d2"),
-            _palette("#dfe6f2 #1c2c58 #6a7fc0 #3a5094 #c21a6a #560830 #d85a90 #1c1a22 #08080c #f6f8ff"),
-            _palette("#f6b8b0 #6a1230 #c8506a #94284a #d02a5c #64081e #e8647c #28140f #0c0607 #fff0ea"),
-            _palette("#6ae0b8 #083c46 #1f8a86 #0f6468 #c0185a #540a2a #e0607c #1c1814 #080808 #effff6"),
+            "#f2cf6b #5a2608 #b5652a #8a4a14 #c41230 #5a0612 #e06a5a #2a1810 #0c0706 #fff4d2",
+            "#dfe6f2 #1c2c58 #6a7fc0 #3a5094 #c21a6a #560830 #d85a90 #1c1a22 #08080c #f6f8ff",
+            "#f6b8b0 #6a1230 #c8506a #94284a #d02a5c #64081e #e8647c #28140f #0c0607 #fff0ea",
+            "#6ae0b8 #083c46 #1f8a86 #0f6468 #c0185a #540a2a #e0607c #1c1814 #080808 #effff6",
         ),
         hue=6.0,
         shapes={"glitter": (0.7, 1.0), "lashes": (0.17, 0.21), "brow_lift": (0.10, 0.15), "gloss": (0.85, 1.0)},
@@ -129,27 +120,25 @@ def draw_makeup(name: str, seed: int | None = None) -> Makeup:
     look = LOOKS[name]
     rng = None if seed is None else np.random.default_rng([seed, len(name), *name.encode()])
     palette = look.palettes[0 if rng is None else rng.integers(len(look.palettes))]
-    colours = {part: _varied(lab_of(colour), look, rng) for part, colour in palette.items()}
-    numbers = {
-        part: (low + high) / 2 if rng is None else float(rng.uniform(low, high))
-        for part, (low, high) in look.shapes.items()
-    }
-    values: dict[str, Any] = {**colours, **numbers}
-    return Makeup(name=name, **values)
+    colours = zip(COLOURS, palette.split(), strict=True)
+    values: dict[str, Any] = {part: _varied(lab_of(colour), look, rng) for part, colour in colours}
+    for part, (low, high) in look.shapes.items():
+        values[part] = (low + high) / 2 if rng is None else float(rng.uniform(low, high))
+    return Makeup(**values)
 
 
-def lab_of(colour: str) -> tuple[float, float, float]:
+def lab_of(colour: str) -> Colour:
     """CIELAB of a colour written as #rrggbb in sRGB."""
     rgb = np.array([[[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]]], np.float32)
     lightness, a, b = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0, 0].tolist()
     return lightness, a, b
 
 
-def _varied(lab: tuple[float, float, float], look: Look, rng: np.random.Generator | None) -> tuple[float, float, float]:
+def _varied(lab: Colour, look: Look, rng: np.random.Generator | None) -> Colour:
     """A colour near `lab`, other in hue, lightness and chroma."""
     if rng is None:
         return lab
-    turn, lighter, more = rng.uniform(-1, 1, 3) * (np.radians(look.hue), look.lightness, look.chroma)
+    turn, lighter, more = rng.uniform(-1, 1, 3) * (np.radians(look.hue), LIGHTER, look.chroma)
     chroma, hue = np.hypot(lab[1], lab[2]), np.arctan2(lab[2], lab[1]) + turn
     # Colours near black and white gain no chroma: liner stays black.
     chroma = max(0.0, chroma + more * min(1.0, chroma / 20))

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..crop.align import interocular
 from ..crop.landmarks import POINTS
 from ..errors import DragFaceError
-from .canvas import EYE_OUTLINES, LIP_OUTLINE, Canvas, resized, to_rgb
+from .canvas import EYE_OUTLINES, LIP_OUTLINES, Canvas, resized, to_rgb
 from .eyes import cover_brows, paint_eyes
 from .lips import paint_lips
 from .looks import Makeup, draw_makeup
@@ -64,8 +65,9 @@ def paint(
     points = check_face(photo, points, turned)
     rng = np.random.default_rng([0 if seed is None else seed, 7])
     box = _box(points, photo.shape)
-    part = photo[box]
-    scale = _scale(float(np.linalg.norm(points[1] - points[0])))
+    part, eyes = photo[box], interocular(points)
+    # A whole number, or one over one.
+    scale = float(np.ceil(WORKING[0] / eyes) / np.ceil(eyes / WORKING[1]))
     local = (points - [box[1].start, box[0].start] + 0.5) * scale - 0.5
     shape = tuple(max(1, round(side * scale)) for side in part.shape[:2])
     large = np.clip(resized(part.astype(np.float32) / 255, shape, cv2.INTER_CUBIC), 0, 1)
@@ -99,7 +101,7 @@ def check_face(photo: np.ndarray, points: np.ndarray, turned: float) -> np.ndarr
     outside = np.any((points < -0.5) | (points > np.array(photo.shape[1::-1]) - 0.5), axis=1)
     if outside[:109].any() or outside.mean() > MOST_OUTSIDE:
         raise Unpaintable("The landmarks lie outside the picture: the face is cut off.")
-    eyes = float(np.linalg.norm(points[1] - points[0]))
+    eyes = interocular(points)
     if eyes < SMALLEST:
         raise Unpaintable(f"The face is too small: {eyes:.0f} pixels between the eyes, {SMALLEST:.0f} are needed.")
     if abs(turned) > TURNED:
@@ -115,11 +117,11 @@ def _check_visible(canvas: Canvas, skin: Skin) -> None:
         if cheek.any() and skin.likeness[cheek].mean() < CHEEK_SEEN:
             raise Unpaintable("One side of the face is not seen: it is turned too far, or something hangs before it.")
     differs = canvas.blur(canvas.lab, 0.012) - skin.base
-    for eye in EYE_OUTLINES.values():
+    for eye in EYE_OUTLINES:
         where = canvas.grow(canvas.outline(eye), 0.03) > 0.5
         if np.percentile(np.abs(differs[where, 0]), 90) < EYE_CONTRAST * skin.tone[0]:
             raise Unpaintable("An eye is not seen: something of the colour of skin, perhaps a hand, is before it.")
-    lips = canvas.fill([canvas.outline(LIP_OUTLINE)]) > 0.5
+    lips = canvas.fill([canvas.outline(LIP_OUTLINES[0])]) > 0.5
     pink = np.percentile(differs[lips, 1] - 0.6 * differs[lips, 2], 88)
     if pink < LIP_PINKNESS and np.percentile(-differs[lips, 0], 95) < MOUTH_DARKNESS * skin.tone[0]:
         raise Unpaintable("The mouth is not seen: something of the colour of skin, perhaps a hand, is before it.")
@@ -128,14 +130,7 @@ def _check_visible(canvas: Canvas, skin: Skin) -> None:
 def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Rows and columns of the photo that hold the face, with a margin."""
     face = points[:145]  # without the outline of hair and shoulders
-    margin = 0.35 * float(np.linalg.norm(points[1] - points[0]))
+    margin = 0.35 * interocular(points)
     low = np.clip(np.floor(face.min(0) - margin), 0, None).astype(int)
     high = np.ceil(face.max(0) + margin).astype(int) + 1
     return slice(low[1], min(high[1], shape[0])), slice(low[0], min(high[0], shape[1]))
-
-
-def _scale(eyes: float) -> float:
-    """The factor by which the face is enlarged before it is painted: a whole number, or one over one."""
-    if eyes < WORKING[0]:
-        return float(np.ceil(WORKING[0] / eyes))
-    return 1.0 / np.ceil(eyes / WORKING[1]) if eyes > WORKING[1] else 1.0

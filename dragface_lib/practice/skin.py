@@ -9,14 +9,15 @@ import numpy as np
 
 from ..crop.landmarks import OVAL
 from ..crop.masks import smoothstep
-from .canvas import BROW_OUTLINES, EYE_OUTLINES, LIP_OUTLINE, Canvas, smooth_curve
+from .canvas import BROW_OUTLINES, EYE_OUTLINES, LIP_OUTLINES, Canvas, smooth_curve
 from .frames import find_frame
 from .looks import Makeup
 from .mouth import Mouth, find_mouth
 
 FRINGE = 0.35  # How far hair is followed down over a brow, in interocular distances.
 EDGE = 0.07  # Width of the edge of the face over which make-up fades out, in interocular distances.
-NOSTRILS = (63, 64, 179, 180, 55, 181, 182, 69, 68)
+FOUNDATION = 0.8  # How far foundation evens out blotches and shadows, 0..1.
+NOSTRILS = ((63, 64, 179, 180, 55, 181, 182, 69, 68),)
 LIDS_TO_BROWS = ((18, 19, 20, 21, 22, 76, 84, 83), (27, 26, 25, 24, 23, 77, 85, 86))
 
 
@@ -61,22 +62,11 @@ def face_oval(canvas: Canvas) -> np.ndarray:
     return smoothstep(0.0, EDGE, inside).astype(np.float32)
 
 
-def eye_openings(canvas: Canvas) -> np.ndarray:
-    """(h, w) float32: 1 where the eye itself is seen between the lids."""
-    return canvas.fill(
-        [
-            np.concatenate([smooth_curve(eye[:5]), smooth_curve(eye[[4, 5, 6, 7, 0]])])
-            for eye in (canvas.outline(numbers) for numbers in EYE_OUTLINES.values())
-        ]
-    )
-
-
 def _features(canvas: Canvas, margin: float = 1.0) -> np.ndarray:
     """(h, w): eyes, brows, nostrils and lips with a margin: they say nothing about the skin."""
-    brows, eyes = [*BROW_OUTLINES.values()], [*EYE_OUTLINES.values()]
-    parts = ((0.08, brows), (0.09, eyes), (0.06, [LIP_OUTLINE]), (0.05, [NOSTRILS]))
-    outlines = [(width, canvas.outline(numbers)) for width, group in parts for numbers in group]
-    return np.max([canvas.grow(outline, width * margin) for width, outline in outlines], axis=0)
+    parts = ((BROW_OUTLINES, 0.08), (EYE_OUTLINES, 0.09), (LIP_OUTLINES, 0.06), (NOSTRILS, 0.05))
+    grown = [canvas.grow(canvas.outline(part), width * margin) for outlines, width in parts for part in outlines]
+    return np.max(grown, axis=0)
 
 
 def study_skin(canvas: Canvas) -> Skin:
@@ -86,7 +76,7 @@ def study_skin(canvas: Canvas) -> Skin:
     sample = canvas.lab[plain] if plain.sum() > 50 else canvas.lab[oval > 0.5]
     tone = np.median(sample, axis=0)
     spread = np.median(np.abs(sample - tone), axis=0) * 1.48
-    lab, far = canvas.blur(canvas.lab, 0.012), np.zeros(canvas.shape, np.float32)
+    lab, far = canvas.blur(canvas.lab, 0.012), np.zeros_like(canvas.x)
     # Light falls unevenly: lightness may differ more than colour.
     for n, (least, share) in enumerate(((13.0, 1.3), (7.0, 1.8), (8.0, 1.8))):
         far += ((lab[..., n] - tone[n]) / max(least, share * spread[n])) ** 2
@@ -97,13 +87,13 @@ def study_skin(canvas: Canvas) -> Skin:
     enough = smoothstep(0.05, 0.35, canvas.blur(weights, 0.07))[..., None]
     base = (near * enough + wide * (1 - enough)).astype(np.float32)
     mouth = find_mouth(canvas, base, tone)
-    openings = eye_openings(canvas)
-    if mouth.is_open:
-        openings = np.maximum(openings, canvas.fill([mouth.opening]))
+    eyes = [canvas.outline(eye) for eye in EYE_OUTLINES]
+    openings = [np.concatenate([smooth_curve(eye[:5]), smooth_curve(eye[[4, 5, 6, 7, 0]])]) for eye in eyes]
+    openings = canvas.fill([*openings, mouth.opening] if mouth.is_open else openings)
     likeness = canvas.blur(np.maximum(alike, features * (alike > 0.3)), 0.015)
     # Hair hardly ever hangs between lashes and brow: dark pixels there are shade.
     lids = canvas.fill([canvas.outline(hull) for hull in LIDS_TO_BROWS])
-    lids = np.max([lids, *(canvas.grow(canvas.outline(eye), 0.14) for eye in EYE_OUTLINES.values())], axis=0)
+    lids = np.max([lids, *(canvas.grow(eye, 0.14) for eye in eyes)], axis=0)
     seen = np.maximum(alike, np.maximum(lids, _features(canvas, 0.6)))
     seen = seen * (1 - _fringe(canvas, alike, seen))
     free = smoothstep(0.3, 0.7, canvas.blur(seen, 0.02)).astype(np.float32)
@@ -130,9 +120,9 @@ def foundation(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
     fine = lab[..., 0] - canvas.blur(lab[..., 0], 0.008)
     even = base.astype(np.float32)
     # Blotches, bags and folds are larger than pores and smaller than the shape of the face.
-    even[..., 0] += makeup.foundation * 0.42 * np.clip(broad[..., 0] - base[..., 0], -14, 14) + 0.5 * fine
-    even[..., 1:] += makeup.foundation * 0.65 * (broad[..., 1:] - base[..., 1:])
-    even[..., 1:] += makeup.foundation * 0.35 * np.clip(skin.tone[1:] - broad[..., 1:], -8, 8)
+    even[..., 0] += FOUNDATION * 0.42 * np.clip(broad[..., 0] - base[..., 0], -14, 14) + 0.5 * fine
+    even[..., 1:] += FOUNDATION * 0.65 * (broad[..., 1:] - base[..., 1:])
+    even[..., 1:] += FOUNDATION * 0.35 * np.clip(skin.tone[1:] - broad[..., 1:], -8, 8)
     # Dark skin becomes luminous by warmth: a paler foundation would grey it.
     even[..., 0] += makeup.lightness * (0.35 + 0.65 * skin.lightness) + 1.2
     pale = float(np.clip((22 - np.hypot(*skin.tone[1:])) / 40, 0, 0.25)) * skin.lightness

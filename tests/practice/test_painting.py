@@ -205,4 +205,3 @@ def test_a_closed_eye_is_painted(astronaut):
 def test_a_look_is_drawn_by_seed(look):
     assert draw_makeup(look, 3) == draw_makeup(look, 3)
     assert draw_makeup(look, 3) != draw_makeup(look, 4)
-    assert draw_makeup(look).name == look
