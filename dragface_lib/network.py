@@ -18,7 +18,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -26,7 +25,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import connection, connectionpool
-from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from .errors import DragFaceError
@@ -38,8 +37,7 @@ RETRIES = 3
 BACKOFF = 0.5  # seconds, doubled with each retry, where the server names no time itself
 LONGEST_WAIT = 60.0  # a server that asks for more seconds is left alone until the next run
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two packets
-LONGEST_HEADERS = 60.0  # seconds from the question to the body
-LONGEST_BODY = 300.0  # seconds for the body
+LONGEST = 300.0  # seconds for the headers of an answer, and for its body
 MAX_JSON = 20_000_000  # bytes of an answer in JSON
 MAX_REDIRECTS = 5
 CONNECTIONS = 4  # to each host at a time
@@ -126,16 +124,16 @@ class _PublicPeer(connection.HTTPConnection):
         return peer
 
     def getresponse(self) -> Any:
-        """As the class above has it, within LONGEST_HEADERS."""
-        timer = threading.Timer(LONGEST_HEADERS, self.sock.shutdown, [socket.SHUT_RDWR])
+        """As the class above has it, within LONGEST."""
+        timer = threading.Timer(LONGEST, self.sock.shutdown, [socket.SHUT_RDWR])
         timer.start()
         started = time.monotonic()
         try:
             response = super().getresponse()
         finally:
             timer.cancel()
-        if time.monotonic() - started > LONGEST_HEADERS:  # what came until then looks like a whole answer
-            raise NetworkError(f"{self.host} took more than {LONGEST_HEADERS:.0f} s to answer: run it again later.")
+        if time.monotonic() - started > LONGEST:  # what came until then looks like a whole answer
+            raise NetworkError(f"{self.host} took more than {LONGEST:.0f} s to answer: run it again later.")
         return response
 
 
@@ -150,39 +148,17 @@ class _Adapter(HTTPAdapter):
         }
 
 
-class _Retry(Retry):
-    """Retries, unless the server asks for more than LONGEST_WAIT or `stop` is set."""
-
-    stop: threading.Event
-
-    def increment(self, *arguments: Any, **options: Any) -> Any:
-        if response := options.get("response"):
-            response.close()  # else its body is read, which may be endless
-            if (self.get_retry_after(response) or 0) > LONGEST_WAIT:
-                raise MaxRetryError(options["_pool"], "", ResponseError("too long a wait"))
-        return super().increment(*arguments, **options)
-
-    def sleep(self, response: Any = None) -> None:
-        """As the class above has it, until `stop` is set."""
-        seconds = self.get_retry_after(response) if response else None
-        if self.stop.wait(seconds or self.get_backoff_time()):
-            raise NetworkError("The download was stopped: run it again.")
-
-
 class Client:
     """Fetches files, for many threads at once. Connections are reused. Setting `stop` ends waits and transfers."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
         self._failures: Counter[str] = Counter()  # by host, in a row
-        stoppable = type("_StoppableRetry", (_Retry,), {"stop": self.stop})
-        retry = stoppable(RETRIES, backoff_factor=BACKOFF, status_forcelist=TRY_AGAIN, raise_on_status=False)
-        retry.allowed_methods = None  # questions that are posted change nothing, either
         self._session = requests.Session()
         self._session.trust_env = not mirror()  # a proxy cannot reach the mirror on this machine
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_maxsize=CONNECTIONS, pool_block=True, max_retries=retry))
+            self._session.mount(scheme, _Adapter(pool_maxsize=CONNECTIONS, pool_block=True))
 
     def get(self, url: str, max_bytes: int, **sent: Any) -> bytes:
         """The body at `url`, at most `max_bytes` long, following redirects and retrying what may pass.
@@ -190,13 +166,12 @@ class Client:
         sent: `params`, `headers` or a posted form as `data`. A redirect leaves them behind, and no message repeats
         them: they may hold keys. Raises NetworkError, one sentence that names the URL.
         """
-        ask = partial(self._session.request, stream=True, allow_redirects=False, timeout=TIMEOUT)
         for _ in range(MAX_REDIRECTS + 1):
             host = check_address(url)
             if self._failures[host] >= UNREACHABLE_AFTER:
                 raise NetworkError(f"{host} does not answer or asks for a pause: run it again later.")
             try:
-                with ask("POST" if "data" in sent else "GET", resolve(url), **sent) as response:
+                with self._ask(url, sent) as response:
                     if not response.is_redirect:
                         body = self._body(url, response, max_bytes)
                         self._failures[host] = 0
@@ -220,6 +195,27 @@ class Client:
             raise NetworkError(f"{url} did not answer with a JSON object: run it again later.")
         return answer
 
+    def _ask(self, url: str, sent: dict[str, Any]) -> requests.Response:
+        """The answer to one request, which is repeated after a pause while that may help."""
+        method = "POST" if "data" in sent else "GET"
+        for attempt in range(RETRIES + 1):
+            pause = BACKOFF * 2**attempt
+            try:
+                response = self._session.request(
+                    method, resolve(url), stream=True, allow_redirects=False, timeout=TIMEOUT, **sent
+                )
+                asked = Retry().get_retry_after(response.raw) or 0
+                if response.status_code not in TRY_AGAIN or attempt == RETRIES or asked > LONGEST_WAIT:
+                    return response
+                response.close()  # without its body, which may be endless
+                pause = asked or pause
+            except requests.ConnectionError:
+                if attempt == RETRIES:
+                    raise
+            if self.stop.wait(pause):
+                break
+        raise NetworkError("The download was stopped: run it again.")
+
     def _body(self, url: str, response: requests.Response, max_bytes: int) -> bytes:
         headers, status = response.headers, response.status_code
         if status in (404, 410):
@@ -230,7 +226,7 @@ class Client:
             raise NetworkError(f"{url} is not to be trained on (X-Robots-Tag: {tags}): it is left there.")
         if headers.get("Content-Encoding", "identity") not in ("identity", "gzip"):  # gzip in gzip fills the memory
             raise NetworkError(f"{url} came in an encoding that nobody asked for: it is not fetched.")
-        announced, end = int(headers.get("Content-Length") or 0), time.monotonic() + LONGEST_BODY
+        announced, end = int(headers.get("Content-Length") or 0), time.monotonic() + LONGEST
         body = bytearray()
         while max(announced, len(body)) <= max_bytes:
             packet = response.raw.read1(1 << 16, decode_content=True)  # as soon as it is there
@@ -238,7 +234,7 @@ class Client:
                 return bytes(body)
             body += packet
             if self.stop.is_set() or time.monotonic() > end:
-                raise NetworkError(f"{url} was stopped, or took more than {LONGEST_BODY:.0f} s: run it again later.")
+                raise NetworkError(f"{url} was stopped, or took more than {LONGEST:.0f} s: run it again later.")
         raise NetworkError(f"{url} is larger than the {max_bytes / 1e6:.0f} MB allowed: it is not fetched.")
 
 

@@ -137,14 +137,14 @@ def dripping(monkeypatch, head: bytes) -> Iterator[None]:
 
 
 def test_a_body_that_drips_is_not_waited_for_beyond_the_limit(monkeypatch):
-    monkeypatch.setattr(network, "LONGEST_BODY", 0.3)
+    monkeypatch.setattr(network, "LONGEST", 0.3)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     with dripping(monkeypatch, head), pytest.raises(NetworkError, match="took more than"):
         fetch()
 
 
 def test_headers_that_drip_are_not_waited_for_beyond_the_limit(monkeypatch):
-    monkeypatch.setattr(network, "LONGEST_HEADERS", 0.2)
+    monkeypatch.setattr(network, "LONGEST", 0.2)
     head = b"HTTP/1.1 200 OK\r\nX-Drip: "
     with dripping(monkeypatch, head), pytest.raises(NetworkError, match="took more than"):
         fetch()
