@@ -12,13 +12,12 @@ from .arguments import COUNT, command, gate, option
 from .errors import DragFaceError
 
 REASONS = 5  # photos printed with the reason why they were left out
-SOURCES = ("manifest", "commons", "openverse", "google", "instagram", "folder", "zip", "gdown")
 DOMAIN = option("--domain", choices=("selfie", "drag"), default="selfie", help="what the photos show (default: selfie)")
 MANIFEST = option("--manifest", metavar="CSV", help="default: the workspace's, else DRAGFACE_MANIFEST or the project's")
 
 
 @command(
-    option("--source", choices=SOURCES, default="manifest", help="where to look (default: the manifest)"),
+    option("--source", metavar="NAME", default="manifest", help="where to look (default: the manifest); see --sources"),
     option("--query", metavar="TEXT", help="words; for commons also Category:NAME; for folder, zip a path"),
     option("--domain", choices=("selfie", "drag"), help="what the photos show (default: selfie)"),
     option("--limit", type=COUNT, metavar="N", help="at most so many photos"),
@@ -31,7 +30,7 @@ MANIFEST = option("--manifest", metavar="CSV", help="default: the workspace's, e
 )
 def run_scrape(options: Namespace) -> None:
     """Find licensed photos, note down whose they are, and fetch them."""
-    from .scrape import collect, dry_run, open_source
+    from .scrape import collect, open_source
     from .session import Workspace
 
     given = {name: getattr(options, name) or "" for name in ("domain", "query", "manifest", "cookies")}

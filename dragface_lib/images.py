@@ -98,6 +98,8 @@ def _what_it_is(file: BinaryIO) -> str:
         return "a HEIC photo, which cannot be opened here: save or share it as JPEG"
     if start.startswith(b"%PDF"):
         return "a PDF, not a photo: save the picture in it as JPEG or PNG"
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
+        return "a web page, not a picture: look for the picture's own address there"
     return "not a picture that can be opened: use a JPEG, PNG or WebP file"
 
 

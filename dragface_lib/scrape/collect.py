@@ -1,6 +1,6 @@
 """One run of scraping: search, fetch, note down. It may be killed at any moment and run again.
 
-    outcome = collect(open_source("commons", "drag")[0], space.photos, query="Category:Drag queens", limit=300)
+    outcome = collect(open_source("commons", "drag"), space.photos, query="Category:Drag queens", limit=300)
     outcome.counts, outcome.reasons
 
 photos/data_manifest.csv says where each photo is from and what became of it; photos lie in photos/{domain}.
@@ -9,39 +9,30 @@ photos/data_manifest.csv says where each photo is from and what became of it; ph
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ..errors import DragFaceError
 from ..manifest import NAME, Row, manifest_of, merge_rows, read_manifest, write_manifest
 from ..network import NetworkError
-from .download import Result, download
+from .download import download
 from .gallery_dl import GalleryDL
-from .sources import Drive, Folder, Manifest, Source, Zip
+from .sources import Manifest, Own, Source
 from .web import Commons, Google, Openverse
 
-NEEDS = {  # every source by name, and what the user has to bring for it
-    "manifest": "nothing: the project's own licensed selfies; a query is words of title or author",
-    "commons": "nothing; a query is words, or Category:NAME",
-    "openverse": "nothing, for a few queries an hour; for more OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET",
-    "google": "keys that Google no longer gives, and ends with 2026: use openverse or commons instead",
-    "instagram": "a file of cookies, and permission; a query is @profile, #hashtag or what gallery-dl knows",
-    "folder": "a query that is the path of a folder of photos",
-    "zip": "a query that is the path of a zip of photos",
-    "gdown": "a query that is the link of a shared Drive folder, photo or zip",
-}
-SAVE_EVERY = 100  # photos; a lost session loses what is known of so many
+SOURCES = {source.NAME: source for source in (Manifest, Commons, Openverse, Google, GalleryDL)}
+SOURCES |= dict.fromkeys(("folder", "zip", "gdown"), Own)
 
 
 @dataclass
 class Outcome:
-    """What one run came to. counts: photos by status; reasons: (file, status, sentence) of those that are not there;
+    """The result of one run. counts: photos by status; reasons: (file, status, sentence) of those that are not there;
     notes: what else the user should know.
     """
 
-    manifest: Path
     counts: Counter = field(default_factory=Counter)
     reasons: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -51,35 +42,11 @@ class Outcome:
         return "\n".join([counts or "nothing found", *self.notes])
 
 
-def open_source(
-    name: str,
-    domain: str = "",
-    query: str = "",
-    manifest: str | Path | None = None,
-    cookies: str | Path = "",
-    depth: int = 1,
-    limit: int | None = None,
-) -> tuple[Source, str]:
-    """A source by its name, and the words that its `search` is to be given. Raises DragFaceError for an unknown name.
-
-    domain: of what is found, by default selfie; of a manifest only these rows. query: of folder, zip and gdown, where
-    the photos are. cookies: for instagram, which also asks for no more than `limit` files. depth: levels of
-    subcategories, for commons.
-    """
-    if name not in NEEDS:
-        raise DragFaceError(f"There is no source {name!r}: use {', '.join(NEEDS)}.")
-    if name == "manifest":
-        return Manifest(manifest, domain), query
-    domain = domain or "selfie"
-    if name in ("folder", "zip", "gdown"):
-        if not query.strip():
-            raise DragFaceError(f"{name} needs {NEEDS[name]}.")
-        return {"folder": Folder, "zip": Zip, "gdown": Drive}[name](query, domain), ""
-    if name == "instagram":
-        return GalleryDL(domain, cookies, limit or 1000), query
-    if name == "commons":
-        return Commons(domain, depth), query
-    return {"openverse": Openverse, "google": Google}[name](domain), query
+def open_source(name: str, domain: str = "selfie", **options: Any) -> Source:
+    """A source by its name. domain: of its photos; options: see `Source`. Raises DragFaceError for an unknown name."""
+    if name not in SOURCES:
+        raise DragFaceError(f"There is no source {name!r}: use {', '.join(SOURCES)}.")
+    return SOURCES[name](domain, **options)
 
 
 def collect(
@@ -91,7 +58,7 @@ def collect(
     unlicensed: bool = False,
     progress: bool = True,
 ) -> Outcome:
-    """Search `source`, fetch what it finds into photos/{domain} and keep the manifest.
+    """Search `source`, fetch the photos into photos/{domain} and keep the manifest.
 
     manifest: by default photos/data_manifest.csv. limit: at most so many photos. Rows without a licence are noted down
     but not fetched unless `unlicensed`. Photos of withdrawn rows are removed. Of several photos with the same bytes the
@@ -99,58 +66,50 @@ def collect(
     the manifest is broken, or when the disk is full.
     """
     photos = Path(photos)
-    outcome = Outcome(Path(manifest) if manifest else photos / NAME)
-    known = read_manifest(outcome.manifest) if outcome.manifest.is_file() else []
+    manifest = Path(manifest) if manifest else photos / NAME
+    known = read_manifest(manifest) if manifest.is_file() else []
     found: dict[str, tuple[Row, Path | None]] = {}
+    notes = source.notes
     try:
         for row, path in islice(source.each(query), limit):
             found.setdefault(row.id, (row, path))
     except NetworkError as error:
         if not found:
             raise
-        outcome.notes.append(f"The search ended early: {error}")
-    outcome.notes += source.notes
+        notes.append(f"The search ended early: {error}")
     merged = merge_rows(known, [row for row, _ in found.values()], searched=True)
-    rows = {row.id: row for row in write_manifest(outcome.manifest, merged)}
-    results = _remove_withdrawn(rows, photos)
+    rows = {row.id: row for row in write_manifest(manifest, merged)}
+    results = {row.id: (row, "withdrawn") for row in rows.values() if row.withdrawn and _remove(row, photos)}
     for row, _ in found.values():
         if row.licence == GalleryDL.LICENCE:  # the address in the manifest has expired
             rows[row.id] = replace(rows[row.id], image_url=row.image_url)
     wanted = [(rows[name], path) for name, (_, path) in found.items()]
     try:
-        for number, result in enumerate(download(wanted, photos, unlicensed, progress), 1):
-            results[result.row.id] = result
-            rows[result.row.id] = result.row
-            if number % SAVE_EVERY == 0:
-                write_manifest(outcome.manifest, rows.values())
-        _remove_copies(rows, results, photos)
+        for row, status in download(wanted, photos, unlicensed, progress):
+            rows[row.id], results[row.id] = row, (row, status)
+        for row in _copies(rows.values()):
+            _remove(row, photos)
+            rows[row.id], results[row.id] = row, (row, "duplicate")
     finally:  # also when the disk is full or the user pressed stop
-        write_manifest(outcome.manifest, rows.values())
-    outcome.counts.update(result.status for result in results.values())
-    outcome.reasons += [(row.file, status, row.reason) for row, status in results.values() if row.reason]
-    return outcome
+        write_manifest(manifest, rows.values())
+    reasons = [(row.file, status, row.reason) for row, status in results.values() if row.reason]
+    return Outcome(Counter(status for _, status in results.values()), reasons, notes)
 
 
 def gather(
-    photos: str | Path, name: str, domain: str, query: str = "", cookies: str | Path = "", limit: int | None = None
+    photos: str | Path, name: str, domain: str, query: str = "", limit: int | None = None, **options: Any
 ) -> Outcome:
     """`open_source` and `collect` for a notebook: what stops them becomes a note, and what is there already is used."""
     try:
-        source, words = open_source(name, domain, query, cookies=cookies, limit=limit)
-        return collect(source, photos, query=words, limit=limit)
+        return collect(open_source(name, domain, limit=limit, **options), photos, query=query, limit=limit)
     except DragFaceError as error:
-        return Outcome(Path(photos) / NAME, notes=[str(error)])
+        return Outcome(notes=[str(error)])
 
 
 def stored_rows(photos: str | Path, domain: str = "") -> list[Row]:
     """The rows of the photos that are there, of one domain or of both."""
     rows = read_manifest(manifest_of(photos))
     return [row for row in rows if row.status == "stored" and domain in ("", row.domain)]
-
-
-def dry_run(source: Source, query: str = "", limit: int | None = None) -> Iterator[Row]:
-    """What `collect` would fetch, without writing anything."""
-    return (row for row, _ in islice(source.each(query), limit) if not row.withdrawn)
 
 
 def withdraw(manifest: str | Path, names: Sequence[str], reason: str = "") -> list[Row]:
@@ -171,20 +130,24 @@ def withdraw(manifest: str | Path, names: Sequence[str], reason: str = "") -> li
     return [merged[row.id] for row in marked]
 
 
-def _remove_withdrawn(rows: dict[str, Row], photos: Path) -> dict[str, Result]:
-    """Remove the photos of withdrawn rows; returns a result for each that was there."""
-    gone = [row for row in rows.values() if row.withdrawn and row.path(photos).is_file()]
-    for row in gone:
-        row.path(photos).unlink()
-    return {row.id: Result(row, "withdrawn") for row in gone}
+def _remove(row: Row, photos: Path) -> bool:
+    """Remove a photo; returns whether it was there."""
+    there = row.path(photos).is_file()
+    row.path(photos).unlink(missing_ok=True)
+    return there
 
 
-def _remove_copies(rows: dict[str, Row], results: dict[str, Result], photos: Path) -> None:
-    """Remove photos whose bytes another row has: one that was withdrawn, or one that stands before it."""
-    first = {row.sha256: row for row in rows.values() if row.withdrawn}
-    for row in list(rows.values()):
-        if row.status == "stored" and (same := first.setdefault(row.sha256 or row.id, row)) is not row:
-            row.path(photos).unlink(missing_ok=True)
-            reason = f"{row.file} has the same bytes as {same.id}{', which was withdrawn' if same.withdrawn else ''}."
-            rows[row.id] = replace(row, status="duplicate", reason=reason)
-            results[row.id] = Result(rows[row.id], "duplicate")
+def _copies(rows: Iterable[Row]) -> list[Row]:
+    """New rows of stored photos whose bytes another row has: a withdrawn one, or one that stands before."""
+    owners: dict[str, Row] = {}
+    copies = []
+    for row in sorted(rows, key=lambda row: not row.withdrawn):  # those withdrawn first
+        hashes = {row.sha256, row.stored_sha256} - {""}
+        owner = next((owners[key] for key in hashes if key in owners), None)
+        if owner and row.status == "stored":
+            ending = ", which was withdrawn" if owner.withdrawn else ""
+            reason = f"{row.file} has the same bytes as {owner.id}{ending}."
+            copies.append(replace(row, status="duplicate", reason=reason))
+        elif row.status in ("stored", "withdrawn"):
+            owners |= dict.fromkeys(hashes, row)
+    return copies

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,6 @@ from ..manifest import Row
 UNKNOWN = "author unknown"
 UNLICENSED = "no licence stated"
 SAFE = "!#$%&'()*+,/:;=?@[]~"  # characters that an address keeps
-MARKDOWN_LINK, HTML_LINK = "[{}](<{}>)", '<a href="{1}">{0}</a>'
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none'">
 <title>{heading}</title></head><body>
@@ -42,38 +40,25 @@ def credits(rows: Iterable[Row]) -> list[str]:
     return lines
 
 
-def credits_page(rows: Iterable[Row], format: str = "md") -> str:
-    """A page that names every photo with its page, author and licence. format: "md" or "html".
+def credits_page(rows: Iterable[Row]) -> str:
+    """A page in HTML that names every photo with its page, author and licence; withdrawn rows are left out.
 
-    Withdrawn rows are left out. What a row says is text: markup in it is shown, not obeyed.
+    What a row says is text: markup in it is shown, not obeyed.
     """
     rows = [row for row in rows if not row.withdrawn]
-    escape, pattern = (html.escape, HTML_LINK) if format == "html" else (_markdown, MARKDOWN_LINK)
-
-    def text(words: str) -> str:
-        return escape(" ".join(words.split()))
-
-    def link(words: str, url: str) -> str:
-        return pattern.format(text(words), html.escape(quote(url, safe=SAFE))) if url else text(words)
-
     photos = []
     for row in rows:
-        usual = row.attribution in ("", attribution(row.title, row.author, row.licence))
-        title = link(row.title or row.id, row.page_url or row.image_url)
-        licence = link(row.licence or UNLICENSED, row.licence_url)
-        asked = "" if usual else f" ({text(row.attribution)})"
-        photos.append(f"{title}, {text(row.author or UNKNOWN)}, {licence}{asked}")
-    heading, lists = f"Photos used: {len(rows)}", [[text(line) for line in credits(rows)], photos]
-    if format == "html":
-        items = ["\n".join(f"<li>{line}</li>" for line in lines) for lines in lists]
-        return PAGE.format(heading=heading, lists="\n".join(f"<ul>\n{lines}\n</ul>" for lines in items))
-    return f"# {heading}\n\n" + "\n".join("".join(f"* {line}\n" for line in lines) for lines in lists)
+        usual = row.attribution in ("", f'"{row.title}" by {row.author}, {row.licence}')
+        title = _link(row.title or row.id, row.page_url or row.image_url)
+        licence = _link(row.licence or UNLICENSED, row.licence_url)
+        asked = "" if usual else f" ({html.escape(row.attribution)})"
+        photos.append(f"{title}, {html.escape(row.author or UNKNOWN)}, {licence}{asked}")
+    lists = ["\n".join(f"<li>{line}</li>" for line in lines) for lines in (map(html.escape, credits(rows)), photos)]
+    return PAGE.format(heading=f"Photos used: {len(rows)}", lists="\n".join(f"<ul>\n{lines}\n</ul>" for lines in lists))
 
 
-def attribution(title: str, author: str, licence: str) -> str:
-    """The line that names a photo's title, author and licence, as Creative Commons asks for it."""
-    by = f"by {author or 'an unknown author'}"
-    return ", ".join(part for part in (f'"{title}" {by}' if title else by, licence) if part)
+def _link(words: str, url: str) -> str:
+    return f'<a href="{html.escape(quote(url, safe=SAFE))}">{html.escape(words)}</a>' if url else html.escape(words)
 
 
 def licence_sheet(rows: Iterable[Row], photos: str | Path, limit: int = 24) -> np.ndarray:
@@ -94,7 +79,3 @@ def licence_sheet(rows: Iterable[Row], photos: str | Path, limit: int = 24) -> n
     if not pictures:
         raise DragFaceError(f"None of these photos is in {photos}: run the download again.")
     return contact_sheet(pictures, 6, 170, captions)
-
-
-def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>#|&!~])", r"\\\1", text)

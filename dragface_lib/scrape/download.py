@@ -1,7 +1,7 @@
 """Fetches photos in parallel, checks them and stores them; run again, it fetches what is missing.
 
-for result in download(Manifest().search("portrait"), Workspace.open().photos):
-    print(result.status, result.row.reason)
+for row, status in download(Manifest().search("portrait"), Workspace.open().photos):
+    print(status, row.reason)
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 from urllib.parse import urljoin
 from urllib.robotparser import RobotFileParser
 
@@ -26,7 +27,7 @@ from ..files import DiskFull, sha256_of, write_atomically
 from ..images import UnreadablePhoto, open_photo
 from ..manifest import Row
 from ..network import Client, NetworkError
-from .stripping import check_format, without_metadata
+from .stripping import without_metadata
 
 WORKERS = 8
 MAX_BYTES = 64_000_000  # of a photo; the largest photos of phones have about 30 MB
@@ -35,41 +36,33 @@ CRAWLED = ("google", "openverse")  # sources that find photos on any site: its r
 OPENING = threading.Semaphore(2)  # an open photo may take 300 MB
 
 
-class Result(NamedTuple):
-    """What became of a photo. row: what is known of it now; status: that of the row, or "here" from an earlier run."""
-
-    row: Row
-    status: str
-
-
 class Crawler(Client):
     """A client that obeys robots.txt."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._robots: dict[str, tuple[threading.Lock, RobotFileParser]] = {}
+        self._robots: dict[str, RobotFileParser] = {}
 
     def may_fetch(self, url: str) -> bool:
-        """Whether robots.txt allows it, asked once a host: none allows all, silence nothing, as RFC 9309 says."""
+        """Whether robots.txt allows it. None allows all, a failing server nothing, as RFC 9309 says."""
         address = urljoin(url, "/robots.txt")
-        lock, rules = self._robots.setdefault(address, (threading.Lock(), RobotFileParser()))
-        with lock:
-            if not rules.mtime():
-                rules.modified()
-                try:
-                    rules.parse(self.get(address, MAX_ROBOTS).decode("utf-8", "replace").splitlines())
-                except NetworkError as error:
-                    missing = 400 <= (error.status or 500) < 500
-                    rules.parse(["User-agent: *", "Allow: /" if missing else "Disallow: /"])
-        return rules.can_fetch("DragFace", url)
+        if address not in self._robots:
+            rules = RobotFileParser()
+            try:
+                rules.parse(self.get(address, MAX_ROBOTS).decode("utf-8", "replace").splitlines())
+            except NetworkError as error:
+                rules.allow_all = 400 <= (error.status or 500) < 500
+                rules.disallow_all = not rules.allow_all
+            self._robots[address] = rules
+        return self._robots[address].can_fetch("DragFace", url)
 
 
 def download(
     found: Iterable[tuple[Row, Path | None]], photos: str | Path, unlicensed: bool = False, progress: bool = True
-) -> Iterator[Result]:
-    """Bring each photo to photos/{domain}/{file}; yields a Result as each one arrives.
+) -> Iterator[tuple[Row, str]]:
+    """Bring each photo to photos/{domain}/{file}; yields (row, status) as each one arrives.
 
-    found: rows, with the path of those that lie on this machine. Only pictures that open and, where the row knows it,
+    The status is that of the row, or "here" for a photo of an earlier run. found: rows, with the path of those that lie on this machine. Only pictures that open and, where the row knows it,
     have its SHA-256 are stored. Rows without a licence are left out unless `unlicensed`. A photo that fails never stops
     the others. Raises DragFaceError when the disk is full.
     """
@@ -83,29 +76,18 @@ def download(
         pool.shutdown(cancel_futures=True)
 
 
-def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client: Crawler) -> Result:
-    if row.withdrawn or row.status == "duplicate":
-        return Result(row, row.status)
+def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client: Crawler) -> tuple[Row, str]:
+    if row.status in ("withdrawn", "duplicate"):
+        return (row, row.status)
     try:
         path = row.path(photos)
-        status, learned = "here", _known(row, source, path)
-        if learned is None:
+        status, columns = "here", _known(row, source, path)
+        if columns is None:
             if not row.licence.strip() and not unlicensed:
                 reason = f"{row.file} states no licence: fill it in, or leave the photo out."
-                return Result(replace(row, status="unlicensed", reason=reason), "unlicensed")
-            name, data = row.image_url or str(source), _fetched(row, source, client)
-            check_format(name, data)
-            sha256 = hashlib.sha256(data).hexdigest()
-            if source is None and row.sha256 not in ("", sha256):  # before anything tries to open it
-                raise DragFaceError(f"{name} has other bytes than expected (sha256 {sha256[:12]}…): it is not stored.")
-            stream = BytesIO(data)
-            stream.name = name  # what an error message calls it
-            with OPENING:
-                rgb = open_photo(stream)
-            stored = without_metadata(data, rgb)
-            write_atomically(path, stored)
-            status, learned = "stored", {"bytes": len(data), "sha256": sha256, **_described(stored, rgb)}
-        return Result(replace(row, status="stored", reason="", **learned), status)
+                return (replace(row, status="unlicensed", reason=reason), "unlicensed")
+            status, columns = "stored", _store(_fetched(row, source, client), row, source, path)
+        return (replace(row, status="stored", reason="", **columns), status)
     except DiskFull:
         raise
     except DragFaceError as error:
@@ -113,21 +95,18 @@ def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client
     except OSError as error:
         reason = f"{error.filename or row.file} cannot be used ({error.strerror or error}): check that place."
     reason = "".join(letter for letter in reason if letter.isprintable())[:1000]
-    return Result(replace(row, status="failed", reason=reason), "failed")
+    return (replace(row, status="failed", reason=reason), "failed")
 
 
-def _known(row: Row, source: Path | None, path: Path) -> dict | None:
-    """What a photo that is there already tells beyond its row; None where it must be fetched."""
-    if not path.is_file():
+def _known(row: Row, source: Path | None, path: Path) -> dict[str, Any] | None:
+    """Columns of a photo that an earlier run stored; None where it must be fetched."""
+    if not path.is_file() or source is not None and row.sha256 != sha256_of(source):
         return None
-    if source is not None:
-        return {} if row.sha256 == sha256_of(source) else None
     if row.status == "stored":
         return {}
-    try:  # a run was killed before it wrote the manifest
+    with suppress(UnreadablePhoto):  # the run was killed before it wrote the manifest
         return _described(path.read_bytes(), open_photo(path))
-    except UnreadablePhoto:
-        return None
+    return None
 
 
 def _fetched(row: Row, source: Path | None, client: Crawler) -> bytes:
@@ -142,12 +121,20 @@ def _fetched(row: Row, source: Path | None, client: Crawler) -> bytes:
     return client.get(row.image_url, MAX_BYTES)
 
 
-def _described(stored: bytes, rgb: np.ndarray) -> dict:
-    height, width = rgb.shape[:2]
+def _store(data: bytes, row: Row, source: Path | None, path: Path) -> dict[str, Any]:
+    """Check a photo and write it without its metadata. Returns its columns."""
+    sha256, stream = hashlib.sha256(data).hexdigest(), BytesIO(data)
+    stream.name = row.image_url or str(source)  # what an error message calls it
+    if source is None and row.sha256 not in ("", sha256):  # before anything tries to open it
+        raise DragFaceError(f"{stream.name} has other bytes than expected (sha256 {sha256[:12]}…): it is not stored.")
+    with OPENING:
+        rgb = open_photo(stream)
+        stored = without_metadata(data, rgb)
+    write_atomically(path, stored)
+    return {"bytes": len(data), "sha256": sha256, **_described(stored, rgb)}
+
+
+def _described(stored: bytes, rgb: np.ndarray) -> dict[str, Any]:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return {
-        "width": width,
-        "height": height,
-        "stored_sha256": hashlib.sha256(stored).hexdigest(),
-        "retrieved_at": now,
-    }
+    columns = {"stored_sha256": hashlib.sha256(stored).hexdigest(), "retrieved_at": now}
+    return columns | {"width": rgb.shape[1], "height": rgb.shape[0]}

@@ -1,6 +1,6 @@
 """Photos of Instagram and other sites, handed over to gallery-dl with the user's own cookies.
 
-photos = GalleryDL("drag", cookies="cookies.txt").search("@my_own_profile", limit=50)
+photos = GalleryDL("drag", cookies="cookies.txt", limit=50).search("@my_own_profile")
 """
 
 from __future__ import annotations
@@ -27,16 +27,12 @@ LONGEST_LISTING = 1800  # seconds that gallery-dl may take to list what it finds
 class GalleryDL(WebSource):
     """Instagram and every other site that gallery-dl knows, by the user's own account: own or permitted posts only.
 
-    cookies: the file that a browser exported; without one this source stays off. most: how many files of an address are
-    listed, so that a large profile costs no more questions than photos that are wanted.
+    Without a file of cookies this source stays off. Of a profile at most `limit` files are listed, 1000 by default.
     """
 
-    NAME, API, ASKS = "instagram", "gallery-dl", "an address, #hashtag or @profile"
+    NAME, API = "instagram", "gallery-dl"
+    NEEDS = "a query (an address, #hashtag or @profile), a file of cookies, and permission"
     LICENCE = "permission claimed by user"  # stands where a licence stands; addresses of such photos expire
-
-    def __init__(self, domain: str = "drag", cookies: str | Path = "", most: int = 1000) -> None:
-        super().__init__(domain)
-        self.cookies, self.most = cookies, most
 
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
         """The pictures behind an address, such as a profile's; "#word" is a hashtag of Instagram, "@name" a profile."""
@@ -53,13 +49,22 @@ class GalleryDL(WebSource):
         for address, about in self._listed(url):
             suffix = f".{about.get('extension') or PurePosixPath(urlsplit(address).path).suffix[1:]}".lower()
             if suffix in SUFFIXES:
-                yield self._photo(address.removeprefix("ytdl:"), about, url)
+                post = about.get("shortcode") or about.get("post_id") or about.get("id") or digest(address)
+                yield {
+                    "name": re.sub(r"[^\w-]", "", f"{post}_{about.get('num') or 0}", flags=re.ASCII)[:80],
+                    "source": re.sub(r"\W", "", str(about.get("category") or "web"), flags=re.ASCII),
+                    "image_url": address.removeprefix("ytdl:"),
+                    "page_url": str(about.get("post_url") or url),
+                    "licence": self.LICENCE,
+                    "author": str(about.get("fullname") or about.get("username") or about.get("uploader") or ""),
+                    "title": str(about.get("title") or about.get("description") or ""),
+                }
 
     def _listed(self, url: str) -> list[tuple[str, dict]]:
         if find_spec("gallery_dl") is None:
             raise DragFaceError("instagram needs gallery-dl: run `pip install gallery-dl` and try again.")
         command = [sys.executable, "-m", "gallery_dl", "--cookies", str(self.cookies), "--no-input"]
-        command += ["--range", f"1-{self.most}", "--resolve-json", "--", url]
+        command += ["--range", f"1-{self.limit or 1000}", "--resolve-json", "--", url]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_LISTING, check=False)
             messages = json.loads(done.stdout or "[]")
@@ -71,18 +76,3 @@ class GalleryDL(WebSource):
             reason = plain([*faults, *done.stderr.strip().splitlines()[-1:], ""][0])[:160].rstrip(".")
             raise DragFaceError(f"gallery-dl found nothing at {url} ({reason}): check the address and the cookies.")
         return files
-
-    def _photo(self, address: str, about: dict, url: str) -> dict[str, Any]:
-        site = re.sub(r"\W", "", str(about.get("category") or "web"), flags=re.ASCII)
-        post = about.get("shortcode") or about.get("post_id") or about.get("id") or digest(address)
-        author = about.get("fullname") or about.get("username") or about.get("author") or about.get("uploader") or ""
-        return {
-            "name": re.sub(r"[^\w-]", "", f"{post}_{about.get('num') or 0}", flags=re.ASCII)[:80],
-            "source": site,
-            "image_url": address,
-            "page_url": str(about.get("post_url") or "") or url,
-            "licence": self.LICENCE,
-            "author": str(author.get("name", "") if isinstance(author, dict) else author),
-            "title": str(about.get("title") or about.get("description") or ""),
-            **{name: about[name] for name in ("width", "height") if isinstance(about.get(name), int)},
-        }

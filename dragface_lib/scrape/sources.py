@@ -1,8 +1,7 @@
-"""Where photos come from: small classes with one face, `search(query, limit) -> [(row, path)]`.
+"""Where photos come from: classes with one face, `search(query, limit) -> [(row, path)]`.
 
     Manifest().search("portrait", limit=20)     # licensed photos, listed in data_manifest.csv
-    Folder("/home/me/selfies").search()         # the user's own; Zip is the same for an archive of them
-    Drive("https://drive.google.com/drive/folders/…").search()
+    Own().search("/home/me/selfies")            # a folder, a zip or a shared Drive link
 
 A path says where on this machine the photo lies; it is None for photos on the web (see web.py).
 """
@@ -17,6 +16,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from html import unescape
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -32,118 +32,115 @@ OWN = "own photo"  # stands where a licence stands for photos that the user brin
 HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<(\w+)[^>]*display:\s*none.*?</\2>", re.DOTALL | re.IGNORECASE)
 
 
+@dataclass
 class Source(ABC):
-    """What all sources share. notes: what the user should know after a search."""
+    """What all sources share. domain: of the photos. notes: what the user should know after a search.
 
-    def __init__(self, domain: str) -> None:
-        self.domain = domain
-        self.notes: list[str] = []
+    For some sources only: manifest, the table to search; cookies, the file that a browser exported; depth, levels of
+    subcategories; limit, the most files to list.
+    """
 
-    def search(self, query: str = "", limit: int | None = None) -> list[tuple[Row, Path | None]]:
-        """The first `limit` photos that `each` yields."""
+    domain: str = "selfie"
+    manifest: str | Path | None = None
+    cookies: str | Path = ""
+    depth: int = 1
+    limit: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    NAME = ""
+    NEEDS = ""  # from the user
+
+    def search(self, query: str | Path = "", limit: int | None = None) -> list[tuple[Row, Path | None]]:
+        """The first `limit` photos. Raises DragFaceError when the source cannot be asked or refuses."""
         return list(islice(self.each(query), limit))
 
+    def each(self, query: str | Path = "") -> Iterator[tuple[Row, Path | None]]:
+        """One photo after the other, as `search` lists them."""
+        if self.NEEDS and not str(query).strip():
+            raise DragFaceError(f"{self.NAME} needs {self.NEEDS}.")
+        return self.find(str(query).strip())
+
     @abstractmethod
-    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
-        """One photo after the other. Raises DragFaceError when the source cannot be asked or refuses."""
+    def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
+        """The photos that `each` gives, for a query that is not empty where the source needs one."""
 
 
 class Manifest(Source):
     """The rows of a manifest, by default the project's own; withdrawn ones too, so that they are acted upon."""
 
-    def __init__(self, path: str | Path | None = None, domain: str = "") -> None:
-        super().__init__(domain)
-        self.path = path
+    NAME = "manifest"
 
-    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
-        """Rows whose title, author or file has every word of `query`; of `domain` only, where it is named."""
-        for row in read_manifest(self.path or find_manifest()):
-            if self.domain in ("", row.domain) and _fits(f"{row.title} {row.author} {row.file}", query):
+    def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
+        """Rows of the domain whose title, author or file has every word of `query`."""
+        for row in read_manifest(self.manifest or find_manifest()):
+            text = f"{row.title} {row.author} {row.file}".lower()
+            if self.domain in ("", row.domain) and all(word in text for word in query.lower().split()):
                 yield row, None
 
 
-class Folder(Source):
-    """Every picture in a folder of this machine or of a mounted Drive, in its subfolders too."""
+class Own(Source):
+    """The user's own photos: of a folder, of a zip, or behind a shared Google Drive link, fetched with gdown.
 
-    def __init__(self, path: str | Path, domain: str = "selfie") -> None:
-        super().__init__(domain)
-        self.path = Path(path).expanduser()
-        self.origin = str(self.path.resolve())  # what the manifest calls the place
+    Zips and links are unpacked into a temporary folder that lasts as long as this object.
+    """
 
-    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
-        """Photos whose file name has every word of `query`; raises DragFaceError when there is no such folder."""
-        folder = self.folder()
-        for path in find_photos(folder):
-            if _fits(path.name, query):
-                yield self._row(path.relative_to(folder).as_posix(), path.stem), path
+    NAME, NEEDS = "folder, zip or gdown", "a query: the path of a folder or zip, or a shared Drive link"
 
-    def folder(self) -> Path:
-        """Where the photos lie."""
-        return self.path
+    def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
+        """Every picture, in subfolders too; raises DragFaceError where there are none and for an unsafe archive."""
+        folder = path = Path(query).expanduser()
+        origin, archives = str(path.resolve()), [path]
+        if not path.is_dir():
+            self._temporary = tempfile.TemporaryDirectory(prefix="dragface-")
+            folder = Path(self._temporary.name)
+            if "://" in query:
+                _fetch_from_drive(query, folder)
+                origin, archives = query, [file for file in folder.iterdir() if zipfile.is_zipfile(file)]
+            for archive in archives:
+                _unpack(archive, folder)
+        photos = find_photos(folder)
+        if not photos:
+            raise DragFaceError(f"{query} holds no pictures that can be read: put JPEG, PNG or WebP there.")
+        for photo in photos:
+            yield self._row(origin, photo.relative_to(folder).as_posix()), photo
 
-    def _row(self, file: str, title: str) -> Row:
-        number = digest(f"{self.origin}/{file}")
+    def _row(self, origin: str, file: str) -> Row:
+        number = digest(f"{origin}/{file}")
         # A name that every file system allows. The number keeps apart what it no longer tells apart.
         name = re.sub(r"[^\w. ()+/-]+|(?<![^/])[. ]+", "_", file)
         if name != file:
             name = str(PurePosixPath(name).with_stem(f"{PurePosixPath(name).stem}_{number[-6:]}"))
-        origin, file = plain(self.origin), f"own/{digest(self.origin)}/{name}"
-        return Row(f"own_{number}", self.domain, file, licence=OWN, title=plain(title), source="own", query=origin)
+        title, place = plain(PurePosixPath(file).stem), f"own/{digest(origin)}/{name}"
+        return Row(f"own_{number}", self.domain, place, licence=OWN, title=title, source="own", query=plain(origin))
 
 
-class Zip(Folder):
-    """The pictures in a zip archive, unpacked into a temporary folder for as long as this object lives."""
-
-    _temporary: tempfile.TemporaryDirectory | None = None
-
-    def folder(self) -> Path:
-        """Unpack the pictures once; raises DragFaceError where there are none and for an archive that is not safe."""
-        if self._temporary is None:
-            temporary = tempfile.TemporaryDirectory(prefix="dragface-")
-            self.bring(Path(temporary.name))
-            if not find_photos(temporary.name):
-                raise DragFaceError(f"{self.origin} holds no pictures that can be read: put JPEG, PNG or WebP there.")
-            self._temporary = temporary
-        return Path(self._temporary.name)
-
-    def bring(self, folder: Path) -> None:
-        """Put the pictures into this folder."""
-        with open_archive(self.path) as archive:
-            for member in members(archive):
-                if PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
-                    target = folder / member.filename
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(read_member(archive, member))
+def _unpack(path: Path, folder: Path) -> None:
+    with open_archive(path) as archive:
+        for member in members(archive):
+            if PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
+                target = folder / member.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(read_member(archive, member))
 
 
-class Drive(Zip):
-    """The pictures behind a shared Google Drive link, of a folder, of one file or of a zip, fetched with gdown."""
-
-    def __init__(self, link: str, domain: str = "selfie") -> None:
-        super().__init__("", domain)
-        self.origin = link.strip()
-
-    def bring(self, folder: Path) -> None:
-        """Raises DragFaceError when the link is not one of Drive's or cannot be read by everyone."""
-        parts = urlsplit(self.origin)
-        named = re.search(r"/(?:file/d|folders)/([\w-]+)", parts.path)
-        number = named[1] if named else parse_qs(parts.query).get("id", [""])[0]
-        if parts.scheme != "https" or parts.hostname not in ("drive.google.com", "docs.google.com") or not number:
-            raise DragFaceError(f"{self.origin} is not the link of a Drive folder or file: copy it from Drive's Share.")
-        try:
-            import gdown
-        except ImportError:
-            raise DragFaceError("A Drive link needs gdown: run `pip install gdown` and try again.") from None
-        fetch, output = (gdown.download_folder, "") if "/folders/" in parts.path else (gdown.download, "/")
-        try:
-            fetch(id=number, output=f"{folder}{output}", quiet=True, use_cookies=False)
-        except Exception as error:  # gdown has several errors of its own, other ones in each version
-            raise DragFaceError(
-                f"{self.origin} cannot be fetched ({plain(str(error))[:160]}): share it with everyone who has the "
-                "link, or wait a day if it was fetched very often."
-            ) from error
-        for self.path in [path for path in folder.iterdir() if zipfile.is_zipfile(path)]:
-            super().bring(folder)
+def _fetch_from_drive(link: str, folder: Path) -> None:
+    parts = urlsplit(link)
+    named = re.search(r"/(?:file/d|folders)/([\w-]+)", parts.path)
+    number = named[1] if named else parse_qs(parts.query).get("id", [""])[0]
+    if parts.scheme != "https" or parts.hostname not in ("drive.google.com", "docs.google.com") or not number:
+        raise DragFaceError(f"{link} is not the link of a Drive folder or file: copy it from Drive's Share.")
+    try:
+        import gdown
+    except ImportError:
+        raise DragFaceError("A Drive link needs gdown: run `pip install gdown` and try again.") from None
+    fetch, output = (gdown.download_folder, "") if "/folders/" in parts.path else (gdown.download, "/")
+    try:
+        fetch(id=number, output=f"{folder}{output}", quiet=True, use_cookies=False)
+    except Exception as error:  # gdown has several errors of its own, other ones in each version
+        raise DragFaceError(
+            f"{link} cannot be fetched ({plain(str(error))[:160]}): share it with everyone who has the link, or wait "
+            "a day if it was fetched very often."
+        ) from error
 
 
 def plain(html: str) -> str:
@@ -157,29 +154,23 @@ def secret(name: str) -> str:
 
     Raises DragFaceError where Colab has it and this notebook may not read it, and for what can be no key.
     """
-    value, withheld = "", False
+    value = os.environ.get(name, "")
     with suppress(ImportError):
         from google.colab import userdata
 
         try:
-            value = userdata.get(name) or ""
+            value = userdata.get(name) or value
         except Exception as error:  # Colab has several of its own for a secret that is not there, or nobody to ask
-            withheld = isinstance(error, userdata.NotebookAccessError)
-    value = (value or os.environ.get(name, "")).strip()
-    if withheld and not value:
-        raise DragFaceError(
-            f"Colab has the secret {name}, but this notebook may not read it: click the key on the left, switch on "
-            f"'Notebook access' beside {name}, and run this cell again."
-        )
-    if not re.fullmatch(r"[\x21-\x7e]*", value):
+            if isinstance(error, userdata.NotebookAccessError) and not value:
+                raise DragFaceError(
+                    f"Colab has the secret {name}, but this notebook may not read it: click the key on the left, "
+                    f"switch on 'Notebook access' beside {name}, and run this cell again."
+                ) from None
+    if not re.fullmatch(r"[\x21-\x7e]*", value.strip()):
         raise DragFaceError(f"The secret {name} holds characters that no key has: copy it again.")
-    return value
+    return value.strip()
 
 
 def digest(text: str) -> str:
     """Twelve hexadecimal digits that stand for a text in a name."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-
-
-def _fits(text: str, query: str) -> bool:
-    return all(word in text.lower() for word in query.lower().split())

@@ -3,54 +3,42 @@
     photos = Commons("drag").search("Category:Drag queens in Brazil", limit=200)
     photos = Openverse("drag").search("drag queen portrait", limit=100)
 
-What needs a key reads it from Colab's secrets or from the environment (see `secret`); keys go into headers and posted
-forms only, never into an address, a message or a file. None of these sources asks for two things at once.
+Keys come from Colab's secrets or from the environment (see `secret`); they go into headers and posted forms only, never
+into an address, a message or a file. None of these sources asks for two things at once.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import network
 from ..errors import DragFaceError
 from ..files import SUFFIXES
 from ..manifest import Row
-from ..network import RETRIES, Client, NetworkError
-from .credits import attribution
+from ..network import Client, NetworkError
 from .sources import Source, digest, plain, secret
 
 WIDTH = 1920  # pixels; of larger pictures Commons makes one of this width, a tenth of the bytes and enough for a face
 MIMES = ("image/jpeg", "image/png", "image/webp")
-BUSY = ("maxlag", "ratelimited", "readonly")  # errors of MediaWiki that pass
 
 
 class WebSource(Source):
     """A search on the web; a subclass says in `photos` what it finds."""
 
-    NAME = API = ""
-    ASKS = "words"  # what a query must be
+    API = ""
     KEYS = ("", "")
-
-    def __init__(self, domain: str = "drag") -> None:
-        super().__init__(domain)
-        self.client = Client()
 
     @abstractmethod
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
         """What the server says of each photo: columns of a row, and `name`, which no other photo has."""
 
-    def each(self, query: str = "") -> Iterator[tuple[Row, Path | None]]:
+    def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
         """Photos that fit `query`; those that no manifest may hold are left out and named in `notes`."""
-        query = query.strip()
-        if not query:
-            raise DragFaceError(f"{self.NAME} needs a query: {self.ASKS}.")
-        seen = set()
+        self.client, seen = Client(), set()
         try:
             for columns in self.photos(query):
                 if columns["name"] not in seen:
@@ -73,24 +61,21 @@ class WebSource(Source):
             raise error from None
 
     def _row(self, query: str, name: str, image_url: str, source: str = "", **told: Any) -> Row:
-        image_url, source = web_address(image_url), source or self.NAME
+        """A row of the manifest; what the server says is freed of markup and of addresses that are none."""
+        image_url, source = _web_address(image_url), source or self.NAME
         suffix = PurePosixPath(urlsplit(image_url).path).suffix.lower()
         file = f"{source}/{name}{suffix if suffix in SUFFIXES else '.jpg'}"
-        names = ("title", "author", "licence", "attribution")
-        texts: dict[str, Any] = {name: plain(told.pop(name, "") or "") for name in names}
-        texts["attribution"] = texts["attribution"] or attribution(texts["title"], texts["author"], texts["licence"])
-        texts |= {column: web_address(told.pop(column, "") or "") for column in ("page_url", "licence_url")}
-        return Row(f"{source}_{name}", self.domain, file, image_url, source=source, query=query, **texts, **told)
+        cleaned = {
+            column: (_web_address if column.endswith("_url") else plain)(value or "") for column, value in told.items()
+        }
+        return Row(f"{source}_{name}", self.domain, file, image_url, source=source, query=query, **cleaned)
 
 
 class Commons(WebSource):
     """Wikimedia Commons, without a key. depth: how many levels of subcategories belong to a category."""
 
-    NAME, API, ASKS = "commons", "https://commons.wikimedia.org/w/api.php", "words or Category:NAME"
-
-    def __init__(self, domain: str = "drag", depth: int = 1) -> None:
-        super().__init__(domain)
-        self.depth = depth
+    NAME, API = "commons", "https://commons.wikimedia.org/w/api.php"
+    NEEDS = "a query: words or Category:NAME"
 
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
         """Files of "Category:NAME", with its subcategories, or else of a search for the words of `query`."""
@@ -118,8 +103,6 @@ class Commons(WebSource):
             "licence_url": told.get("LicenseUrl"),
             "author": told.get("Artist"),
             "title": title.removesuffix(PurePosixPath(title).suffix),
-            "width": info.get(f"{scaled}width"),
-            "height": info.get(f"{scaled}height"),
             "attribution": told.get("Attribution"),
         }
 
@@ -135,17 +118,12 @@ class Commons(WebSource):
 
     def _pages(self, search: Mapping[str, str]) -> Iterator[dict]:
         """Every answer to one question, to its end."""
-        asked = {**search, "action": "query", "format": "json", "formatversion": "2", "maxlag": "5"}
+        asked = {**search, "action": "query", "format": "json", "formatversion": "2"}
         answer: dict = {"continue": {}}
         while "continue" in answer:
             asked |= {name: str(value) for name, value in answer["continue"].items()}
-            for attempt in range(RETRIES + 1):
-                answer = self.ask(params=asked)
-                fault = answer.get("error", {})
-                if fault.get("code") not in BUSY:
-                    break
-                time.sleep(10 * network.BACKOFF * 2**attempt)
-            if fault:
+            answer = self.ask(params=asked)
+            if fault := answer.get("error"):
                 reason = plain(str(fault.get("info")))[:160].rstrip(".")
                 raise NetworkError(f"Wikimedia Commons refuses the search ({reason}): try another one.")
             yield answer.get("query", {})
@@ -157,6 +135,7 @@ class Openverse(WebSource):
     """
 
     NAME, API = "openverse", "https://api.openverse.org/v1/"
+    NEEDS = "a query: words; for many, OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET too"
     KEYS = "OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET"
     NAMES = {"": "", "cc0": "CC0", "pdm": "Public Domain Mark"}  # other licences are called CC and their code
 
@@ -167,19 +146,15 @@ class Openverse(WebSource):
         if name and word:
             form = {"grant_type": "client_credentials", "client_id": name, "client_secret": word}
             headers["Authorization"] = f"Bearer {self.ask('auth_tokens/token/', data=form).get('access_token', '')}"
+        size, pages = (100, 100) if headers else (20, 12)  # nobody may look deeper
         asked = {"q": query, "license_type": "modification", "mature": "false", "category": "photograph"}
-        asked["page_size"] = "100" if headers else "20"
-        page, last = 1, 1
-        while page <= last:
-            try:
-                answer = self.ask("images/", params=asked | {"page": str(page)}, headers=headers)
-            except NetworkError as error:
-                if page > 1 and error.status in (400, 401):  # deeper than this user may look
-                    return
-                raise
+        for page in range(1, pages + 1):
+            sent = asked | {"page_size": str(size), "page": str(page)}
+            answer = self.ask("images/", params=sent, headers=headers)
             results = answer.get("results", [])
             yield from (self._photo(entry) for entry in results if entry.get("id") and entry.get("url"))
-            page, last = page + 1, int(answer.get("page_count") or 0) if results else 0
+            if not results or page >= int(answer.get("page_count") or 0):
+                return
 
     def _photo(self, entry: dict) -> dict[str, Any]:
         code = str(entry.get("license") or "").lower()
@@ -191,7 +166,7 @@ class Openverse(WebSource):
             "licence": f"{licence} {entry.get('license_version') or ''}",
             "licence_url": entry.get("license_url"),
             "author": entry.get("creator"),
-            **{name: entry.get(name) for name in ("title", "width", "height", "attribution")},
+            "title": entry.get("title"),
         }
 
 
@@ -203,38 +178,34 @@ class Google(WebSource):
     """
 
     NAME, API = "google", "https://www.googleapis.com/customsearch/v1"
+    NEEDS = "a query, and keys that Google no longer gives; it ends with 2026: use openverse or commons instead"
     KEYS = "GOOGLE_API_KEY", "GOOGLE_SEARCH_ENGINE"
-    END = "Google gives no new keys and ends this search with 2026: use openverse or commons instead."
     RIGHTS = {"cc_publicdomain": "public domain", "cc_attribute": "CC BY", "cc_sharealike": "CC BY-SA"}
 
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
         """Photos of each kind of free licence in turn, at most 100 a kind; a page of ten costs one of 100 a day."""
         key, engine = map(secret, self.KEYS)
         if not (key and engine):
-            raise DragFaceError(f"google needs the secrets {' and '.join(self.KEYS)}. {self.END}")
-        self.notes.append(self.END)
+            raise DragFaceError(f"google needs the secrets {' and '.join(self.KEYS)}, or use openverse or commons.")
         asked = {"q": query, "cx": engine, "searchType": "image", "imgType": "photo", "num": "10", "safe": "active"}
         for rights, licence in self.RIGHTS.items():
             for start in range(1, 92, 10):
                 page = asked | {"rights": rights, "start": str(start)}
                 answer = self.ask(params=page, headers={"X-Goog-Api-Key": key})
                 for item in answer.get("items", []):
-                    image = item.get("image", {})
                     yield {
                         "name": digest(item["link"]),
                         "image_url": item["link"],
-                        "page_url": image.get("contextLink"),
+                        "page_url": item["image"].get("contextLink"),
                         "licence": f"{licence} by Google's filter",
                         "author": item.get("displayLink"),
                         "title": item.get("title"),
-                        "width": image.get("width"),
-                        "height": image.get("height"),
                     }
                 if not (answer.get("items") and answer.get("queries", {}).get("nextPage")):
                     break
 
 
-def web_address(url: str) -> str:
+def _web_address(url: str) -> str:
     """`url`, or "" when it is no address that a manifest may hold."""
     url = f"https:{url}" if url.startswith("//") else url.strip()
     return url if re.fullmatch(r"https?://[^/\s]+\S*", url) else ""
