@@ -13,11 +13,12 @@ from .errors import DragFaceError
 
 REASONS = 5  # photos printed with the reason why they were left out
 DOMAIN = option("--domain", choices=("selfie", "drag"), default="selfie", help="what the photos show (default: selfie)")
+SOURCES = "manifest (the default), commons, openverse, google, instagram, folder, zip or gdown"
 MANIFEST = option("--manifest", metavar="CSV", help="default: the workspace's, else DRAGFACE_MANIFEST or the project's")
 
 
 @command(
-    option("--source", metavar="NAME", default="manifest", help="where to look (default: the manifest); see --sources"),
+    option("--source", metavar="NAME", default="manifest", help=SOURCES),
     option("--query", metavar="TEXT", help="words; for commons also Category:NAME; for folder, zip a path"),
     option("--domain", choices=("selfie", "drag"), help="what the photos show (default: selfie)"),
     option("--limit", type=COUNT, metavar="N", help="at most so many photos"),
@@ -33,16 +34,16 @@ def run_scrape(options: Namespace) -> None:
     from .scrape import collect, open_source
     from .session import Workspace
 
-    given = {name: getattr(options, name) or "" for name in ("domain", "query", "manifest", "cookies")}
-    source, words = open_source(options.source, depth=options.depth, limit=options.limit, **given)
+    given = {name: getattr(options, name) for name in ("manifest", "cookies", "depth", "limit")}
+    source, query = open_source(options.source, options.domain or "", **given), options.query or ""
     if options.dry_run:
-        rows = list(dry_run(source, words, options.limit))
+        rows = [row for row, _ in source.search(query, options.limit) if not row.withdrawn]
         for row in rows:
             print(f"{row.image_url or row.file}  {row.licence or 'no licence stated: left out'}")
         counts: Counter[str] = Counter(row.licence or "without a licence" for row in rows)
     else:
         photos = Path(options.output) if options.output else Workspace.open().photos
-        outcome = collect(source, photos, options.manifest, words, options.limit, options.unlicensed)
+        outcome = collect(source, photos, options.manifest, query, options.limit, options.unlicensed)
         print(*outcome.notes[:REASONS], sep="\n", end="\n" * bool(outcome.notes), file=sys.stderr)
         counts = outcome.counts
     if not counts:
@@ -74,7 +75,7 @@ def run_withdraw(options: Namespace) -> None:
     MANIFEST,
     option("--faces", metavar="DIR", help="only photos that gave faces in this folder or archive"),
     option("--run", metavar="DIR", help="only photos that this run was trained on"),
-    option("-o", "--output", metavar="FILE", help="write a page that names every photo, .html or .md"),
+    option("-o", "--output", metavar="FILE", help="write a page in HTML that names every photo"),
 )
 def run_credits(options: Namespace) -> None:
     """Say whose photos were used, and under which licences."""
@@ -85,15 +86,11 @@ def run_credits(options: Namespace) -> None:
     from .session import Workspace
     from .train import TrainConfig
 
-    formats = {".html": "html", ".htm": "html", ".md": "md"}
-    kind = formats.get(Path(options.output or "-.md").suffix.lower())
-    if not kind:
-        raise DragFaceError(f"{options.output} has neither the suffix .html nor .md: end it in one of them.")
     rows = read_manifest(options.manifest or manifest_of(Workspace.open().photos))
     faces = TrainConfig.load(options.run).faces if options.run else options.faces
     rows = [row for row in (used_in(faces, rows) if faces else rows) if row.status in ("", "stored")]
     if options.output:
-        write_atomically(options.output, credits_page(rows, kind).encode())
+        write_atomically(options.output, credits_page(rows).encode())
         print(f"{len(rows)} photos are credited in {options.output}.")
     else:
         print(*credits(rows), sep="\n")

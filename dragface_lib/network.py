@@ -218,8 +218,6 @@ class Client:
 
     def _body(self, url: str, response: requests.Response, max_bytes: int) -> bytes:
         headers, status = response.headers, response.status_code
-        if status in (404, 410):
-            raise NetworkError(f"{url} no longer exists ({status}): look for the photo at its page.", status)
         if status != 200:
             raise NetworkError(f"{url} answered {status} {response.reason}: run it again later.", status)
         if "noai" in (tags := headers.get("X-Robots-Tag", "").lower()) or "noimageai" in tags:

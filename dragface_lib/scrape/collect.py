@@ -23,7 +23,7 @@ from .gallery_dl import GalleryDL
 from .sources import Manifest, Own, Source
 from .web import Commons, Google, Openverse
 
-SOURCES = {source.NAME: source for source in (Manifest, Commons, Openverse, Google, GalleryDL)}
+SOURCES: dict[str, type[Source]] = {source.NAME: source for source in (Manifest, Commons, Openverse, Google, GalleryDL)}
 SOURCES |= dict.fromkeys(("folder", "zip", "gdown"), Own)
 
 
@@ -42,8 +42,8 @@ class Outcome:
         return "\n".join([counts or "nothing found", *self.notes])
 
 
-def open_source(name: str, domain: str = "selfie", **options: Any) -> Source:
-    """A source by its name. domain: of its photos; options: see `Source`. Raises DragFaceError for an unknown name."""
+def open_source(name: str, domain: str = "", **options: Any) -> Source:
+    """A source by its name. domain, options: see `Source`. Raises DragFaceError for an unknown name."""
     if name not in SOURCES:
         raise DragFaceError(f"There is no source {name!r}: use {', '.join(SOURCES)}.")
     return SOURCES[name](domain, **options)

@@ -51,8 +51,8 @@ class Crawler(Client):
             try:
                 rules.parse(self.get(address, MAX_ROBOTS).decode("utf-8", "replace").splitlines())
             except NetworkError as error:
-                rules.allow_all = 400 <= (error.status or 500) < 500
-                rules.disallow_all = not rules.allow_all
+                missing = 400 <= (error.status or 500) < 500
+                rules.parse(["User-agent: *", "Allow: /" if missing else "Disallow: /"])
             self._robots[address] = rules
         return self._robots[address].can_fetch("DragFace", url)
 
@@ -60,9 +60,9 @@ class Crawler(Client):
 def download(
     found: Iterable[tuple[Row, Path | None]], photos: str | Path, unlicensed: bool = False, progress: bool = True
 ) -> Iterator[tuple[Row, str]]:
-    """Bring each photo to photos/{domain}/{file}; yields (row, status) as each one arrives.
+    """Bring each photo to photos/{domain}/{file}; yields (row, its status, or "here" from an earlier run) as it comes.
 
-    The status is that of the row, or "here" for a photo of an earlier run. found: rows, with the path of those that lie on this machine. Only pictures that open and, where the row knows it,
+    found: rows, with the path of those that lie on this machine. Only pictures that open and, where the row knows it,
     have its SHA-256 are stored. Rows without a licence are left out unless `unlicensed`. A photo that fails never stops
     the others. Raises DragFaceError when the disk is full.
     """

@@ -34,15 +34,14 @@ HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<(\w+)[^>]*display:\s*none.*?</\
 
 @dataclass
 class Source(ABC):
-    """What all sources share. domain: of the photos. notes: what the user should know after a search.
-
-    For some sources only: manifest, the table to search; cookies, the file that a browser exported; depth, levels of
-    subcategories; limit, the most files to list.
+    """What all sources share. domain: of the photos, by default selfie; of a manifest all. notes: what the user should
+    know after a search. For some sources only: manifest, the table to search; cookies, the file that a browser
+    exported; depth, levels of subcategories; limit, the most files to list.
     """
 
-    domain: str = "selfie"
+    domain: str = ""
     manifest: str | Path | None = None
-    cookies: str | Path = ""
+    cookies: str | Path | None = None
     depth: int = 1
     limit: int | None = None
     notes: list[str] = field(default_factory=list)
@@ -90,6 +89,8 @@ class Own(Source):
         """Every picture, in subfolders too; raises DragFaceError where there are none and for an unsafe archive."""
         folder = path = Path(query).expanduser()
         origin, archives = str(path.resolve()), [path]
+        if not (path.exists() or "://" in query):
+            raise DragFaceError(f"{query} does not exist: name a folder, a zip or a shared Drive link.")
         if not path.is_dir():
             self._temporary = tempfile.TemporaryDirectory(prefix="dragface-")
             folder = Path(self._temporary.name)
@@ -111,7 +112,9 @@ class Own(Source):
         if name != file:
             name = str(PurePosixPath(name).with_stem(f"{PurePosixPath(name).stem}_{number[-6:]}"))
         title, place = plain(PurePosixPath(file).stem), f"own/{digest(origin)}/{name}"
-        return Row(f"own_{number}", self.domain, place, licence=OWN, title=title, source="own", query=plain(origin))
+        return Row(
+            f"own_{number}", self.domain or "selfie", place, licence=OWN, title=title, source="own", query=plain(origin)
+        )
 
 
 def _unpack(path: Path, folder: Path) -> None:

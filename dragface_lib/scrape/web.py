@@ -65,10 +65,10 @@ class WebSource(Source):
         image_url, source = _web_address(image_url), source or self.NAME
         suffix = PurePosixPath(urlsplit(image_url).path).suffix.lower()
         file = f"{source}/{name}{suffix if suffix in SUFFIXES else '.jpg'}"
-        cleaned = {
+        cleaned: dict[str, Any] = {
             column: (_web_address if column.endswith("_url") else plain)(value or "") for column, value in told.items()
         }
-        return Row(f"{source}_{name}", self.domain, file, image_url, source=source, query=query, **cleaned)
+        return Row(f"{source}_{name}", self.domain or "selfie", file, image_url, source=source, query=query, **cleaned)
 
 
 class Commons(WebSource):

@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from photo_server import Answer, PhotoServer, portrait_files  # noqa: E402
 
 from dragface_lib.manifest import Row  # noqa: E402
-from dragface_lib.scrape import download  # noqa: E402
+from dragface_lib.scrape.download import download  # noqa: E402
 
 
 def serve(pictures: list[bytes], address, asked) -> None:
@@ -49,10 +49,10 @@ def measure(count: int, pictures: list[bytes], url: str, asked) -> None:
             Path(folder, f"{n}.jpg").write_bytes(content)
         plain = time.perf_counter() - start
         start, cpu = time.perf_counter(), time.process_time()
-        rows = [result.row for result in download(found, Path(folder, "photos"), progress=False)]
+        rows = [row for row, _ in download(found, Path(folder, "photos"), progress=False)]
         ours, cpu = time.perf_counter() - start, time.process_time() - cpu
         before = asked.value
-        again = [result.status for result in download([(row, None) for row in rows], Path(folder, "photos"))]
+        again = [status for _, status in download([(row, None) for row in rows], Path(folder, "photos"))]
     size = sum(map(len, pictures)) / len(pictures) / 1000
     stored = sum(row.status == "stored" for row in rows)
     print(f"{stored} photos of {size:.0f} kB, each decoded, hashed, freed of EXIF and written whole to the disk:")

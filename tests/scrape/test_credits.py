@@ -9,7 +9,8 @@ import pytest
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.manifest import Row
-from dragface_lib.scrape import credits, credits_page, download, licence_sheet
+from dragface_lib.scrape import credits, credits_page, licence_sheet
+from dragface_lib.scrape.download import download
 
 
 def test_credits_name_every_author_licence_and_source_once(mirror):
@@ -72,14 +73,10 @@ def test_a_page_of_credits_names_and_links_everything_and_obeys_no_markup():
         attribution="Photo: Jo & Co",
     )
     gone = Row("b", "drag", "b.jpg", author="Gone", status="withdrawn")
-    page = Page(credits_page([hostile, gone], "html"))
+    page = Page(credits_page([hostile, gone]))
     text = "".join(page.texts)
     for part in (hostile.author, hostile.title, "CC BY 4.0", " (Photo: Jo & Co)", "Photos used: 1"):
         assert part in text
     assert "Gone" not in text
     assert "https://creativecommons.org/licenses/by/4.0/" in page.links
-    assert "default-src 'none'" in credits_page([hostile], "html")
-    markdown = credits_page([hostile, gone], "md")
-    assert "<script" not in markdown.replace("\\<", "")
-    assert "](javascript" not in markdown.replace("\\]", "")
-    assert "[CC BY 4.0](<https://creativecommons.org/licenses/by/4.0/>)" in markdown
+    assert "default-src 'none'" in credits_page([hostile])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,9 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.manifest import Row
-from dragface_lib.scrape import Folder, download
-
-MODULE = sys.modules[download.__module__]
-Crawler = MODULE.Crawler
+from dragface_lib.scrape import download as MODULE
+from dragface_lib.scrape.download import Crawler, download
+from dragface_lib.scrape.sources import Own
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +44,8 @@ def rows(mirror) -> list[Row]:
 def bring(rows, photos, **options) -> dict[str, tuple[str, str]]:
     """File -> (status, reason) of a download without a progress bar."""
     results = list(download([(row, None) for row in rows], photos, progress=False, **options))
-    assert {result.row.id for result in results} == {row.id for row in rows}
-    return {result.row.file: (result.status, result.row.reason) for result in results}
+    assert {row.id for row, _ in results} == {row.id for row in rows}
+    return {row.file: (status, row.reason) for row, status in results}
 
 
 def bring_one(row, photos, **options) -> str:
@@ -78,13 +76,13 @@ def test_a_photo_is_stored_without_its_exif_and_is_the_same_photo_afterwards(mir
     row = Row("a", "selfie", "a.jpg", "https://small.example.org/a.jpg", licence="CC0")
     row = replace(row, sha256=hashlib.sha256(data).hexdigest())
     mirror.serve(row.image_url, data)
-    [result] = download([(row, None)], tmp_path / "photos", progress=False)
+    [(noted, _)] = download([(row, None)], tmp_path / "photos", progress=False)
     stored = row.path(tmp_path / "photos").read_bytes()
     assert b"Anna" in data
     assert b"Anna" not in stored
     assert np.array_equal(open_photo(stored), open_photo(data))
-    assert (result.row.status, result.row.bytes) == ("stored", len(data))
-    assert result.row.stored_sha256 == hashlib.sha256(stored).hexdigest()
+    assert (noted.status, noted.bytes) == ("stored", len(data))
+    assert noted.stored_sha256 == hashlib.sha256(stored).hexdigest()
 
 
 def test_a_photo_with_other_bytes_than_its_sha256_is_not_stored(mirror, tmp_path):
@@ -110,7 +108,7 @@ def test_one_failing_photo_never_stops_the_others(rows, mirror, tmp_path):
     results = bring(rows, tmp_path)
     assert [results[row.file][0] for row in rows] == ["stored", "failed", "stored", "failed", "stored", "stored"]
     assert rows[1].image_url in results[rows[1].file][1]
-    assert "no longer exists (404)" in results[rows[1].file][1]
+    assert "answered 404" in results[rows[1].file][1]
 
 
 @pytest.mark.parametrize(
@@ -190,15 +188,15 @@ def test_own_photos_are_copied_again_only_when_they_changed(portraits, tmp_path)
     mine.mkdir()
     (mine / "me.jpg").write_bytes(portraits["astronaut"].read_bytes())
     (mine / "notes.jpg").write_text("not a picture")
-    results = {row.title: (status, row) for row, status in download(Folder(mine).search(), tmp_path, progress=False)}
+    results = {row.title: (status, row) for row, status in download(Own().search(mine), tmp_path, progress=False)}
     assert {title: status for title, (status, _) in results.items()} == {"me": "stored", "notes": "failed"}
     row = results["me"][1]
     assert row.path(tmp_path).read_bytes() == portraits["astronaut"].read_bytes()
     assert "notes.jpg is not a picture" in results["notes"][1].reason
 
     def again() -> str:
-        [result] = download([(row, mine / "me.jpg")], tmp_path, progress=False)
-        return result.status
+        [(_, status)] = download([(row, mine / "me.jpg")], tmp_path, progress=False)
+        return status
 
     assert again() == "here"
     (mine / "me.jpg").write_bytes(portraits["grace_hopper"].read_bytes())

@@ -12,7 +12,8 @@ import pytest
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.manifest import Row
-from dragface_lib.scrape import Drive, Folder, Manifest, Zip, download
+from dragface_lib.scrape.download import download
+from dragface_lib.scrape.sources import Manifest, Own
 
 LINK = "https://drive.google.com/drive/folders/1AbC_d-9?usp=sharing"
 
@@ -58,21 +59,21 @@ def test_the_manifest_is_searched_by_words_of_title_and_author(mirror):
 
 def test_a_folder_gives_its_pictures_with_names_that_stay(portraits):
     folder = portraits["astronaut"].parent
-    assert names_of(Folder(folder)) == ["astronaut.jpg", "grace_hopper.jpg"]
-    assert [path for _, path in Folder(folder).search()] == list(portraits.values())
-    rows = rows_of(Folder(folder))
+    assert names_of(Own(), folder) == ["astronaut.jpg", "grace_hopper.jpg"]
+    assert [path for _, path in Own().search(folder)] == list(portraits.values())
+    rows = rows_of(Own(), folder)
     assert {(row.licence, row.source, row.query) for row in rows} == {("own photo", "own", str(folder.resolve()))}
-    assert rows == rows_of(Folder(folder))
+    assert rows == rows_of(Own(), folder)
     assert len({row.id for row in rows}) == 2
-    with pytest.raises(DragFaceError, match="is not a folder"):
-        Folder(folder / "nowhere").search()
+    with pytest.raises(DragFaceError, match="does not exist"):
+        Own().search(folder / "nowhere")
 
 
 def test_a_drive_folder_is_fetched_once_and_only_its_pictures_count(gdown):
-    drive = Drive(LINK)
-    assert names_of(drive) == ["astronaut.jpg", "grace_hopper.jpg"]
-    assert names_of(drive, "grace") == ["grace_hopper.jpg"]
-    assert {row.query for row in rows_of(drive)} == {LINK}
+    drive = Own()
+    rows = rows_of(drive, LINK)
+    assert [row.title for row in rows] == ["astronaut", "grace_hopper"]
+    assert {row.query for row in rows} == {LINK}
     assert gdown.asked == [("folder", "1AbC_d-9")]
 
 
@@ -80,15 +81,15 @@ def test_a_drive_folder_is_fetched_once_and_only_its_pictures_count(gdown):
     "link", ["https://drive.google.com/file/d/1AbC_d-9/view?usp=sharing", "https://drive.google.com/open?id=1AbC_d-9"]
 )
 def test_a_link_to_one_file_of_drive_works_too(link, gdown):
-    assert names_of(Drive(link)) == ["one.jpg"]
+    assert names_of(Own(), link) == ["one.jpg"]
     assert gdown.asked == [("file", "1AbC_d-9")]
 
 
 def test_photos_behind_a_drive_link_end_up_in_the_folder_and_nowhere_else(gdown, portraits, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    source = Drive(LINK)
-    [first, _] = [result.row for result in download(source.search(), tmp_path / "mine", progress=False)]
+    source = Own()
+    [first, _] = [row for row, _ in download(source.search(LINK), tmp_path / "mine", progress=False)]
     del source
     assert first.path(tmp_path / "mine").read_bytes() in [path.read_bytes() for path in portraits.values()]
     assert not list((tmp_path / "temporary").iterdir())
@@ -99,7 +100,7 @@ def test_photos_behind_a_drive_link_end_up_in_the_folder_and_nowhere_else(gdown,
 )
 def test_what_is_no_drive_link_is_refused_without_asking_anyone(link, gdown):
     with pytest.raises(DragFaceError, match="is not the link of a Drive folder"):
-        Drive(link).search()
+        Own().search(link)
     assert gdown.asked == []
 
 
@@ -109,20 +110,20 @@ def test_a_link_that_is_not_shared_is_one_sentence(gdown):
 
     gdown.download_folder = refuse
     with pytest.raises(DragFaceError, match=r"cannot be fetched \(Cannot retrieve the public link") as caught:
-        Drive(LINK).search()
+        Own().search(LINK)
     assert "\n" not in str(caught.value)
 
 
 def test_a_drive_folder_without_pictures_is_one_sentence(gdown):
     gdown.download_folder = lambda **_: None
     with pytest.raises(DragFaceError, match="holds no pictures"):
-        Drive(LINK).search()
+        Own().search(LINK)
 
 
 def test_without_gdown_the_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "gdown", None)
     with pytest.raises(DragFaceError, match="pip install gdown"):
-        Drive(LINK).search()
+        Own().search(LINK)
 
 
 def zip_of(path: Path, members: dict[str, bytes], **options) -> Path:
@@ -135,15 +136,14 @@ def zip_of(path: Path, members: dict[str, bytes], **options) -> Path:
 def test_a_zip_gives_its_pictures_and_nothing_else(portraits, tmp_path):
     photo = portraits["astronaut"].read_bytes()
     members = {"a/me.jpg": photo, "b/me.JPG": photo, "notes.txt": b"x", "__MACOSX/a/._me.jpg": b"x", "run.sh": b"rm"}
-    source = Zip(zip_of(tmp_path / "mine.zip", members), "drag")
-    assert names_of(source) == ["a/me.jpg", "b/me.JPG"]
-    rows, paths = zip(*source.search(), strict=True)
-    assert list(rows) == rows_of(source)
+    archive, source = zip_of(tmp_path / "mine.zip", members), Own("drag")
+    rows, paths = zip(*source.search(archive), strict=True)
+    assert names_of(Own(), archive) == ["a/me.jpg", "b/me.JPG"]
     assert {row.domain for row in rows} == {"drag"}
     assert paths[0].read_bytes() == photo
     folder = paths[0].parents[1]
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["me.JPG", "me.jpg"]
-    assert rows_of(Zip(tmp_path / "mine.zip", "drag")) == list(rows)
+    assert rows_of(Own("drag"), archive) == list(rows)
     del source
     assert not folder.exists()
 
@@ -160,14 +160,14 @@ def test_a_hostile_archive_leaves_nothing_behind(member, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     path = zip_of(tmp_path / "evil.zip", {"good.jpg": b"x", member: b"/etc/passwd"})
     with pytest.raises(DragFaceError, match="evil.zip"):
-        Zip(path).search()
+        Own().search(path)
     assert [found.name for found in tmp_path.rglob("*") if found.is_file()] == ["evil.zip"]
 
 
 def test_an_archive_that_is_none_or_holds_no_pictures_is_one_sentence(tmp_path):
     for path in (tmp_path / "nowhere.zip", zip_of(tmp_path / "texts.zip", {"a.txt": b"x"})):
         with pytest.raises(DragFaceError, match=path.name):
-            Zip(path).search()
+            Own().search(path)
 
 
 def test_a_zip_behind_a_drive_link_is_unpacked_and_its_rows_keep_their_names(gdown, portraits, tmp_path):
@@ -178,5 +178,5 @@ def test_a_zip_behind_a_drive_link_is_unpacked_and_its_rows_keep_their_names(gdo
 
     gdown.download = download
     link = "https://drive.google.com/file/d/1AbC_d-9/view"
-    assert names_of(Drive(link)) == ["a/me.jpg"]
-    assert rows_of(Drive(link)) == rows_of(Drive(link))
+    assert names_of(Own(), link) == ["a/me.jpg"]
+    assert rows_of(Own(), link) == rows_of(Own(), link)

@@ -13,7 +13,9 @@ from dragface_lib import network
 from dragface_lib.errors import DragFaceError
 from dragface_lib.manifest import Row
 from dragface_lib.network import NetworkError
-from dragface_lib.scrape import Commons, GalleryDL, Google, Openverse, open_source
+from dragface_lib.scrape import open_source
+from dragface_lib.scrape.gallery_dl import GalleryDL
+from dragface_lib.scrape.web import Commons, Google, Openverse
 
 KEYS = ("OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET", "GOOGLE_API_KEY", "GOOGLE_SEARCH_ENGINE")
 TOKEN = f"{Openverse.API}auth_tokens/token/"
@@ -80,7 +82,7 @@ def test_commons_is_searched_to_the_last_page_one_question_at_a_time(mirror):
     rows = rows_of(Commons("drag"), "drag queen")
     assert [row.id for row in rows] == [f"commons_{n}" for n in range(1, 7)]
     assert [query.get("continue") for query in asked] == [None, "gsroffset||", "gsroffset||"]
-    about = {"action": "query", "generator": "search", "gsrsearch": "drag queen", "gsrnamespace": "6", "maxlag": "5"}
+    about = {"action": "query", "generator": "search", "gsrsearch": "drag queen", "gsrnamespace": "6"}
     assert all(about.items() <= query.items() for query in asked)
     assert "DragFace" in mirror.requests[0][1]["User-Agent"]
     assert len(Commons("drag").search("drag queen", limit=3)) == 3
@@ -103,12 +105,10 @@ def test_a_row_of_commons_says_whose_the_photo_is_without_markup(mirror):
     assert first.licence_url == "https://creativecommons.org/licenses/by-sa/4.0"
     assert first.page_url == "https://commons.wikimedia.org/wiki/File:Drag_queen_1.jpg"
     assert first.image_url.endswith("/a/ab/Drag_queen_1.jpg")
-    assert (first.width, first.height, first.domain) == (800, 1600, "drag")
-    assert first.attribution == '"Drag queen 1" by Anna & Jo Berlin, CC BY-SA 4.0'
+    assert (first.domain, first.attribution) == ("drag", "")
     assert second.author == "Unknown author"
     assert second.attribution == "Photo: Jo"
     assert "/1920px-" in second.image_url
-    assert second.width == 1920
     assert fourth.licence == ""
     assert fourth.author.startswith("broken")
 
@@ -129,15 +129,11 @@ def test_a_category_of_commons_has_its_subcategories_to_the_depth_asked_for_and_
 
     mirror.reply(Commons.API, answer)
     for depth, numbers in ((0, [1]), (1, [1, 2, 3]), (9, [1, 2, 3, 4])):
-        rows = rows_of(Commons("drag", depth), "Category:Queens")
+        rows = rows_of(Commons("drag", depth=depth), "Category:Queens")
         assert [row.id for row in rows] == [f"commons_{number}" for number in numbers]
 
 
-def test_commons_is_waited_for_when_it_lags_and_its_refusals_are_one_sentence(mirror):
-    lagging = {"error": {"code": "maxlag", "info": "Waiting for db1: 7 seconds lagged.", "lag": 7}}
-    answers = [as_json(lagging, Retry_After="5"), as_json({"query": {"pages": [commons_page(1)]}})]
-    mirror.reply(Commons.API, lambda *_: answers.pop(0))
-    assert len(Commons().search("x")) == 1
+def test_a_refusal_of_commons_is_one_sentence(mirror):
     wrong = {"error": {"code": "invalidcategory", "info": "The category name you entered is not valid."}}
     mirror.reply(Commons.API, lambda *_: as_json(wrong))
     with pytest.raises(NetworkError, match=r"refuses the search \(The category name you entered is not valid\)"):
@@ -188,8 +184,7 @@ def test_openverse_is_searched_to_its_last_page_for_photos_that_may_be_altered(m
     assert "license_type=modification" in mirror.requests[0][0]
     assert "page_size=20" in mirror.requests[0][0]
     row = rows[0]
-    assert (row.licence, row.author, row.title, row.height) == ("CC BY-SA 2.0", "Jo O'Neil", "Queen 2", 900)
-    assert row.attribution == '"Queen 2" by Jo O\'Neil is licensed under CC BY-SA 2.0.'
+    assert (row.licence, row.author, row.title) == ("CC BY-SA 2.0", "Jo O'Neil", "Queen 2")
     assert row.file.endswith(".png")
 
 
@@ -201,16 +196,6 @@ def test_openverse_writes_licences_as_the_manifest_does(code, version, licence, 
     found = openverse_photo(1, license=code, license_version=version, creator=None, title=None)
     mirror.reply(f"{Openverse.API}images/", lambda *_: as_json({"page_count": 1, "results": [found]}))
     assert rows_of(Openverse())[0].licence == licence
-
-
-def test_openverse_ends_where_it_lets_nobody_look_deeper(mirror):
-    def answer(query, headers):
-        if int(query["page"]) > 1:
-            return as_json({"detail": "Invalid page depth"}, 400)
-        return openverse_answer(9)(query, headers)
-
-    mirror.reply(f"{Openverse.API}images/", answer)
-    assert len(Openverse().search("x")) == 2
 
 
 def test_a_registered_openverse_user_gets_a_token_and_neither_it_nor_the_secret_shows_up(mirror, monkeypatch):
@@ -276,11 +261,10 @@ def test_google_is_asked_for_free_licences_one_after_the_other_and_the_key_stays
     mirror.reply(Google.API, google_answer(2))
     source = Google("drag")
     rows = rows_of(source, "drag queen")
-    assert source.notes == [Google.END]
     assert len(rows) == 60
     assert [row.licence for row in rows[::20]] == [f"{name} by Google's filter" for name in Google.RIGHTS.values()]
     row = rows[0]
-    assert (row.page_url, row.width) == ("https://site.example.org/cc_publicdomain/page", 400)
+    assert row.page_url == "https://site.example.org/cc_publicdomain/page"
     for path, headers in mirror.requests:
         assert "top-secret" not in path
         assert headers["X-Goog-Api-Key"] == "AIza-top-secret"
@@ -344,8 +328,7 @@ class TestEverySource:
 
     @staticmethod
     def search(name: str) -> list:
-        source, words = open_source(name, "drag", "drag queen")
-        return source.search(words)
+        return open_source(name, "drag").search("drag queen")
 
     def test_an_empty_answer_gives_no_rows(self, name, mirror):
         mirror.reply(WEB[name], lambda *_: as_json({}))
@@ -378,7 +361,7 @@ class TestEverySource:
 
     def test_without_words_it_says_what_it_needs(self, name):
         with pytest.raises(DragFaceError, match=f"{name} needs a query"):
-            open_source(name, "drag", " ")[0].search(" ")
+            open_source(name, "drag").search(" ")
 
 
 @pytest.mark.parametrize(("source", "name"), [(Google, "GOOGLE_SEARCH_ENGINE"), (Openverse, "OPENVERSE_CLIENT_SECRET")])
@@ -420,26 +403,26 @@ def test_gallery_dl_lists_what_the_users_account_may_see(gallery, mirror):
     posts = [booru_post(1), booru_post(2, "mp4"), booru_post(3, "png")]
     url = "https://danbooru.example.org/posts"
     mirror.reply("https://danbooru.example.org/posts.json", lambda *_: Answer(200, json.dumps(posts).encode()))
-    rows = rows_of(GalleryDL("drag", gallery), f"{url}?tags=drag")
+    rows = rows_of(GalleryDL("drag", cookies=gallery), f"{url}?tags=drag")
     assert [row.image_url for row in rows] == ["https://cdn.example.org/1.jpg", "https://cdn.example.org/3.png"]
     assert {row.licence for row in rows} == {"permission claimed by user"}
     assert {row.query for row in rows} == {f"{url}?tags=drag"}
     assert len({row.id for row in rows}) == 2
-    assert len(GalleryDL("drag", gallery, most=1).search(f"{url}?tags=drag")) == 1
+    assert len(GalleryDL("drag", cookies=gallery, limit=1).search(f"{url}?tags=drag")) == 1
     assert any("my-cookie" in headers.get("Cookie", "") for _, headers in mirror.requests)
     mirror.reply("https://danbooru.example.org/posts.json", lambda *_: Answer(403, b"{}"))
     with pytest.raises(DragFaceError, match="gallery-dl found nothing at") as caught:
-        GalleryDL("drag", gallery).search(f"{url}?tags=drag")
+        GalleryDL("drag", cookies=gallery).search(f"{url}?tags=drag")
     assert "my-cookie" not in str(caught.value)
 
 
 def test_gallery_dl_stays_off_without_cookies_and_goes_to_no_private_address(gallery, mirror, tmp_path):
     for cookies in ("", tmp_path / "nowhere.txt"):
         with pytest.raises(DragFaceError, match="is off until you name the file of cookies"):
-            GalleryDL("drag", cookies).search("#drag")
+            GalleryDL("drag", cookies=cookies).search("#drag")
     for url in ("http://127.0.0.1/a", "file:///etc/passwd", "--help"):
         with pytest.raises(NetworkError):
-            GalleryDL("drag", gallery).search(url)
+            GalleryDL("drag", cookies=gallery).search(url)
     assert not mirror.requests
 
 
@@ -463,10 +446,8 @@ def test_an_answer_of_other_kinds_than_documented_is_one_sentence(source, answer
 
 def test_a_photo_that_no_manifest_may_hold_is_named_and_the_others_go_on(mirror):
     pages = [commons_page(1), commons_page(2), commons_page(3)]
-    pages[0]["imageinfo"][0]["width"] = pages[0]["imageinfo"][0]["thumbwidth"] = 3.5
     pages[1]["imageinfo"][0]["url"] = "https://a.org/" + "x" * 200_000
     mirror.reply(Commons.API, lambda *_: as_json({"batchcomplete": True, "query": {"pages": pages}}))
     source = Commons()
-    assert [row.id for row in rows_of(source)] == ["commons_3"]
-    assert "width is '3.5', not a whole number" in source.notes[0]
-    assert "image_url is" in source.notes[1]
+    assert [row.id for row in rows_of(source)] == ["commons_1", "commons_3"]
+    assert "image_url is" in source.notes[0]
