@@ -27,8 +27,7 @@ PROPOSED = 12  # of 64 bits; 95 of 100 copies with a border cut on one side lie 
 # Minimum correlation of fine structure (one to four pixels of SIDE). Over the 404 photos of the manifest different
 # people reach 0.86 and copies at least 0.98; a person's two expressions lie between.
 COPY = 0.92
-# Maximum difference of hue between copies, see `same_colours`. Of 102 faces painted in two ways 95 differ by more. Of
-# altered copies all but a few differ by less, of brightened ones whose light parts are lost half.
+# Maximum difference of hue between copies, see `same_colours`. Of 102 faces painted in two ways 95 differ by more.
 MADE_UP = 6.0
 
 
@@ -46,16 +45,17 @@ def near_duplicates(pictures: Sequence[str | Path], signatures: Sequence[str]) -
     A copy of a copy belongs to the group. Only pictures whose signatures resemble another's are opened; those that
     cannot be opened are in no group.
     """
-    thumbnail = lru_cache(maxsize=4096)(lambda number: _open_small(pictures[number]))
+    thumbnail = lru_cache(maxsize=4096)(lambda number: _small(open_photo(pictures[number])))
     hashes = np.array([[int(text[k : k + 16], 16) for k in (0, 16, 32, 48)] for text in signatures], np.uint64)
     groups = [[number] for number in range(len(pictures))]  # of each picture; members of a group share one list
     for first, second, scale, mirrored in _proposals(hashes.reshape(-1, 4)):
         if groups[first] is groups[second]:
             continue
-        pair = thumbnail(first), thumbnail(second)
-        if pair[0] is None or pair[1] is None:
+        try:
+            one, other = thumbnail(first), thumbnail(second)
+        except UnreadablePhoto:
             continue
-        if _agreement(pair[0], pair[1][:, ::-1] if mirrored else pair[1], scale) > COPY:
+        if _agreement(one, other[:, ::-1] if mirrored else other, scale) > COPY:
             groups[first].extend(groups[second])
             for member in groups[second]:
                 groups[member] = groups[first]
@@ -85,27 +85,16 @@ def _agreement(first: np.ndarray, second: np.ndarray, scale: float) -> float:
         return -1.0
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(second, warp, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.ones((SIDE, SIDE), np.float32), warp, (SIDE, SIDE), flags=flags) > 0.99
-    inside[[*range(6), *range(-6, 0)]] = inside[:, [*range(6), *range(-6, 0)]] = False
+    overlap = cv2.warpAffine(np.ones((SIDE, SIDE), np.float32), warp, (SIDE, SIDE), flags=flags)
+    inside = np.pad(overlap[6:-6, 6:-6] > 0.99, 6)
     if inside.mean() < 0.5:
         return -1.0
-    a, b = (_fine(picture)[inside] for picture in (first, laid))
+    a, b = ((cv2.GaussianBlur(x, (0, 0), 1) - cv2.GaussianBlur(x, (0, 0), 4))[inside] for x in (first, laid))
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else -1.0
-
-
-def _fine(picture: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(picture, (0, 0), 1) - cv2.GaussianBlur(picture, (0, 0), 4)
 
 
 def _small(photo: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
-def _open_small(path: str | Path) -> np.ndarray | None:
-    try:
-        return _small(open_photo(path))
-    except UnreadablePhoto:
-        return None
 
 
 def same_colours(first: np.ndarray, second: np.ndarray) -> bool:
@@ -113,12 +102,8 @@ def same_colours(first: np.ndarray, second: np.ndarray) -> bool:
 
     Light, white balance and saturation change all colours of a picture in one way, make-up only some of them.
     """
-    a, b = (
-        cv2.cvtColor(
-            cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255, cv2.COLOR_RGB2LAB
-        )
-        for face in (first, second)
-    )
+    small = (cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in (first, second))
+    a, b = (cv2.cvtColor(face.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for face in small)
     return min(min(_recoloured(side, b), _recoloured(b, side)) for side in (a, a[:, ::-1])) < MADE_UP
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 COUNT = 120
 CELL = """
-from dragface_lib.crop.curation import Curation, Review
+from dragface_lib.crop.curation import Curation
 
 class Unreliable(Curation):
     lost = 0
@@ -27,7 +27,7 @@ class Unreliable(Curation):
         else:
             super().send(content, buffers)
 
-Unreliable(Review("faces"))
+Unreliable("faces")
 """
 PICTURES = "() => [...document.querySelectorAll('.dc-picture')].every((p) => p.naturalWidth > 0)"
 
@@ -57,14 +57,7 @@ def opened(server, browser):
 
 @pytest.fixture
 def page(opened):
-    """The first page of all faces; whatever an earlier test decided is left to the gates again."""
-    show(opened, "decided")
-    opened.locator("[data-shown=decided]").focus()
-    for _ in range(2):
-        for _ in keys(opened):
-            opened.keyboard.press("u")
-        show(opened, "decided")
-    show(opened, "all")
+    show(opened, "All")
     yield opened
     assert opened.failures == []
 
@@ -79,7 +72,8 @@ def settled(page):
 
 
 def show(page, name):
-    page.locator(f"[data-shown={name}]").click()
+    page.locator(".dc-shown").select_option("All" if name != "All" else "Kept")
+    page.locator(".dc-shown").select_option(name)
     settled(page)
 
 
@@ -101,11 +95,10 @@ def keys(page):
 
 def test_the_faces_are_shown_with_a_role_a_state_and_a_text(page, server):
     page.wait_for_function(PICTURES, timeout=WAIT)
-    assert page.locator("[data-shown=all]").inner_text().split() == ["All", str(COUNT)]
+    assert page.locator(".dc-summary").inner_text() == "Kept: 40 selfies, 40 in drag. Rejected: 40"
     face = page.locator(".dc-curation").get_by_role("checkbox", name="face_000.jpg, selfie")
     assert not face.is_checked()
     assert page.locator(".dc-curation").get_by_role("checkbox").count() == len(keys(page)) == 24
-    assert page.locator(".dc-face[tabindex='0']").count() == 1  # the tab key goes past the grid in one step
     keep(page, f"curation_{server[0]}")
 
 
@@ -116,34 +109,27 @@ def test_a_click_turns_a_face_around_and_it_is_saved_at_once(page, faces):
     kept.tap()
     settled(page)
     assert (row_of(faces, "face_003.jpg").status, row_of(faces, "face_000.jpg").status) == ("kept", "kept")
-    assert page.locator("[data-shown=decided]").inner_text().split()[-1] == "2"
+    assert page.locator(".dc-summary").inner_text().endswith("Rejected: 38")
     kept.click()
     settled(page)
     assert row_of(faces, "face_000.jpg").status == "rejected"
 
 
-def test_the_keyboard_alone_moves_decides_and_takes_back(page, faces):
-    show(page, "kept")
-    tiles = page.locator(".dc-face")
-    tiles.first.focus()
-    columns = page.evaluate(
-        "getComputedStyle(document.querySelector('.dc-grid')).gridTemplateColumns.split(' ').length"
-    )
-    for key in ("ArrowDown", "ArrowRight"):
-        page.keyboard.press(key)
-    assert tiles.nth(columns + 1).evaluate("tile => tile === document.activeElement")
-    for key in ("x", "x", "k", "Space"):
+def test_the_keyboard_alone_moves_and_decides(page, faces):
+    show(page, "Kept")
+    before = decisions(faces)
+    first, second, third, fourth = keys(page)[:4]
+    page.locator(".dc-face").first.focus()
+    for key in ("ArrowRight", "x", "k", "ArrowRight", "ArrowLeft", "Space"):
         page.keyboard.press(key)
     settled(page)
-    assert sorted(decisions(faces).values()) == ["keep", "reject", "reject", "reject"]
-    for key in ("u", "ArrowLeft", "ArrowLeft", "u"):
-        page.keyboard.press(key)
-    settled(page)
-    assert sorted(decisions(faces).values()) == ["reject", "reject"]
+    made = {key: word for key, word in decisions(faces).items() if before.get(key) != word}
+    assert made == {second: "reject", third: "keep", fourth: "reject"}
+    assert tile(page, first).get_attribute("aria-checked") == "true"
 
 
 def test_a_page_that_is_right_is_accepted_with_one_key_and_the_next_one_comes(page, faces):
-    show(page, "open")
+    show(page, "Not looked at")
     first = keys(page)
     page.locator(".dc-face").nth(2).focus()
     page.keyboard.press("k")
@@ -152,32 +138,30 @@ def test_a_page_that_is_right_is_accepted_with_one_key_and_the_next_one_comes(pa
     second = keys(page)
     assert len(second) == len(first)
     assert not {*first} & {*second}
-    assert decisions(faces).keys() == {*first}
+    assert decisions(faces).keys() >= {*first}
     assert decisions(faces)[first[2]] == "keep"
-    page.keyboard.press("PageUp")  # the list is made anew: what was accepted is no longer open
+    page.locator(".dc-back").click()  # the list is made anew: what was accepted has been looked at
     settled(page)
     assert keys(page) == second
 
 
-def test_filters_and_an_order_by_measure(page, faces):
-    show(page, "rejected")
-    page.locator(".dc-domain").select_option("drag")
+def test_a_filter_and_an_order_by_measure(page, faces):
+    show(page, "Rejected")
     page.locator(".dc-order").select_option("sharpness")
     settled(page)
     rows = {row.key: row for row in read_crops(faces)}
     shown = [rows[key] for key in keys(page)]
-    assert {(row.domain, row.status) for row in shown} == {("drag", "rejected")}
+    assert {row.status for row in shown} == {"rejected"}
     sharpness = [row.numbers["sharpness"] for row in shown]
     assert sharpness == sorted(sharpness)
     assert tile(page, shown[0].photo).inner_text().strip() == shown[0].reason
-    page.locator(".dc-domain").select_option("")
     page.locator(".dc-order").select_option("worst first")
     settled(page)
 
 
 def test_faces_can_be_looked_at_as_large_as_they_are(page, server):
     small = tile(page, "face_000.jpg").bounding_box()["width"]
-    page.keyboard.press("l")
+    page.locator(".dc-larger").click()
     assert tile(page, "face_000.jpg").bounding_box()["width"] > 1.8 * small
     keep(page, f"curation_large_{server[0]}")
     page.locator(".dc-larger").click()
@@ -185,11 +169,12 @@ def test_faces_can_be_looked_at_as_large_as_they_are(page, server):
 
 
 def test_a_page_opened_anew_finds_what_was_decided(page, server, browser):
-    tile(page, "face_000.jpg").click()
+    if row_of(server[2], "face_000.jpg").status != "kept":
+        tile(page, "face_000.jpg").click()
     settled(page)
     again = browser.new_page(viewport={"width": 1000, "height": 900})
     open_notebook(again, server[1], ".dc-face")  # with a new kernel in Voila, with the same one in JupyterLab
-    show(again, "decided")
+    show(again, "All")
     assert tile(again, "face_000.jpg").get_attribute("aria-checked") == "true"
     again.close()
 
@@ -206,10 +191,10 @@ def test_it_fits_a_narrow_window(page, server):
 
 
 def test_a_hundred_faces_take_a_minute_at_most_with_every_picture_seen(page, faces):
-    show(page, "open")
+    show(page, "Not looked at")
     start = time.monotonic()
     page.locator(".dc-face").first.focus()
-    for _ in range(COUNT // 24):
+    while keys(page):
         page.wait_for_function(PICTURES, timeout=WAIT)
         page.keyboard.press("a")
         settled(page)

@@ -13,7 +13,7 @@ from detecting import DETECTOR
 from PIL import Image
 
 from dragface_lib.crop import crop_photos, dataset, kept_and_rejected, pack, read_crops, unpack
-from dragface_lib.crop.curation import Review
+from dragface_lib.crop.curation import curate
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
@@ -134,7 +134,7 @@ def test_other_thresholds_move_faces_without_opening_a_photo(photos, faces, monk
 
 def test_a_decision_by_hand_outlives_the_gates_and_cutting_anew(photos, faces):
     crop(photos, faces)
-    Review(faces).decide({"selfie/hopper.jpg": "reject", "selfie/space__astronaut.jpg": "keep"})
+    curate(faces).decide({"selfie/hopper.jpg": "reject", "selfie/space__astronaut.jpg": "keep"})
     (faces / "rejected/selfie/hopper.jpg").unlink()
     rows = crop(photos, faces, gates={"eyes": 60})
     hopper, astronaut = rows["hopper.jpg"], rows["space/astronaut.jpg"]
