@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 from .arguments import COUNT, command, number, option
@@ -93,7 +94,7 @@ def run_train(options: Namespace) -> None:
     """Train, or go on with, a run. An existing run keeps the settings that are not given."""
     from .train import TrainConfig, train
 
-    kept = TrainConfig.load(options.run).as_dict() if (Path(options.run) / "config.json").exists() else {}
+    kept = asdict(TrainConfig.load(options.run)) if (Path(options.run) / "config.json").exists() else {}
     given = {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
     if not train(TrainConfig(**kept | given)):
         raise SystemExit(130)

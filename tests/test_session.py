@@ -18,7 +18,7 @@ import torch
 from dragface_lib import session
 from dragface_lib.errors import DragFaceError
 from dragface_lib.session import Workspace, is_smoke, sized
-from dragface_lib.train import TrainConfig, train, within_reach
+from dragface_lib.train import TrainConfig, notebook_config, train
 
 VERSIONS = Path(__file__).parent / "colab" / "versions.txt"
 ON_COLAB = dict(line.strip().split("==") for line in VERSIONS.read_text().splitlines() if "==" in line)
@@ -131,12 +131,18 @@ def test_on_kaggle_it_names_both_gpus_and_the_working_folder(gpus, tmp_path, mon
 
 
 def test_without_a_gpu_it_says_how_to_get_one_and_a_small_run_of_its_own_is_trained(colab, gpus, monkeypatch):
+    def run():
+        config = notebook_config(space, "first", 100_000, 256, 11.5)
+        assert (config.scratch, config.session_minutes) == (str(space.scratch / "runs" / Path(config.run).name), 690)
+        return Path(config.run).relative_to(space.runs).name, config.size, config.channels, config.steps
+
     colab()
+    space = Workspace.open()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "no GPU (for one: Runtime → Change runtime type → T4 GPU)" in session.summary()
-    assert within_reach("first", 256, 100_000) == ("first-cpu", 128, 32, 1000)
+    assert run() == ("first-cpu", 128, 32, 1000)
     gpus(1, "Tesla T4", 14.7, bf16=False)
-    assert within_reach("first", 256, 100_000) == ("first", 256, 64, 100_000)
+    assert run() == ("first", 256, 64, 100_000)
 
 
 @pytest.fixture

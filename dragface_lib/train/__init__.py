@@ -1,7 +1,6 @@
 """Training: configuration, faces, the step, the loop, checkpoints, the journal and its pictures."""
 
-from .config import TrainConfig, within_reach
-from .data import missing_domains
+from .config import TrainConfig, notebook_config
 from .loop import train
 from .pictures import progression
 from .progress import LiveView, draw_run, plot_losses, read_journal
@@ -10,10 +9,9 @@ __all__ = [
     "LiveView",
     "TrainConfig",
     "draw_run",
-    "missing_domains",
+    "notebook_config",
     "plot_losses",
     "progression",
     "read_journal",
     "train",
-    "within_reach",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -18,14 +20,32 @@ from ..files import write_atomically
 from ..model.generator import SIZES, Form
 from ..model.losses import CAM_WEIGHT
 from ..model.weights import ARCHITECTURE
+from ..session import Workspace, sized
+from .distributed import world_size
 
 DiscriminatorInput = Literal["face", "picture"]
 SESSION_SETTINGS = ("scratch", "session_minutes")  # of one session on one machine, not of the run
+# Settings that may change between two parts of a run without changing what is learned.
+INCONSEQUENTIAL = {"faces", "run", "save_every", "save_minutes", "sample_every", "log_every", "validate_every"}
+INCONSEQUENTIAL |= {"milestone_every", "look", "licence", *SESSION_SETTINGS}
 # The residual form's two values were tuned together on painted faces at 64 and 128 px, never one by one.
 CAM_WEIGHTS = {"published": CAM_WEIGHT, "residual": 10.0}
 GAINS = {"published": 1.0, "residual": 2.0}
 CHOICES = {"form": Form, "precision": Precision, "discriminator_input": DiscriminatorInput}
 COUNTS = ("steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every", "validate_every")
+# Of each number: the lowest and the highest value, and what to use.
+RANGES: dict[str, tuple[float, float, str]] = {
+    **dict.fromkeys((*COUNTS, "milestone_every"), (1, math.inf, "1 or more")),
+    "size": (SIZES[0], SIZES[-1], "a multiple of 4 from 64 to 512, e.g. 256"),
+    "channels": (1, 256, "1 to 256, e.g. 64"),
+    "blocks": (1, 16, "1 to 16, e.g. 4"),
+    "cam_weight": (0, 1e6, "0 or more, e.g. 10"),
+    "gain": (1e-6, 100, "a positive number, e.g. 2"),
+    "lr": (1e-12, 1, "a small positive number, e.g. 0.0001"),
+    "seed": (0, 2**63 - 1, "0 or a positive number below 2^63"),
+    "save_minutes": (1e-6, 1e6, "a positive number, e.g. 10"),
+    "session_minutes": (0, 1e6, "0 or more, e.g. 690"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,27 +87,17 @@ class TrainConfig:
     licence: str = "that of the training photos"  # what the generator file says about its use
 
     def __post_init__(self) -> None:
-        def require(name: str, holds: bool, advice: str) -> None:
-            if not holds:
-                raise DragFaceError(f"{name} is {getattr(self, name)!r}: use {advice}.")
-
-        for name, choices in CHOICES.items():
-            require(name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
-        for name in (*COUNTS, "milestone_every"):
-            require(name, getattr(self, name) >= 1, "1 or more")
-        require("size", self.size in SIZES, "a multiple of 4 from 64 to 512, e.g. 256")
-        require("channels", 1 <= self.channels <= 256, "1 to 256, e.g. 64")
-        require("blocks", 1 <= self.blocks <= 16, "1 to 16, e.g. 4")
-        require("cam_weight", 0 <= self.cam_loss_weight < 1e6, "0 or more, e.g. 10")
-        require("gain", 0 < self.discriminator_gain <= 100, "a positive number, e.g. 2")
-        require("lr", 0 < self.lr < 1, "a small positive number, e.g. 0.0001")
-        require("seed", 0 <= self.seed < 2**63, "0 or a positive number below 2^63")
-        require("save_minutes", 0 < self.save_minutes < 1e6, "a positive number, e.g. 10")
-        require("session_minutes", 0 <= self.session_minutes < 1e6, "0 or more, e.g. 690")
+        for name, kind in CHOICES.items():
+            if getattr(self, name) not in get_args(kind):
+                raise DragFaceError(f"{name} is {getattr(self, name)!r}: use {' or '.join(get_args(kind))}.")
+        for name, (low, high, advice) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and (not low <= value <= high or (name == "size" and value not in SIZES)):
+                raise DragFaceError(f"{name} is {value!r}: use {advice}.")
 
     @property
     def run_folder(self) -> Path:
-        """The folder that the run is read from and written to while it trains: `scratch` where there is one."""
+        """The folder in which the run is trained: `scratch` where there is one."""
         return Path(self.scratch or self.run)
 
     @property
@@ -104,13 +114,9 @@ class TrainConfig:
         """The arguments of the run's generators."""
         return {name: getattr(self, name) for name in ARCHITECTURE}
 
-    def as_dict(self) -> dict[str, Any]:
-        """All settings as plain values."""
-        return asdict(self)
-
     def save(self) -> None:
         """Write config.json into the run's folder, without what belongs to one session and one machine."""
-        settings = {name: value for name, value in self.as_dict().items() if name not in SESSION_SETTINGS}
+        settings = {name: value for name, value in asdict(self).items() if name not in SESSION_SETTINGS}
         write_atomically(self.run_folder / "config.json", json.dumps(settings, indent=1).encode())
 
     @classmethod
@@ -124,14 +130,27 @@ class TrainConfig:
             raise DragFaceError(f"{path} is not a run's configuration ({error}): name a run's folder.") from error
 
 
-def within_reach(run: str, size: int, steps: int) -> tuple[str, int, int, int]:
-    """What a notebook trains on this machine: (run, size, channels, steps), as asked for where there is a GPU.
+def notebook_config(space: Workspace, run: str, steps: int, size: int, session_hours: float) -> TrainConfig:
+    """What 03_train trains: as asked for where there is a GPU.
 
     A CPU gets a small run with a name of its own. It takes half an hour on two cores and paints eyes and lips.
     """
-    if choose_device("auto").type != "cpu":
-        return run, size, 64, steps
-    return f"{run}-cpu", min(size, 128), 32, min(steps, 1000)
+    channels = 64
+    if choose_device("auto").type == "cpu":
+        run, steps, size, channels = f"{run}-cpu", min(steps, 1000), min(size, 128), 32
+    return TrainConfig(
+        faces=str(space.faces_archive if space.faces_archive.exists() else space.faces),  # Drive reads one file fast
+        run=str(space.runs / run),
+        scratch=str(space.scratch / "runs" / run) if space.on_colab else "",
+        steps=sized(real=steps, smoke=6),
+        size=sized(real=size, smoke=64),
+        channels=sized(real=channels, smoke=4),
+        session_minutes=60 * session_hours,
+        save_every=sized(real=1000, smoke=3),
+        sample_every=sized(real=500, smoke=3),
+        validate_every=sized(real=2500, smoke=3),
+        log_every=sized(real=20, smoke=1),
+    )
 
 
 @contextmanager
@@ -147,6 +166,31 @@ def choose_kernels(deterministic: bool) -> Iterator[None]:
     finally:
         torch.backends.cudnn.benchmark = before[0]
         torch.use_deterministic_algorithms(before[1])
+
+
+def facts_of(config: TrainConfig, device: torch.device, precision: torch.dtype) -> dict[str, Any]:
+    """What an exact resume depends on besides the saved state and the faces."""
+    facts = {name: value for name, value in asdict(config).items() if name not in INCONSEQUENTIAL}
+    facts |= {"device": device.type, "precision": str(precision), "processes": world_size()}
+    facts |= {"threads": torch.get_num_threads() if device.type == "cpu" else 0}
+    return facts | {"torch": str(torch.__version__), "python": platform.python_version()}  # str: for weights_only
+
+
+def changes_since(saved: dict[str, Any], now: dict[str, Any], run: str) -> list[str]:
+    """A sentence for each fact that makes the resumed run another than an uninterrupted one.
+
+    Raises DragFaceError where the run has networks of another architecture.
+    """
+    notes = []
+    for name in (name for name, value in now.items() if saved.get(name) != value):
+        was = saved.get(name)
+        if name in ARCHITECTURE:
+            raise DragFaceError(
+                f"The run {run} was trained with {name} {was}, not {now[name]}: use that setting, or name another run."
+            )
+        change = "have changed since the run began" if name.startswith("The ") else f"was {was} and is now {now[name]}"
+        notes.append(f"{name} {change}.")
+    return notes
 
 
 def learning_rate(step: int, steps: int, base: float) -> float:

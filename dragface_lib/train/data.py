@@ -7,7 +7,6 @@ uninterrupted run would have got.
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator
@@ -33,7 +32,6 @@ from ..model.tensors import to_unit
 
 Drawn = TypeVar("Drawn")
 DOMAINS = ("selfie", "drag")
-AHEAD = 3  # batches made in advance
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
 
 
@@ -51,17 +49,14 @@ class MaskCache:
         self.known: dict[str, np.ndarray] = {}
         self.used: dict[str, np.ndarray] = {}
         with suppress(*DAMAGES), np.load(self.path) as file:
-            self.known = {name: file[name] for name in file.files}
+            self.known = dict(file)
 
     def mask_of(self, content: bytes, face: np.ndarray) -> np.ndarray:
         """The mask, (S, S) uint8, 255 on the face. content: the bytes of its file; face: (S, S, 3) uint8 RGB."""
         key = hashlib.sha256(self.network + content).hexdigest()
         mask = self.known.get(key)
-        if mask is None or (mask.shape, mask.dtype) != (face.shape[:2], np.uint8):
-            mask = np.round(255 * mask_of_face(face)).astype(np.uint8)
-            self.known.pop(key, None)
-        self.used[key] = mask
-        return mask
+        self.used[key] = np.round(255 * mask_of_face(face)).astype(np.uint8) if mask is None else mask
+        return self.used[key]
 
     def save(self) -> None:
         """Write the masks that were asked for, where the folder can be written."""
@@ -83,7 +78,7 @@ class FaceSet:
         digest = hashlib.sha256()
         for name, content in read_faces(faces, domain, split):
             try:
-                face = np.array(open_photo(io.BytesIO(content)))
+                face = np.array(open_photo(content))
             except UnreadablePhoto as error:
                 self.unreadable.append((name, str(error)))
                 continue
@@ -105,25 +100,20 @@ def _resized(picture: np.ndarray, size: int) -> Tensor:
     return TF.resize(torch.from_numpy(picture).permute(2, 0, 1), [size, size], antialias=True)
 
 
-def missing_domains(faces: str | Path) -> list[str]:
-    """The domains of which there is no training face in a folder or archive."""
-    return [domain for domain in DOMAINS if next(read_faces(faces, domain, "train"), None) is None]
-
-
 def load_domains(faces: str | Path, size: int, with_masks: bool = False) -> dict[tuple[str, str], FaceSet]:
     """All four sets, keyed by (domain, split), those for training with masks if asked for.
 
     Raises DragFaceError when a domain has no training faces.
     """
-    if not Path(faces).exists():
-        raise DragFaceError(f"There are no faces at {faces}: crop photos first, or check the name.")
     masks = MaskCache(faces) if with_masks else None
     sets = {}
     for domain in DOMAINS:
         sets[domain, "train"] = FaceSet(faces, domain, "train", size, masks)
         sets[domain, "test"] = FaceSet(faces, domain, "test", size)
-        if not len(sets[domain, "train"]):
-            raise DragFaceError(f"{faces} has no faces in {domain}/train: crop photos of the {domain} domain first.")
+    if missing := [f"{domain}/train" for domain in DOMAINS if not len(sets[domain, "train"])]:
+        raise DragFaceError(
+            f"There are no faces in {' and '.join(missing)} of {faces}: crop photos first, with 02_crop or the command."
+        )
     if masks is not None:
         masks.save()
     return sets
@@ -136,7 +126,7 @@ class Batch(NamedTuple):
     masks: Float[Tensor, "batch 1 size size"] | None = None
 
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory, from which a GPU copies while it computes."""
+        """The batch in page-locked memory, from which a GPU copies while it computes."""
         return Batch(self.faces.pin_memory(), None if self.masks is None else self.masks.pin_memory())
 
 
@@ -172,7 +162,7 @@ def random_of(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def prefetched(draw: Callable[[int], Drawn], first: int, ahead: int = AHEAD) -> Generator[Drawn, None, None]:
+def prefetched(draw: Callable[[int], Drawn], first: int, ahead: int = 3) -> Generator[Drawn, None, None]:
     """draw(first), draw(first + 1), …, each made by a thread while those before it are computed on.
 
     Raises what `draw` raised. Close it, or its thread lives on.

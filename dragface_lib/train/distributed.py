@@ -3,8 +3,7 @@
     torchrun --nproc-per-node=2 -m -- dragface_lib train --faces faces --run runs/first
 
 Each process takes its share of the faces of a step, and their gradients are averaged: two processes with a batch of 1
-are one process with a batch of 2. The main process alone writes and prints. Without torchrun every function here is
-that of a single process.
+are one process with a batch of 2. Process 0 alone writes and prints. Without torchrun there is that one alone.
 """
 
 from __future__ import annotations
@@ -22,18 +21,14 @@ from ..errors import DragFaceError
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Join the processes that torchrun started; yields the device of this one.
-
-    Raises DragFaceError where there are more processes than GPUs.
-    """
+    """Join the processes that torchrun started; yields the device of this one. Raises DragFaceError without enough."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
     if device.type == "cuda":
-        local_rank, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local_rank >= gpus:
+        device, gpus = torch.device("cuda", int(os.environ["LOCAL_RANK"])), torch.cuda.device_count()
+        if device.index >= gpus:
             raise DragFaceError(f"There are more processes than GPUs ({gpus}): use --nproc-per-node={gpus}.")
-        device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -52,11 +47,6 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def is_main_process() -> bool:
-    """Whether this process writes and prints."""
-    return rank() == 0
-
-
 def barrier() -> None:
     """Wait until every process has come here."""
     if world_size() > 1:
@@ -64,7 +54,7 @@ def barrier() -> None:
 
 
 def mean_over_processes(values: Tensor) -> Tensor:
-    """Waits for all processes."""
+    """The mean of each value over all processes. Waits for them."""
     if world_size() > 1:
         dist.all_reduce(values)
     return values / world_size()
@@ -72,4 +62,4 @@ def mean_over_processes(values: Tensor) -> Tensor:
 
 def any_process(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set in any process. Waits for all of them."""
-    return flag if world_size() == 1 else mean_over_processes(torch.tensor(float(flag), device=device)).item() > 0
+    return mean_over_processes(torch.tensor(float(flag), device=device)).item() > 0

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,27 +22,20 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from ..crop.align import ALIGNMENT
 from ..devices import choose_device, choose_precision
 from ..errors import DragFaceError
 from ..evaluate.validation import Validation
 from ..files import locked
-from .checkpoints import changes_since, facts_of, generations_that_fit, load_checkpoint, save_checkpoint
-from .config import TrainConfig, choose_kernels, learning_rate
+from ..model.tensors import to_unit
+from ..model.weights import save_generator
+from .config import TrainConfig, changes_since, choose_kernels, facts_of, learning_rate
 from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
-from .distributed import any_process, barrier, is_main_process, process_group, rank, world_size
+from .distributed import any_process, barrier, process_group, rank, world_size
 from .memory import memory_explained
-from .pictures import draw_sample, forget_samples_after, is_milestone, sample_faces
-from .progress import (
-    LossSums,
-    append_to_journal,
-    best_score,
-    draw_run,
-    duration,
-    read_journal,
-    rounded,
-    shorten_journal,
-)
-from .saving import Copier, restore, save_average
+from .pictures import draw_sample, forget_samples_after, is_milestone, sample_places
+from .progress import LossSums, append_to_journal, best_score, draw_run, read_journal, rounded, shorten_journal
+from .saving import Copier, load_checkpoint, require_room, restore, save_checkpoint
 from .step import Trainer
 
 EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
@@ -59,7 +52,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     """
     with memory_explained(config), process_group(choose_device(config.device)) as device, ExitStack() as stack:
         stack.enter_context(choose_kernels(config.deterministic))
-        precision, main = choose_precision(config.precision, device), is_main_process()
+        precision, main = choose_precision(config.precision, device), rank() == 0
         folder, run, began = config.run_folder, Path(config.run), monotonic()
         journal = folder / "journal.jsonl"
 
@@ -70,39 +63,42 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
         # Load dataset.
         sets = load_domains(config.faces, config.size, with_masks=config.discriminator_input == "face")
         samplers = [Sampler(sets[domain, "train"], config.size, config.seed + n) for n, domain in enumerate(DOMAINS)]
-        shown_faces = sample_faces(sets["selfie", "test"], sets["selfie", "train"])
+        images = (sets["selfie", "test"] if len(sets["selfie", "test"]) else sets["selfie", "train"]).images
+        shown_faces = to_unit(images[sample_places(len(images))])
         for (domain, split), faces in sets.items():
             say(f"{domain}/{split}: {len(faces)} faces, {len(faces.unreadable)} left out")
             for name, reason in faces.unreadable:
                 say(f"  left out: {name} ({reason})")
-        validation = _open_validation(config, say) if main and config.validate_every <= config.steps else None
+        validation = None
+        if main and config.validate_every <= config.steps:
+            try:
+                validation = Validation(config.faces)
+            except DragFaceError as error:  # no test faces: the run trains without
+                say(f"Nothing is measured. {error}")
 
-        # Take the run's folder.
-        notes: list[str] = []
+        # Construct networks, and take the run's folder.
+        trainer = Trainer(config, device, precision, say=say)
         if main:
             stack.enter_context(locked(folder, "trained"))
-            notes += restore(run, folder) if config.scratch else []
+            require_room(folder, trainer)
+            if config.scratch:
+                restore(run, folder)
+                require_room(run, trainer)
         barrier()
 
-        # Construct networks.
-        trainer = Trainer(config, device, precision, say=say)
-        copier = None
-        if main:
-            generations = generations_that_fit(folder, trainer, say)
-            if config.scratch:
-                copier = stack.enter_context(Copier(folder, run, generations_that_fit(run, trainer, say), say))
-
         # Resume.
-        facts = facts_of(config, sets, device, precision)
-        checkpoint, damaged = load_checkpoint(folder / "checkpoints")
-        step, seconds, notes = 0, 0.0, notes + damaged
+        digests = {f"The faces in {domain}/train": sets[domain, "train"].digest for domain in DOMAINS}
+        facts = facts_of(config, device, precision) | digests
+        checkpoint, notes = load_checkpoint(folder / "checkpoints")
+        step = 0
         if checkpoint is not None:
             notes += changes_since(checkpoint["facts"], facts, config.run)
             trainer.load_state(checkpoint["state"])
-            step, seconds = checkpoint["step"], checkpoint["seconds"]
-            say(f"Going on at step {step:,} of {config.steps:,}, after {duration(seconds)}, from {folder}.")
+            step = checkpoint["step"]
+            say(f"Going on at step {step:,} of {config.steps:,}, from {folder}.")
         del checkpoint
         barrier()  # until every process has read what the main process will soon replace
+        copier = stack.enter_context(Copier(folder, run, say)) if main and config.scratch else None
         if main:
             config.save()
             shorten_journal(journal, step)
@@ -122,7 +118,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
         hidden = not (progress and main)
         bar = stack.enter_context(tqdm(total=config.steps, initial=step, desc=run.name, unit="step", disable=hidden))
         losses, session_over, last = LossSums(device), False, step >= config.steps
-        started = last_save = last_tick = monotonic()
+        last_save = last_tick = monotonic()
         longest_save = 0.0
         while not last:
             losses.add(trainer.step(step, *next(batches)))
@@ -176,9 +172,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             if save:  # the checkpoint comes last, and so finds everything else of its step
                 before_save = monotonic()
                 save_average(trainer, folder / "generator.safetensors", step)
-                spent = seconds + before_save - started
-                content = {"step": step, "seconds": spent, "facts": facts, "state": trainer.state()}
-                save_checkpoint(folder / "checkpoints", step, content, generations)
+                save_checkpoint(folder / "checkpoints", step, {"facts": facts, "state": trainer.state()})
                 last_save = monotonic()
                 longest_save = max(longest_save, last_save - before_save)
                 if copier:
@@ -187,19 +181,18 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             save_average(trainer, folder / "generator.safetensors", step)
 
     if step >= config.steps:
-        say(f"Done: {step:,} steps in {duration(seconds + monotonic() - started)}.")
+        say(f"Done: {step:,} steps.")
     else:
         why = "The session's time is up: stopped" if session_over else "Stopped"
         say(f"{why} and saved at step {step:,} of {config.steps:,}: run it again to go on.")
     return step >= config.steps or session_over
 
 
-def _open_validation(config: TrainConfig, say: Callable[[str], None]) -> Validation | None:
-    try:
-        return Validation(config.faces)
-    except DragFaceError as error:  # no test faces: the run trains without
-        say(f"Nothing is measured. {error}")
-        return None
+def save_average(trainer: Trainer, path: Path, step: int, half: bool = False) -> None:
+    """Write the averaged generator with all that is needed to use it; no times or paths."""
+    metadata = {"direction": "selfie_to_drag", "alignment": ALIGNMENT, "steps": str(step)}
+    metadata |= {"look": trainer.config.look, "licence": trainer.config.licence}
+    save_generator(trainer.ema, path, metadata, half)
 
 
 def _require_sane(row: dict[str, float], step: int, config: TrainConfig) -> None:
@@ -224,8 +217,7 @@ def _interrupts() -> Iterator[threading.Event]:
     def handle(number: int, frame: object) -> None:
         interrupted.set()
         signal.signal(number, before[number])
-        with suppress(OSError):
-            print("\nStopping after this step, and saving; once more to stop at once.", file=sys.stderr)
+        print("\nStopping after this step, and saving; once more to stop at once.", file=sys.stderr)
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,18 +15,11 @@ from torch import Tensor
 
 from ..images import contact_sheet, open_photo, resize, save_photo
 from ..model.generator import Generator
-from ..model.tensors import to_bytes, to_unit
-from .data import FaceSet
+from ..model.tensors import to_bytes
 
 SAMPLES = 6  # faces on a sheet
 ROWS = 3
 PROGRESS = 7  # columns of the progression besides the selfie
-
-
-def sample_faces(test: FaceSet, train: FaceSet) -> Tensor:
-    """Up to SAMPLES faces in -1..1, spread over the test set (over the training set where there is none)."""
-    images = (test if len(test) else train).images
-    return to_unit(images[sample_places(len(images))])
 
 
 def sample_places(count: int) -> np.ndarray:
@@ -38,13 +31,12 @@ def sample_places(count: int) -> np.ndarray:
 def draw_sample(run: Path, step: int, generator: Generator, faces: Tensor) -> None:
     """Write RUN/samples/step_NNNNNNNN.jpg. faces: (B, 3, size, size) in -1..1."""
     device = next(generator.parameters()).device
-    drag, attention = [], []
-    for face in faces:  # one by one: the batch would need more memory than the training step
-        translated = generator(face[None].to(device))
-        drag.append(to_bytes(translated.image)[0])
-        attention.append(heat_map(translated.attention[0, 0].float().cpu().numpy(), faces.shape[-1]))
-    sheet = np.vstack([np.hstack(row) for row in (list(to_bytes(faces)), drag, attention)])
-    save_photo(run / "samples" / f"step_{step:08d}.jpg", sheet)
+    columns = []
+    for face in faces.split(1):  # the whole batch would need more memory than the training step
+        translated = generator(face.to(device))
+        attention = heat_map(translated.attention[0, 0].float().cpu().numpy(), faces.shape[-1])
+        columns.append(np.vstack([*to_bytes(face), *to_bytes(translated.image), attention]))
+    save_photo(run / "samples" / f"step_{step:08d}.jpg", np.hstack(columns))
 
 
 def heat_map(attention: np.ndarray, size: int) -> np.ndarray:
@@ -81,13 +73,12 @@ def progression(run: Path, faces: int = 4, cell: int = 128) -> np.ndarray | None
 
     Of many samples PROGRESS are shown, closer together at the start, where more happens; the last is one of them.
     """
-    sheets = samples(run)
+    sheets = list(samples(run).items())
     if not sheets:
         return None
-    chosen = np.unique(np.geomspace(1, len(sheets), PROGRESS).round().astype(int)) - 1
-    steps = [list(sheets)[number] for number in chosen]
-    columns = [_faces_of(sheets[steps[0]], 0, faces), *(_faces_of(sheets[step], 1, faces) for step in steps)]
-    titles = ["selfie", *(f"{step:,}" for step in steps)]
+    chosen = [sheets[n - 1] for n in np.unique(np.geomspace(1, len(sheets), PROGRESS).round().astype(int))]
+    columns = [_faces_of(chosen[0][1], 0, faces), *(_faces_of(path, 1, faces) for _, path in chosen)]
+    titles = ["selfie", *(f"{step:,}" for step, _ in chosen)]
     rows = list(zip(*columns, strict=True))
     return contact_sheet([face for row in rows for face in row], len(titles), cell, titles * len(rows))
 

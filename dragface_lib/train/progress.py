@@ -14,14 +14,15 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from ..errors import DragFaceError
@@ -32,13 +33,7 @@ from .distributed import mean_over_processes
 from .memory import peak_memory_mb
 from .pictures import progression, samples
 
-CURVES = {
-    "generator": "generator, all terms",
-    "discriminator": "discriminators, all",
-    "cycle": "cycle",
-    "identity": "identity",
-    "cam": "CAM",
-}
+CURVES = ("generator", "discriminator", "cycle", "identity", "cam")
 SMOOTHING = 0.02  # half-width of the smoothing window, as a share of the curve
 REDRAW_SECONDS = 10.0  # between two drawings of the live view, so that looking does not slow the training down
 Rows = Sequence[dict[str, Any]]
@@ -47,15 +42,10 @@ Rows = Sequence[dict[str, Any]]
 def read_journal(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a journal; a line that was cut short by a crash, or is none of ours, is left out."""
     rows = []
-    if Path(path).exists():
-        for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and isinstance(row.get("step"), int):
-                rows.append(row)
-    return rows
+    for line in Path(path).read_bytes().splitlines() if Path(path).exists() else []:
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
 
 
 def append_to_journal(path: Path, step: int, **values: Any) -> None:
@@ -119,35 +109,28 @@ def plot_losses(rows: Rows, title: str = "") -> Figure:
     faces were measured, how strong the make-up is and how well the background is kept, and the best step.
     """
     lines, measures = [row for row in rows if "generator" in row], measured(rows)
-    figure = Figure(figsize=(9, 6.5 if measures else 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2 if measures else 1, 1, height_ratios=[2, 1] if measures else None)
-    axes = figure.add_subplot(grid[0])
+    heights = [4, 2] if measures else [4]
+    figure = Figure(figsize=(9, sum(heights)), layout="constrained")
+    panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     steps = [line["step"] for line in lines]
-    for number, (name, label) in enumerate(CURVES.items()):
+    for number, name in enumerate(CURVES):
         values = np.array([max(line[name], 1e-6) for line in lines])
-        axes.plot(steps, values, color=f"C{number}", alpha=0.2, linewidth=0.8)
-        axes.plot(steps, smoothed(values), color=f"C{number}", linewidth=1.8, label=label)
-    axes.set(yscale="log", xlabel="" if measures else "step", ylabel="loss (log scale)", title=title)
-    axes.grid(alpha=0.25)
-    if lines:
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        panels[0].plot(steps, values, color=f"C{number}", alpha=0.2, linewidth=0.8)
+        panels[0].plot(steps, smoothed(values), color=f"C{number}", linewidth=1.8, label=name)
+    panels[0].set(yscale="log", ylabel="loss (log scale)", title=title)
+    panels[-1].set(xlabel="step")
     if measures:
-        _plot_measures(measures, figure.add_subplot(grid[1], sharex=axes))
+        best = max(measures, key=lambda row: row["score"])
+        curves = [("makeup", "make-up (CIELAB)", "C6", panels[1])]
+        curves += [("outside", "background kept (dB)", "C9", panels[1].twinx())]
+        for name, label, colour, axes in curves:
+            axes.plot([row["step"] for row in measures], [row[name] for row in measures], "o-", color=colour)
+            axes.set_ylabel(label, color=colour)
+        panels[1].axvline(best["step"], color="0.5", linestyle=":", label=f"best score {best['score']:.2f}")
+    for axes in panels:
+        axes.grid(alpha=0.25)
+        axes.legend(loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
     return figure
-
-
-def _plot_measures(measures: Rows, axes: Axes) -> None:
-    steps, background = [row["step"] for row in measures], axes.twinx()
-    curves = axes.plot(steps, [row["makeup"] for row in measures], "o-", color="C6", markersize=3)
-    curves += background.plot(steps, [row["outside"] for row in measures], "o-", color="C9", markersize=3)
-    best = max(measures, key=lambda row: row["score"])
-    curves.append(axes.axvline(best["step"], color="0.5", linestyle=":"))
-    axes.set(xlabel="step", ylabel="make-up (CIELAB)", ylim=(0, None))
-    background.set_ylabel("background (dB)")
-    axes.grid(alpha=0.25)
-    labels = ["make-up", "background kept", f"best score {best['score']:.2f}"]
-    axes.legend(curves, labels, loc="center left", bbox_to_anchor=(1.08, 0.5), frameon=False)
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
@@ -167,12 +150,16 @@ def draw_losses(config: TrainConfig, rows: Rows) -> Path:
     return path
 
 
-def draw_run(config: TrainConfig) -> None:
-    """Draw losses.png and progression.jpg of a run anew from its journal and samples."""
-    draw_losses(config, read_journal(config.run_folder / "journal.jsonl"))
-    picture = progression(config.run_folder)
-    if picture is not None:
-        save_photo(config.run_folder / "progression.jpg", picture)
+def draw_run(config: TrainConfig) -> list[Image.Image]:
+    """Draw losses.png and progression.jpg of a run anew from its journal and samples; returns those that there are."""
+    pictures: list[Image.Image] = []
+    if rows := read_journal(config.run_folder / "journal.jsonl"):
+        pictures.append(Image.open(draw_losses(config, rows)))
+    faces = progression(config.run_folder)
+    if faces is not None:
+        save_photo(config.run_folder / "progression.jpg", faces)
+        pictures.append(Image.fromarray(faces))
+    return pictures
 
 
 def status(rows: Rows, steps: int) -> str:
@@ -180,28 +167,14 @@ def status(rows: Rows, steps: int) -> str:
     lines, measures = [row for row in rows if "generator" in row], measured(rows)
     if not lines:
         return f"step 0 of {steps:,}"
-    row = lines[-1]
-    seconds = statistics.median(line["seconds_per_step"] for line in lines[-25:])
-    parts = [
-        f"step {row['step']:,} of {steps:,}",
-        f"{seconds:.3g} s a step",
-        f"{duration((steps - row['step']) * seconds)} to go",
-        f"{row['memory_mb']:,.0f} MiB",
-    ]
-    if "seconds_to_save" in row:
-        parts.append(f"next save in {duration(row['seconds_to_save'])}")
+    row, seconds = lines[-1], statistics.median(line["seconds_per_step"] for line in lines[-25:])
+    left, save = (timedelta(seconds=round(time)) for time in ((steps - row["step"]) * seconds, row["seconds_to_save"]))
+    text = f"step {row['step']:,} of {steps:,} · {seconds:.3g} s a step · {left} to go · {row['memory_mb']:,.0f} MiB"
+    text += f" · next save in {save}"
     if measures:
         best = max(measures, key=lambda line: line["score"])
-        parts.append(f"best score {best['score']:.2f} at step {best['step']:,}")
-    return " · ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """3 h 05 min, 7 min or 12 s."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+        text += f" · best score {best['score']:.2f} at step {best['step']:,}"
+    return text
 
 
 class LiveView:
@@ -216,22 +189,20 @@ class LiveView:
 
     def __call__(self) -> None:
         """Draw, unless that was done just now."""
-        from IPython.display import Image, Markdown
+        from IPython.display import Image as Picture
+        from IPython.display import Markdown, display
 
         if time.monotonic() < self._next:
             return
         rows = read_journal(self.config.run_folder / "journal.jsonl")
-        self._show("status", Markdown(status(rows, self.config.steps)))
+        parts: dict[str, object] = {"status": Markdown(status(rows, self.config.steps))}
         if rows:
-            self._show("losses", Image(draw_losses(self.config, rows).read_bytes()))
+            parts["losses"] = Picture(draw_losses(self.config, rows).read_bytes())
         if sheets := samples(self.config.run_folder):
-            self._show("faces", Image(sheets[max(sheets)].read_bytes()))
+            parts["faces"] = Picture(sheets[max(sheets)].read_bytes())
+        for name, content in parts.items():
+            if name in self._shown:
+                self._shown[name].update(content)
+            else:
+                self._shown[name] = display(content, display_id=True)
         self._next = time.monotonic() + REDRAW_SECONDS
-
-    def _show(self, part: str, content: object) -> None:
-        from IPython.display import display
-
-        if part in self._shown:
-            self._shown[part].update(content)
-        else:
-            self._shown[part] = display(content, display_id=True)

@@ -180,9 +180,7 @@ def test_credits_of_faces_and_of_a_run_name_only_the_photos_they_were_made_of(ca
         tmp_path / "photos" / "selfie", tmp_path / "faces", manifest=manifest, detector=DETECTOR, progress=False
     )
     archive = pack(tmp_path / "faces", tmp_path / "faces.zip")
-    (tmp_path / "run").mkdir()
-    config = TrainConfig(faces=str(archive), run=str(tmp_path / "run"))
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config.as_dict()))
+    TrainConfig(faces=str(archive), run=str(tmp_path / "run")).save()
     for option in (("--faces", tmp_path / "faces"), ("--faces", archive), ("--run", tmp_path / "run")):
         code, out, _ = run(capsys, "credits", "--manifest", manifest, *option)
         assert code == 0

@@ -47,3 +47,14 @@ def act_at(monkeypatch, actions):
         return original(self, number, *batches)
 
     monkeypatch.setattr(Trainer, "step", step)
+
+
+def damage(path, way):
+    content = path.read_bytes()
+    middle = len(content) // 2
+    if way == "cut":
+        path.write_bytes(content[:middle])
+    elif way == "empty":
+        path.write_bytes(b"")
+    elif way == "one bit":
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])

@@ -11,7 +11,7 @@ import torch
 
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model.tensors import to_bytes, to_unit
-from dragface_lib.train import data, missing_domains
+from dragface_lib.train import data
 from dragface_lib.train.data import FaceSet, MaskCache, Sampler, load_domains, prefetched
 
 
@@ -103,15 +103,14 @@ def test_masks_are_made_once_for_each_face(faces, tmp_path, monkeypatch, packed)
     assert len(made) == 8
 
 
-def test_a_cache_of_masks_that_is_damaged_foreign_or_cannot_be_written_is_no_fault(faces, tmp_path, monkeypatch):
+def test_a_cache_of_masks_that_is_damaged_or_cannot_be_written_is_no_fault(faces, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(data, "mask_of_face", lambda face: made.append(face) or face[..., 0] / 255)
     folder = shutil.copytree(faces, tmp_path / "faces", ignore=shutil.ignore_patterns("masks.npz"))
     path = folder / "masks.npz"
     known = load_domains(folder, 64, with_masks=True)["drag", "train"].masks
     whole = path.read_bytes()
-    np.savez(tmp_path / "strange.npz", **{name: np.ones((3, 3)) for name in np.load(path).files})
-    for content in (b"", whole[:-50], whole[:200] + b"x" * 100 + whole[300:], (tmp_path / "strange.npz").read_bytes()):
+    for content in (b"", whole[:-50], whole[:200] + b"x" * 100 + whole[300:]):
         path.write_bytes(content)
         assert torch.equal(load_domains(folder, 64, with_masks=True)["drag", "train"].masks, known)
         count = len(made)
@@ -143,7 +142,6 @@ def test_an_archive_holds_the_same_faces_as_its_folder(faces, tmp_path, top):
         for path in sorted(faces.rglob("*.jpg"), reverse=True):
             file.write(path, top + str(path.relative_to(faces)))
     folder, packed = load_domains(faces, 64), load_domains(archive, 64)
-    assert missing_domains(archive) == []
     for key in folder:
         assert folder[key].names == packed[key].names
         assert folder[key].digest == packed[key].digest
@@ -176,7 +174,6 @@ def test_missing_faces_are_named(faces, tmp_path):
     with pytest.raises(DragFaceError, match="nowhere"):
         load_domains(tmp_path / "nowhere", 64)
     shutil.copytree(faces / "selfie", tmp_path / "half/selfie")
-    assert missing_domains(tmp_path / "half") == ["drag"]
     with pytest.raises(DragFaceError, match="drag/train"):
         load_domains(tmp_path / "half", 64)
     (tmp_path / "broken.zip").write_bytes(b"PK no archive")

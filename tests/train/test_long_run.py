@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import time
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def begin(colab, tiny):
         return process
 
     start.run, start.scratch = run, scratch
-    start.settings = tiny(run, steps=STEPS, scratch=str(scratch), **every).as_dict()
+    start.settings = asdict(tiny(run, steps=STEPS, scratch=str(scratch), **every))
     return start
 
 

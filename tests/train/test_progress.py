@@ -115,7 +115,7 @@ def test_the_status_says_how_far_it_is_and_how_long_it_will_take():
     assert status([], 5000) == "step 0 of 5,000"
     rows = [tick(20), tick(40, seconds_per_step=0.4), tick(60)]
     line = status([*rows, {"step": 60, "note": "n"}], 20_060)
-    assert line == "step 60 of 20,060 · 0.5 s a step · 2 h 47 min to go · 2,110 MiB · next save in 2 min"
+    assert line == "step 60 of 20,060 · 0.5 s a step · 2:46:40 to go · 2,110 MiB · next save in 0:02:10"
     rows += [{"step": 60, "score": 0.5, "line": 0.1}, {"step": 61, "score": 0.2, "line": 0.1}]
     assert status(rows, 100).endswith("best score 0.50 at step 60")
 

@@ -6,7 +6,16 @@ import signal
 
 import pytest
 import torch
-from runs import act_at, checkpoints_of, files_of, generator_of, journal_of, notes_of, pictures_and_generators_of
+from runs import (
+    act_at,
+    checkpoints_of,
+    damage,
+    files_of,
+    generator_of,
+    journal_of,
+    notes_of,
+    pictures_and_generators_of,
+)
 from torch.utils._pytree import tree_leaves
 
 from dragface_lib.__main__ import main
@@ -95,7 +104,6 @@ def test_a_run_stopped_inside_an_epoch_ends_as_one_that_was_not(settings, tmp_pa
     assert ends[0]["state"]["scaler"] == ends[1]["state"]["scaler"]
     for one, other in zip(*(tree_leaves(end["state"]) for end in ends), strict=True):
         assert torch.equal(one, other) if torch.is_tensor(one) else one == other
-    assert ends[1]["seconds"] > 0
 
 
 def test_an_interrupted_command_says_so_and_ends_with_130(faces, tmp_path, monkeypatch, capsys):
@@ -111,22 +119,7 @@ def test_an_interrupted_command_says_so_and_ends_with_130(faces, tmp_path, monke
     assert checkpoints_of(tmp_path / "run")[-1].name == "step_00000002.pt"
 
 
-def damage(path, way):
-    content = path.read_bytes()
-    if way == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    elif way == "empty":
-        path.write_bytes(b"")
-    elif way == "one bit":
-        middle = len(content) // 2
-        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    elif way == "no hash":
-        path.with_name(path.name + ".sha256").unlink()
-    elif way == "torn hash":
-        path.with_name(path.name + ".sha256").write_bytes(b"\xff\xfe\x00")
-
-
-@pytest.mark.parametrize("way", ["cut", "empty", "one bit", "no hash", "torn hash"])
+@pytest.mark.parametrize("way", ["cut", "empty", "one bit"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_older_one(settings, whole, stopped, way):
     older, newest = checkpoints_of(stopped)
     assert (older.name, newest.name) == ("step_00000006.pt", "step_00000008.pt")

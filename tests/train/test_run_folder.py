@@ -1,16 +1,14 @@
 """What a run leaves behind, and what happens when it cannot."""
 
-import io
 import os
 import shutil
 import zipfile
-from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from runs import files_of
+from runs import damage, files_of
 from safetensors.torch import load_file
 
 from dragface_lib.crop.align import ALIGNMENT
@@ -18,8 +16,8 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.images import open_photo
 from dragface_lib.model import load_generator
-from dragface_lib.train import checkpoints, loop, read_journal, train
-from dragface_lib.train.checkpoints import load_checkpoint, save_checkpoint
+from dragface_lib.train import loop, read_journal, train
+from dragface_lib.train.saving import load_checkpoint, save_checkpoint
 from dragface_lib.train.step import Trainer
 
 
@@ -42,9 +40,7 @@ def test_a_run_leaves_everything_behind(run):
         "milestones/step_00000004.safetensors",
         "milestones/step_00000008.safetensors",
         "checkpoints/step_00000006.pt",
-        "checkpoints/step_00000006.pt.sha256",
         "checkpoints/step_00000008.pt",
-        "checkpoints/step_00000008.pt.sha256",
     }
     # Samples show both test faces: the selfie, its drag, where the CAM looks.
     assert open_photo(run / "samples/step_00000008.jpg").shape == (3 * 64, 2 * 64, 3)
@@ -137,8 +133,8 @@ def test_losses_that_explode_before_the_first_save_promise_no_checkpoint(setting
 
 def fill_disk(monkeypatch):
     """From now on checkpoints are written to a device that is full, as the kernel says it."""
-    full = partial(io.FileIO, "/dev/full")
-    monkeypatch.setattr(checkpoints, "open", lambda path, mode: full(mode), raising=False)
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda content, path: save(content, "/dev/full"))
 
 
 def test_a_full_disk_is_said_to_be_full_and_the_old_checkpoint_stays(settings, tmp_path, monkeypatch):
@@ -164,15 +160,14 @@ def test_two_generations_of_checkpoints_are_kept(tmp_path):
     (tmp_path / ".step_00000001.pt.abc.part").write_bytes(b"of a killed process")
     for step in (5, 50, 500, 5000):
         save_checkpoint(tmp_path, step, {"step": step})
-    assert {path.name for path in tmp_path.iterdir()} == {
-        f"step_{step:08d}.pt{end}" for step in (500, 5000) for end in ("", ".sha256")
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"step_00000500.pt", "step_00005000.pt"}
     assert load_checkpoint(tmp_path) == ({"step": 5000}, [])
 
 
 def test_a_checkpoint_that_comes_back_otherwise_is_not_taken_for_saved(tmp_path, monkeypatch):
     save_checkpoint(tmp_path, 1, {"step": 1})
-    monkeypatch.setattr(checkpoints, "sha256_of", lambda path: "0" * 64)
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda content, path: save(content, path) or damage(path, "one bit"))
     with pytest.raises(DragFaceError, match=r"step_00000002\.pt did not arrive"):
         save_checkpoint(tmp_path, 2, {"step": 2})
     monkeypatch.undo()
@@ -184,7 +179,7 @@ def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "it_ran"),)
 
-    save_checkpoint(tmp_path / "checkpoints", 1, {"step": Mischief()})
+    save_checkpoint(tmp_path / "checkpoints", 1, {"state": Mischief()})
     with pytest.raises(DragFaceError, match="No checkpoint"):
         load_checkpoint(tmp_path / "checkpoints")
     assert not (tmp_path / "it_ran").exists()
