@@ -25,6 +25,7 @@ from .measure import MEASUREMENTS
 from .quality import limits
 from .splits import manifest_rows, split_of, splits_of_groups
 from .table import (
+    PAIRS,
     PRACTICE,
     CropRow,
     decided,
@@ -118,7 +119,7 @@ def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
     and broken links that are named like a picture are among them: opening them says what they are.
     """
     top = photos.resolve()
-    made = [(faces / folder).resolve() for domain in DOMAINS for folder in folders(domain)]
+    made = [(faces / folder).resolve() for folder in (PAIRS, *(part for name in DOMAINS for part in folders(name)))]
     if any(top.is_relative_to(folder) for domain in DOMAINS for folder in [(faces / domain).resolve(), *made]):
         raise DragFaceError(f"{photos} is where the faces are written: name another folder for the faces.")
     paths = {path.relative_to(photos).as_posix(): path for path in find_photos(photos, strays=True)}

@@ -26,6 +26,7 @@ from .quality import fault
 
 DECISIONS = {"keep": "kept", "reject": "rejected"}  # and the status that each gives
 REJECTED = "rejected"  # the folder of rejected faces
+PAIRS = "pairs"  # the folder of practice faces' test pairs
 PRACTICE = "practice.json"  # lies beside practice faces, which are not to be mixed with cropped ones
 
 

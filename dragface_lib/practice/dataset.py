@@ -30,7 +30,7 @@ from ..crop.measure import measure
 from ..crop.packing import unpack
 from ..crop.quality import fault
 from ..crop.splits import hash_of, manifest_rows, split_of, splits_of_groups
-from ..crop.table import PRACTICE, CropRow, face_name, read_crops, remove_faces, write_crops
+from ..crop.table import PAIRS, PRACTICE, CropRow, face_name, read_crops, remove_faces, write_crops
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import UnreadablePhoto, open_photo, save_photo
@@ -39,7 +39,6 @@ from ..session import Workspace
 from .looks import Makeup, draw_makeup
 from .painting import Unpaintable, check_face, paint
 
-PAIRS = "pairs"
 PAINTER = 3  # Raised when the painter paints otherwise: faces of an older painter are painted again.
 
 
@@ -98,9 +97,7 @@ def practice_faces(
     known = manifest_rows(paths, folder, [row for row in listed if row.domain == "selfie"])
     withdrawn = {name for name, row in known.items() if row.withdrawn}
     licensed = paths if photos else {name for name, row in known.items() if row.licence}
-    pairs = (faces / PAIRS).resolve()
-    painted = {name for name, path in paths.items() if path.resolve().is_relative_to(pairs)}
-    names = [name for name in paths if name in licensed and name not in withdrawn | painted][:limit]
+    names = [name for name in paths if name in licensed and name not in withdrawn][:limit]
     if not names:
         raise DragFaceError(f"{folder} holds no photos to paint: download some first (scrape), or name a folder.")
     fixed = splits_of_groups(listed)

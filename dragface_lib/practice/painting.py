@@ -21,15 +21,13 @@ from .canvas import EYE_OUTLINES, LIP_OUTLINES, Canvas, resized, to_rgb
 from .eyes import cover_brows, paint_eyes
 from .lips import paint_lips
 from .looks import Makeup, draw_makeup
-from .sculpting import sculpt
+from .sculpting import LANDMARKS, sculpt
 from .skin import Skin, foundation, study_skin
 
 SMALLEST = 32.0  # Minimum distance of the pupils in pixels.
 TURNED = 0.5  # Maximum of `Box.turned`, about 35 degrees: beyond, the far eye's landmarks lie beside the face.
 MOST_OUTSIDE = 0.15  # Maximum share of the landmarks outside the photo.
 WORKING = (110.0, 300.0)  # Distances of the pupils, in pixels, at which faces are painted; others are resized.
-# Of each side of the face: corner of the eye, edge of the cheek, corner of the mouth.
-CHEEK_CORNERS = {-1: (18, (185, 110, 186), 87), 1: (27, (187, 113, 188), 93)}
 CHEEK_SEEN = 0.1  # Minimum share of skin on a cheek: 0 on a portrait turned by 60 degrees, 0.17 by 35 degrees.
 EYE_CONTRAST = 0.25  # Minimum contrast of an eye or its lashes to the skin's lightness; 0.46 is the usual minimum.
 LIP_PINKNESS = 1.5  # Minimum pinkness of lips against skin, in CIELAB units.
@@ -112,13 +110,14 @@ def check_face(photo: np.ndarray, points: np.ndarray, turned: float) -> np.ndarr
 def _check_visible(canvas: Canvas, skin: Skin) -> None:
     """Raise Unpaintable where a cheek, an eye or the mouth is hidden, by colour: landmarks are found there too."""
     p = canvas.points
-    for side, (corner, edge, mouth) in CHEEK_CORNERS.items():
-        cheek = canvas.fill([np.array([p[corner] + [0, 0.15], *p[list(edge)], p[mouth] + [0.12 * side, 0]])]) > 0.5
+    for side, (edges, mouth, eye, *_) in LANDMARKS.items():
+        corners = np.array([p[eye] + [0, 0.15], *p[list(edges[1:4])], p[mouth] + [0.12 * side, 0]])
+        cheek = canvas.fill([corners]) > 0.5
         if cheek.any() and skin.likeness[cheek].mean() < CHEEK_SEEN:
             raise Unpaintable("One side of the face is not seen: it is turned too far, or something hangs before it.")
     differs = canvas.blur(canvas.lab, 0.012) - skin.base
-    for eye in EYE_OUTLINES:
-        where = canvas.grow(canvas.outline(eye), 0.03) > 0.5
+    for outline in EYE_OUTLINES:
+        where = canvas.grow(canvas.outline(outline), 0.03) > 0.5
         if np.percentile(np.abs(differs[where, 0]), 90) < EYE_CONTRAST * skin.tone[0]:
             raise Unpaintable("An eye is not seen: something of the colour of skin, perhaps a hand, is before it.")
     lips = canvas.fill([canvas.outline(LIP_OUTLINES[0])]) > 0.5
