@@ -23,20 +23,16 @@ def read_csv(path: str | Path, required: Sequence[str], any_bytes: bool = False)
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
-    except FileNotFoundError:
-        raise DragFaceError(f"{path} does not exist: check the name of the table.") from None
     except OSError as error:
-        raise DragFaceError(f"{path} cannot be read ({error.strerror}): move it away, or name a CSV file.") from error
+        raise DragFaceError(f"{path} cannot be read ({error.strerror}): check the name of the table.") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         header = [name.strip() for name in next(reader, [])]
-        for name in required:
-            if name not in header:
-                raise ValueError(f"there is no column {name}")
-        for name in header:
-            if header.count(name) > 1:
-                raise ValueError(f"the column {name or '(no name)'} is there twice")
+        if missing := [name for name in required if name not in header]:
+            raise ValueError(f"there is no column {missing[0]}")
+        if len(set(header)) < len(header):
+            raise ValueError("a column is there twice")
         for cells in reader:
             if not any_bytes:
                 "".join(cells).encode()

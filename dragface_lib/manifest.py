@@ -174,11 +174,9 @@ def _merged(before: Row, row: Row, searched: bool) -> Row:
     changes = {name: value for name in COLUMNS if (value := getattr(strong, name)) not in ("", None)}
     if searched and (before.split or before.split_group):  # they are decided together
         changes |= {"split": before.split, "split_group": before.split_group}
-    if strong.status:  # a status brings its own reason
-        changes["reason"] = strong.reason
-    for withdrawal in (row, before):
-        if withdrawal.withdrawn:
-            changes |= {"status": withdrawal.status, "reason": withdrawal.reason}
+    withdrawal = before if before.withdrawn else row if row.withdrawn else None
+    latest = withdrawal or (strong if strong.status else weak)
+    changes |= {"status": latest.status, "reason": latest.reason}  # a status brings its own reason
     return replace(weak, **changes, extra={**weak.extra, **strong.extra})
 
 
@@ -188,15 +186,18 @@ def _read(path: str | Path) -> tuple[list[str], list[Row]]:
     cells: dict[str, str] = {}
     for line, cells in read_csv(path, REQUIRED):
         values: dict = {name: cells.get(name, "").strip() for name in COLUMNS}
-        for name in NUMBERS:
-            values[name] = int(values[name]) if re.fullmatch(r"[0-9]{1,12}", values[name]) else values[name] or None
+        values |= {name: _number(values[name]) for name in NUMBERS}
+        values["extra"] = {name: cell for name, cell in cells.items() if name not in COLUMNS}
         try:
-            extra = {name: cell for name, cell in cells.items() if name not in COLUMNS}
-            numbered.append((line, Row(**values, extra=extra)))
+            numbered.append((line, Row(**values)))
         except DragFaceError as fault:
             raise DragFaceError(f"{path}, line {line}: {fault}") from None
     _check_together(path, numbered)
     return list(cells), [row for _, row in numbered]
+
+
+def _number(cell: str) -> int | str | None:
+    return int(cell) if re.fullmatch("[0-9]{1,12}", cell) else cell or None
 
 
 def _check_together(path: str | Path, numbered: Iterable[tuple[int, Row]]) -> None:

@@ -28,7 +28,7 @@ def test_names_that_are_not_utf_8_come_back_as_they_were(tmp_path):
     [
         (b"", "line 0: there is no column name"),
         (b"note\nx\n", "line 1: there is no column name"),
-        (b"name,name\n", "line 1: the column name is there twice"),
+        (b"name,name\n", "line 1: a column is there twice"),
         (b"name,note\na,b\nc\n", "line 3: 1 cells instead of 2"),
         (b"name\na,b\n", "line 2: 2 cells instead of 1"),
         (b"name\na\n\xff\n", "line 3: the text is not UTF-8"),
@@ -42,7 +42,7 @@ def test_a_table_with_a_fault_is_one_sentence_with_the_line(tmp_path, content, f
 
 
 def test_a_table_that_is_none_is_one_sentence(tmp_path):
-    with pytest.raises(DragFaceError, match="does not exist"):
+    with pytest.raises(DragFaceError, match="cannot be read"):
         read_csv(tmp_path / "table.csv", ["name"])
     with pytest.raises(DragFaceError, match="cannot be read"):
         read_csv(tmp_path, ["name"])

@@ -250,14 +250,6 @@ def test_a_server_that_falls_silent_is_not_waited_for_with_every_file(mirror, mo
     assert mirror.asked(URL) == network.UNREACHABLE_AFTER
 
 
-def test_a_stopped_client_fetches_nothing_more(mirror):
-    mirror.serve(URL, b"hello")
-    client = Client()
-    client.stop.set()
-    with pytest.raises(NetworkError, match="was stopped"):
-        client.get(URL, 100)
-
-
 def test_at_most_four_files_at_a_time_are_asked_of_one_host(mirror, monkeypatch):
     running, most, lock = 0, 0, threading.Lock()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -26,7 +27,7 @@ from dragface_lib.files import DiskFull
 from dragface_lib.images import encode_photo, open_photo, resize
 from dragface_lib.manifest import NAME, Row, read_manifest, write_manifest
 from dragface_lib.network import NetworkError
-from dragface_lib.scrape import collect, credits_page, download, gather, withdraw
+from dragface_lib.scrape import collect, credits_page, gather, withdraw
 from dragface_lib.scrape.sources import Manifest, Own, Source
 
 
@@ -185,18 +186,18 @@ def test_photos_of_any_site_are_fetched_only_where_its_robots_txt_allows(rows, m
 
 
 def test_after_a_full_disk_what_is_there_is_not_fetched_again(rows, tmp_path, monkeypatch):
-    stores = download.write_atomically
+    write_bytes = Path.write_bytes
 
     def full(path, content):
-        if Path(path).name == "rocket.jpg":
-            raise DiskFull("The disk is full.")
-        stores(path, content)
+        if "rocket" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
 
-    monkeypatch.setattr(download, "write_atomically", full)
-    with pytest.raises(DragFaceError, match="The disk is full"):
-        collect(Found(*rows[:3]), tmp_path, progress=False)
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        with pytest.raises(DiskFull, match="The disk is full"):
+            collect(Found(*rows[:3]), tmp_path, progress=False)
     assert set(written(tmp_path)) == {"cat", "coffee", "rocket"}
-    monkeypatch.setattr(download, "write_atomically", stores)
     whole = sum(row.path(tmp_path).is_file() for row in rows[:3])
     assert counts(Found(*rows[:3]), tmp_path).get("here", 0) == whole
     assert {row.status for row in written(tmp_path).values()} == {"stored"}

@@ -113,19 +113,6 @@ def test_own_photos_come_from_a_folder(capsys, portraits, tmp_path):
     assert (code, out) == (0, f"2 stored ({tmp_path})\n")
 
 
-def test_a_withdrawn_person_is_gone_from_photos_and_faces_after_the_usual_commands(capsys, portraits, tmp_path):
-    photos, faces = tmp_path / "photos", tmp_path / "faces"
-    usual = [("scrape", "--source", "folder", "--query", portraits["astronaut"].parent, "-o", photos)]
-    usual.append(("crop", photos / "selfie", "-o", faces, "--detector", DETECTOR))
-    assert [run(capsys, *command)[0] for command in usual] == [0, 0]
-    assert len(list(faces.rglob("*.jpg"))) == 2
-    row = next(row for row in read_manifest(photos / NAME) if row.title == "astronaut")
-    assert run(capsys, "withdraw", row.id, "--manifest", photos / NAME)[0] == 0
-    assert [run(capsys, *command)[0] for command in usual] == [0, 0]
-    assert [path.stem.endswith("grace_hopper") for path in faces.rglob("*.jpg")] == [True]
-    assert [path.name for path in photos.rglob("*.jpg")] == ["grace_hopper.jpg"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from photo_server import Answer
 from PIL import Image
 
 from dragface_lib import network
-from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.manifest import Row
@@ -142,12 +139,6 @@ def test_rows_without_a_licence_are_downloaded_only_when_asked_for(rows, mirror,
     assert bring([row], tmp_path, unlicensed=True)[row.file] == ("stored", "")
 
 
-def test_withdrawn_photos_and_copies_are_not_fetched(rows, mirror, tmp_path):
-    gone = [replace(rows[0], status="withdrawn"), replace(rows[1], status="duplicate")]
-    assert [status for status, _ in bring(gone, tmp_path).values()] == ["withdrawn", "duplicate"]
-    assert not mirror.requests
-
-
 def test_a_row_cannot_write_through_a_link_and_one_without_an_address_says_so(rows, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "photos" / "selfie").mkdir(parents=True)
@@ -155,20 +146,6 @@ def test_a_row_cannot_write_through_a_link_and_one_without_an_address_says_so(ro
     assert "leads out of" in bring([rows[2]], tmp_path / "photos")[rows[2].file][1]
     assert not list((tmp_path / "elsewhere").iterdir())
     assert "has no image_url" in bring_one(replace(rows[2], image_url=""), tmp_path)
-
-
-def test_a_full_disk_stops_everything_with_one_sentence_and_what_was_stored_stays(rows, tmp_path, monkeypatch):
-    bring(rows[:1], tmp_path)
-
-    def write_bytes(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as full:
-        full.setattr(Path, "write_bytes", write_bytes)
-        with pytest.raises(DragFaceError, match="The disk is full"):
-            bring(rows, tmp_path)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [rows[0].path(tmp_path)]
-    assert {status for status, _ in bring(rows, tmp_path).values()} == {"here", "stored"}
 
 
 def test_pressing_stop_does_not_wait_for_the_server(mirror, rows, tmp_path, monkeypatch):
