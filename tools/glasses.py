@@ -18,8 +18,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from dragface_lib.crop.align import aligned_face, apply, similarity
-from dragface_lib.crop.detect_glasses import WEIGHTS, edges
 from dragface_lib.crop.find import find_faces
+from dragface_lib.crop.measure import GLASSES_WEIGHTS, edges
 from dragface_lib.images import open_photo
 
 LABELS = Path(__file__).parents[1] / "tests" / "crop" / "portrait_labels.csv"
@@ -44,9 +44,10 @@ def main(photos: Path) -> None:
     mean = features.mean(axis=0)
     kernel = (features - mean) @ (features - mean).T
     weights = (features - mean).T @ np.linalg.solve(kernel + RIDGE * np.eye(len(kernel)), np.array(labels))
-    save_file({"weights": weights.astype(np.float16), "bias": np.array([BIAS - mean @ weights], np.float32)}, WEIGHTS)
+    bias = np.array([BIAS - mean @ weights], np.float32)
+    save_file({"weights": weights.astype(np.float16), "bias": bias}, GLASSES_WEIGHTS)
     right = np.sign((features - mean) @ weights + BIAS) == labels
-    print(f"{len(labels) // 2} faces, {right.mean():.1%} of what was trained on is right; written to {WEIGHTS}")
+    print(f"{len(labels) // 2} faces, {right.mean():.1%} of what was trained on is right; written to {GLASSES_WEIGHTS}")
 
 
 def training_photos(photos: Path) -> list[Path]:

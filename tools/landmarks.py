@@ -1,6 +1,6 @@
 """Train the landmark network of dragface_lib/crop/landmarks.safetensors, and measure how exactly it places points.
 
-PYTHONPATH=. python tools/landmarks.py train PHOTOS -o FILE [--minutes 10] [--start FILE] [--bf16] [--seed N]
+PYTHONPATH=. python tools/landmarks.py train PHOTOS -o FILE [--minutes 10] [--start FILE]
 PYTHONPATH=. python tools/landmarks.py measure PHOTOS [--sheets FOLDER]
 
 PHOTOS holds pictures with a `.tem` file of 189 points beside them: the London set (`NNN_03.jpg`, placed by hand), and
@@ -11,12 +11,10 @@ with less weight portraits with estimated points; and the same people in painted
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,22 +23,20 @@ import numpy as np
 import skimage.data
 import torch
 from safetensors.torch import save_file
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
 from dragface_lib.crop import find_faces
-from dragface_lib.crop.align import aligned_face, apply, crop_face, interocular, similarity, similarity_between
+from dragface_lib.crop.align import aligned_face, apply, crop_face, interocular, similarity
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.landmarks import (
     CONTOURS,
-    FACE_CONFIDENCE,
     INPUT_EYES,
     INPUT_SIZE,
     POINTS,
+    WEIGHTS,
     LandmarkNetwork,
-    Landmarks,
     read_network,
     to_input,
 )
@@ -86,38 +82,32 @@ def main() -> None:
     sub.add_argument("-o", "--output", type=Path, required=True)
     sub.add_argument("--minutes", type=float, default=10.0)
     sub.add_argument("--start", type=Path, help="weights to go on from (default: begin anew)")
-    sub.add_argument("--bf16", action="store_true", help="convolutions in bf16: half the time")
-    sub.add_argument("--seed", type=int, default=0)
     sub = commands.add_parser("measure")
     sub.add_argument("photos", type=Path)
     sub.add_argument("--sheets", type=Path, help="folder for contact sheets with the points drawn on all faces")
     options = parser.parse_args()
     if options.command == "train":
-        train(options.photos, options.output, options.minutes, options.start, options.bf16, options.seed)
-        return
-    measure(options.photos)
-    compare_detectors(options.photos)
-    if options.sheets:
-        draw_sheets(options.photos, options.sheets)
+        train(options.photos, options.output, options.minutes, options.start)
+    else:
+        measure(options.photos)
+        if options.sheets:
+            draw_sheets(options.photos, options.sheets)
 
 
-def train(
-    photos: Path, out: Path, minutes: float = 10, start: Path | None = None, bf16: bool = False, seed: int = 0
-) -> None:
+def train(photos: Path, out: Path, minutes: float = 10, start: Path | None = None) -> None:
     """Train for `minutes` and write the weights, in half precision, to `out`."""
     samples = load_samples(photos)
     if len(samples) < 8:
-        raise DragFaceError(
-            f"{photos} holds {len(samples)} pictures with a .tem file of {POINTS} points: the London set has 102."
-        )
+        raise DragFaceError(f"{photos} holds {len(samples)} pictures with a .tem file: the London set has 102.")
     backgrounds = pictures_without_faces()
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
     network = (new_network(samples, rng) if start is None else read_network(start)).train()
     network.to(memory_format=torch.channels_last)
     highest, mirror = LR if start is None else LR_AGAIN, network.mirror.numpy()
     optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=0.01)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
+    state = network.state_dict()  # the very tensors that are trained
+    average = {name: value.clone() for name, value in state.items() if value.is_floating_point()}
     started, step = time.monotonic(), 0
     bar = tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {postfix}")
     with ThreadPoolExecutor(1) as drawing:
@@ -127,34 +117,26 @@ def train(
             upcoming = drawing.submit(draw_batch, samples, mirror, backgrounds, rng)
             for group in optimizer.param_groups:
                 group["lr"] = highest * min(1, share * 20 + 0.01) * (1 + math.cos(math.pi * share)) / 2
-            points_loss, face_loss = losses(network, crops, points, weights, bf16)
+            points_loss, face_loss = losses(network, crops, points, weights)
             optimizer.zero_grad()
             (points_loss + FACE_LOSS * face_loss).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             step += 1
-            for name, value in network.state_dict().items():
-                if value.is_floating_point():
-                    average[name].lerp_(value, 1 / min(step, EMA_STEPS))
-                else:
-                    average[name].copy_(value)
+            for name, value in average.items():
+                value.lerp_(state[name], 1 / min(step, EMA_STEPS))
             if step % 20 == 1:
                 bar.update(int(100 * share) - bar.n)
                 bar.set_postfix_str(f"step {step}, points {points_loss.item():.4f}, face {face_loss.item():.4f}")
     bar.close()
-    halves = {name: (v.half() if v.is_floating_point() else v).contiguous() for name, v in average.items()}
+    halves = {name: average[name].half() if name in average else value for name, value in state.items()}
     with replace_atomically(out) as temporary:
-        settings = json.dumps({"components": len(network.basis)})
-        save_file(halves, str(temporary), metadata={"network": settings})
+        save_file({name: value.contiguous() for name, value in halves.items()}, str(temporary))
 
 
-def losses(
-    network: LandmarkNetwork, crops: Tensor, points: Tensor, weights: Tensor, bf16: bool = False
-) -> tuple[Tensor, Tensor]:
+def losses(network: LandmarkNetwork, crops: Tensor, points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Mean weighted distance of the points in interocular distances, and cross entropy of face or not."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        features = network.features(crops.contiguous(memory_format=torch.channels_last))
-    predicted, logits = network.points(features.float())
+    predicted, logits = network(crops.contiguous(memory_format=torch.channels_last))
     distance = (points[:, 1] - points[:, 0]).norm(dim=-1)[:, None]
     errors = (predicted[: len(points)] - points).abs().sum(-1) / distance  # (B, 189)
     is_face = (torch.arange(len(crops)) < len(points)).float()
@@ -206,7 +188,7 @@ def make_sample(rgb: np.ndarray, points: np.ndarray, by_hand: bool) -> Sample:
     weights[:44] = 3.0 if by_hand else 1.4
     weights[87:109] = 5.0 if by_hand else 1.0
     weights[:2] = 12.0  # the pupils decide the alignment
-    matrix = similarity_between(points[0], points[1], CANVAS_EYES * CANVAS - 0.5)
+    matrix = similarity(points, CANVAS, CANVAS_EYES)
     return Sample(crop_face(rgb, matrix, CANVAS), apply(matrix, points), weights / 3, by_hand)
 
 
@@ -219,13 +201,10 @@ def pictures_without_faces() -> list[np.ndarray]:
     return [*pictures, *noise, *flat]
 
 
-# The shape basis
-
-
 def new_network(samples: list[Sample], rng: np.random.Generator) -> LandmarkNetwork:
     """An untrained network that knows the mean face, its principal components and its mirror image."""
     shapes = np.stack([to_shape(sample.points) for sample in samples])
-    mirror = mirror_of(shapes)
+    mirror = read_network(WEIGHTS).mirror.numpy()  # numbers of points, which no training changes
     mean, basis = shape_basis(shapes, mirror, rng)
     network = LandmarkNetwork(len(basis))
     for buffer, values in ((network.mirror, mirror), (network.mean, mean), (network.basis, basis)):
@@ -237,26 +216,8 @@ def new_network(samples: list[Sample], rng: np.random.Generator) -> LandmarkNetw
 
 def to_shape(points: np.ndarray) -> np.ndarray:
     """Points (189, 2), turned level, in units of the crop about the middle between the pupils."""
-    target = np.array([[-EYE_DISTANCE / 2, 0], [EYE_DISTANCE / 2, 0]])
-    return apply(similarity_between(points[0], points[1], target), points)
-
-
-def mirror_of(shapes: np.ndarray) -> np.ndarray:
-    """Which point becomes which when a face is mirrored: (189,) int64, from shapes (N, 189, 2) about x = 0."""
-    mean = np.median(shapes, 0)
-    distances = np.linalg.norm(mean[:, None] - mean[None] * [-1, 1], axis=-1)
-    distances = np.minimum(distances, distances.T)
-    mirror = linear_sum_assignment(distances**2)[1]
-    # Points that lie close together may be assigned in a ring (a to b, b to c, c to a): pair up the nearest in it.
-    while (unpaired := np.flatnonzero(mirror[mirror] != np.arange(len(mirror)))).size:
-        ring = [unpaired[0]]
-        while mirror[ring[-1]] != ring[0]:
-            ring.append(mirror[ring[-1]])
-        for first, second in sorted(combinations_with_replacement(ring, 2), key=lambda pair: distances[pair]):
-            if first in ring and second in ring:
-                mirror[first], mirror[second] = second, first
-                ring = [point for point in ring if point not in (first, second)]
-    return mirror.astype(np.int64)
+    eyes = np.array([[-EYE_DISTANCE / 2, 0], [EYE_DISTANCE / 2, 0]])
+    return apply(similarity(points, 1, eyes + 0.5), points)
 
 
 def shape_basis(shapes: np.ndarray, mirror: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -277,17 +238,13 @@ def shape_basis(shapes: np.ndarray, mirror: np.ndarray, rng: np.random.Generator
     return mean, np.concatenate(basis)
 
 
-# Random views
-
-
 def draw_batch(
     samples: list[Sample], mirror: np.ndarray, backgrounds: list[np.ndarray], rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Crops (B, 3, 128, 128), of which the first are faces, with points (N, 189, 2) and weights (N, 189)."""
     chosen = rng.choice(len(samples), FACES_A_BATCH + OTHERS_A_BATCH, p=chances(samples))
-    crops, points, weights = zip(
-        *[draw_face(samples[i], mirror, backgrounds, rng) for i in chosen[:FACES_A_BATCH]], strict=True
-    )
+    faces = [draw_face(samples[i], mirror, backgrounds, rng) for i in chosen[:FACES_A_BATCH]]
+    crops, points, weights = zip(*faces, strict=True)
     others = [draw_no_face(samples[i], backgrounds, rng) for i in chosen[FACES_A_BATCH:]]
     inputs = to_input(torch.from_numpy(np.stack([*crops, *others])))
     return inputs, *(torch.from_numpy(np.stack(values).astype(np.float32)) for values in (points, weights))
@@ -346,10 +303,9 @@ def view(distance: float, centre: np.ndarray, degrees: float, shear: np.ndarray)
     """(2, 3) canvas to crop: pupils `distance` crop widths apart, about `centre`, turned and sheared."""
     angle = np.radians(degrees)
     half = 0.5 * distance * np.array([np.cos(angle), np.sin(angle)])
-    target = (np.asarray(centre) + np.array([-half, half])) * INPUT_SIZE - 0.5
-    left, right = CANVAS_EYES * CANVAS - 0.5
-    linear = shear @ similarity_between(left, right, target)[:, :2]
-    return np.column_stack([linear, target.mean(0) - linear @ ((left + right) / 2)])
+    source = CANVAS_EYES * CANVAS - 0.5
+    linear = shear @ similarity(source, INPUT_SIZE, centre + np.array([-half, half]))[:, :2]
+    return np.column_stack([linear, centre * INPUT_SIZE - 0.5 - linear @ source.mean(0)])
 
 
 def random_shear(rng: np.random.Generator) -> np.ndarray:
@@ -406,66 +362,38 @@ def cover(crop: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.n
     return np.where(mask[..., None] > 0, other, crop)
 
 
-# Measuring
-
-
 def measure(photos: Path) -> None:
-    """Print the errors on the London set's test people, in % of the interocular distance, and the time of a face."""
-    detector, landmarks = open_detector(), Landmarks.load()
-    errors, seconds = {part: [] for part in PARTS}, []
+    """Print the errors on the London set's test people, in % of the interocular distance."""
+    detector, errors = open_detector(), []
     for tem in sorted(photos.rglob("*_03.tem")):
-        if not is_test_person(f"london_{tem.stem.partition('_')[0]}"):
-            continue
-        truth, photo = read_tem(tem), open_photo(tem.with_suffix(".jpg"))
-        face = find_faces(photo, detector)[0]
-        apart = np.linalg.norm(face.points - truth, axis=1) / interocular(truth) * 100
-        for part, points in PARTS.items():
-            errors[part].append(apart[points].mean())
-        start = time.perf_counter()
-        for _ in range(5):
-            landmarks.locate(photo, face.box)
-        seconds.append((time.perf_counter() - start) / 5)
-    print(f"{len(seconds)} held-out people; error in % of the interocular distance: mean, worst person")
-    for part, values in errors.items():
-        print(f"  {part}: {np.mean(values):.2f}, {max(values):.2f}")
-    print(f"a face takes {1000 * np.median(seconds):.1f} ms (median) with {torch.get_num_threads()} threads")
-
-
-def compare_detectors(photos: Path) -> None:
-    """Print how far the pupils found from YuNet's and from Haar's box lie apart, on every fifth portrait and smile."""
-    detectors, landmarks, apart = (open_detector("yunet"), open_detector("haar")), Landmarks.load(), []
-    for path in find_photos(photos / "portraits")[::5] + find_photos(photos / "london_smiling")[::5]:
-        photo = open_photo(path)
-        boxes = [box for detector in detectors for box in detector.find(photo)[:1]]
-        located = [landmarks.locate(photo, box) for box in boxes]
-        if len(located) == 2 and min(confidence for _, confidence in located) >= FACE_CONFIDENCE:
-            (first, _), (second, _) = located
-            apart.append(np.linalg.norm((first - second)[:2], axis=1).max() / interocular(first) * 100)
-    print(f"YuNet's and Haar's box, {len(apart)} photos: pupils {np.mean(apart):.2f} % apart, at most {max(apart):.2f}")
+        if is_test_person(f"london_{tem.stem.partition('_')[0]}"):
+            truth, photo = read_tem(tem), open_photo(tem.with_suffix(".jpg"))
+            points = find_faces(photo, detector)[0].points
+            errors.append(np.linalg.norm(points - truth, axis=1) / interocular(truth) * 100)
+    print(f"{len(errors)} held-out people; error in % of the interocular distance: mean, worst person")
+    for part, points in PARTS.items():
+        means = [error[points].mean() for error in errors]
+        print(f"  {part}: {np.mean(means):.2f}, {max(means):.2f}")
 
 
 def draw_sheets(photos: Path, sheets: Path) -> None:
     """Write contact sheets of the points on every portrait and smiling face, to be judged by eye."""
     for folder in ("portraits/female", "portraits/male", "london_smiling"):
-        cells, captions = [], []
-        for path in find_photos(photos / folder):
-            photo = open_photo(path)
-            faces = find_faces(photo)
-            cells.append(drawn_points(photo, faces[0].points) if faces else photo)
-            captions.append(f"{path.stem}: {f'confidence {faces[0].confidence:.2f}' if faces else 'no face'}")
-        for start in range(0, len(cells), 40):
-            sheet = contact_sheet(cells[start : start + 40], 8, CELL, captions[start : start + 40])
-            save_photo(sheets / f"{folder.replace('/', '_')}_{start}.jpg", sheet, quality=85)
+        paths = find_photos(photos / folder)
+        sheet = contact_sheet([draw_points(open_photo(path)) for path in paths], 8, CELL, [path.stem for path in paths])
+        save_photo(sheets / f"{folder.replace('/', '_')}.jpg", sheet, quality=85)
 
 
-def drawn_points(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The aligned face (256, 256, 3) with its contours and pupils."""
-    face, points = aligned_face(photo, points, CELL), apply(similarity(points, CELL), points)
-    for line in CONTOURS.values():
-        cv2.polylines(face, [np.round(points[list(line)] * 16).astype(np.int32)], False, (0, 255, 0), 1, cv2.LINE_AA, 4)
-    for x, y in np.round(points[:2] * 16).astype(int).tolist():
-        cv2.circle(face, (x, y), 24, (255, 0, 0), -1, cv2.LINE_AA, 4)
-    return face
+def draw_points(photo: np.ndarray) -> np.ndarray:
+    """The aligned face (256, 256, 3) with its contours and pupils; the photo where no face is found."""
+    for located in find_faces(photo)[:1]:
+        face, points = aligned_face(photo, located.points), apply(similarity(located.points), located.points)
+        for line in CONTOURS.values():
+            cv2.polylines(face, [points[list(line)].round().astype(np.int32)], False, (0, 255, 0), 1, cv2.LINE_AA)
+        for pupil in points[:2].round().astype(int).tolist():
+            cv2.circle(face, pupil, 2, (255, 0, 0), -1, cv2.LINE_AA)
+        return face
+    return photo
 
 
 if __name__ == "__main__":

@@ -20,18 +20,14 @@ def aligned_face(photo: np.ndarray, points: np.ndarray, size: int = 256) -> np.n
     return crop_face(photo, similarity(points, size), size)
 
 
-def similarity(points: np.ndarray, size: int = 256) -> np.ndarray:
+def similarity(points: np.ndarray, size: int = 256, eyes: np.ndarray = EYES) -> np.ndarray:
     """Turn, scale and shift that bring the eyes to their places: (2, 3) float64, photo to crop pixels.
 
-    points: (N, 2) landmarks in pixels of the photo, of which 0 and 1 are the pupils. Pixel centres are
-    at whole numbers, as in OpenCV.
+    points: (N, 2) in pixels of the photo, of which 0 and 1 are the pupils. eyes: (2, 2), their places in the unit
+    square. Pixel centres are at whole numbers, as in OpenCV.
     """
     left, right = np.asarray(points, np.float64)[:2]
-    return similarity_between(left, right, EYES * size - 0.5)
-
-
-def similarity_between(left: np.ndarray, right: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The (2, 3) similarity that takes `left` and `right` to the two rows of `target`."""
+    target = eyes * size - 0.5
     source, goal = right - left, target[1] - target[0]
     # Points as complex numbers: a similarity is z -> turn * z + shift.
     turn = complex(*goal) / complex(*source)

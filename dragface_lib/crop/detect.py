@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ YUNET_URL = (
 )
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_SCORE = 0.8  # minimum score: at 640 px it keeps every face of the test photos, and nothing else
+HAAR_FILE = "haarcascade_frontalface_default.xml"
 LONGEST_SIDE = 640
 SHORTEST_LONGEST_SIDE = 160  # smaller pictures are enlarged: both detectors know faces from about 20 px on
 SHORTEST_SIDE = 64  # narrower pictures are padded: at 32 px or less YuNet returns uninitialised numbers
@@ -50,10 +51,7 @@ class Box(NamedTuple):
 
     @property
     def turned(self) -> float:
-        """How far the tip of the nose lies to the right of the middle between the eyes, in interocular distances.
-
-        0 where the detector gives no points.
-        """
+        """How far the nose lies to the right of the eyes' middle, in interocular distances; 0 without points."""
         if self.points is None:
             return 0.0
         left, right, nose = self.points[:3].astype(np.float64)
@@ -61,61 +59,26 @@ class Box(NamedTuple):
         return float(np.dot(nose - (left + right) / 2, across) / max(np.dot(across, across), 1e-6))
 
 
-class Detector(Protocol):
-    """A name, and a way to find faces that many threads may use at once."""
+class Detector:
+    """Finds faces; many threads may use it at once.
 
-    name: str
+    search: takes (H, W, 3) uint8 RGB and returns rows of x, y, width, height, five points or none, and score.
+    """
 
-    def find(self, rgb: np.ndarray) -> list[Box]:
-        """Boxes of the faces in (H, W, 3) uint8 RGB, largest first."""
-
-
-class YuNet:
-    """OpenCV's FaceDetectorYN, at a longest side of 640 px."""
-
-    name = "yunet"
-
-    def __init__(self, model: Path):
-        try:
-            self._network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, 0.3, 5000)
-        except cv2.error as error:
-            raise DragFaceError(f"{model} cannot be used by OpenCV {cv2.__version__}: delete it.") from error
-        self._lock = threading.Lock()
+    def __init__(self, search: Callable[[np.ndarray], Iterable[Sequence[float]]]):
+        self._search, self._lock = search, threading.Lock()
 
     def find(self, rgb: np.ndarray) -> list[Box]:
         """Boxes of the faces in (H, W, 3) uint8 RGB, largest first."""
         small, scale = at_detection_size(rgb)
         with self._lock:
-            self._network.setInputSize((small.shape[1], small.shape[0]))
-            _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        rows = np.empty((0, 15), np.float32) if rows is None else rows
-        rows = rows[np.isfinite(rows).all(1) & (np.abs(rows) < 4 * LONGEST_SIDE).all(1)]
-        return _largest_first(_box(row[:4], scale, row[14], row[4:14].reshape(5, 2) / scale) for row in rows)
-
-
-class Haar:
-    """The frontal-face cascade of the article. It takes some folds and leaves for faces: `find_faces` drops them."""
-
-    name = "haar"
-
-    def __init__(self) -> None:
-        folder = Path(getattr(getattr(cv2, "data", None), "haarcascades", ""))
-        self._cascade = cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_default.xml"))
-        if self._cascade.empty():
-            raise DragFaceError("OpenCV has no Haar cascade files: pip install opencv-python.")
-        self._lock = threading.Lock()
-
-    def find(self, rgb: np.ndarray) -> list[Box]:
-        """Boxes of the faces in (H, W, 3) uint8 RGB, largest first."""
-        small, scale = at_detection_size(rgb)
-        grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
-        smallest = max(20, round(min(grey.shape) * 0.04))
-        with self._lock:
-            boxes, _, weights = self._cascade.detectMultiScale3(
-                grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
-            )
-        scores = 1 / (1 + np.exp(-np.ravel(weights).astype(float) / 4))
-        return _largest_first(_box(box, scale, score) for box, score in zip(boxes, scores, strict=True))
+            rows = self._search(small)
+        boxes = []
+        for *sides, score in rows:
+            x, y, width, height = (float(side) / scale for side in sides[:4])
+            points = np.array(sides[4:]).reshape(5, 2) / scale if sides[4:] else None
+            boxes.append(Box(x, y, width, height, float(score), points))
+        return sorted(boxes, key=lambda box: (-box.width * box.height, box.x, box.y))
 
 
 def open_detector(name: str = "auto") -> Detector:
@@ -132,27 +95,57 @@ def open_detector(name: str = "auto") -> Detector:
 
 @lru_cache(maxsize=4)
 def _open(name: str, models: str | None, cache: Path) -> Detector:
-    reason = "it was not asked for"
-    if name != "haar":
-        try:
-            return YuNet(_yunet_file(models, cache))
-        except DragFaceError as error:
-            reason = str(error)
-            if name == "yunet":
-                raise
-    if not hasattr(cv2, "CascadeClassifier"):  # OpenCV 5 has none, though its XML files may be there
+    if name == "haar":
+        return _haar()
+    try:
+        return _yunet(_yunet_file(models, cache))
+    except DragFaceError as error:
+        if name == "yunet":
+            raise
+        haar = _haar()
+        print(f"Faces are detected by the Haar cascade: YuNet is not available ({error})", file=sys.stderr)
+        return haar
+
+
+def _yunet(model: Path) -> Detector:
+    """OpenCV's FaceDetectorYN."""
+    try:
+        network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, 0.3, 5000)
+    except (AttributeError, cv2.error) as error:
+        raise DragFaceError(f"OpenCV {cv2.__version__} cannot use {model}: install OpenCV 4.8 or newer.") from error
+
+    def search(rgb: np.ndarray) -> np.ndarray:
+        network.setInputSize((rgb.shape[1], rgb.shape[0]))
+        _, rows = network.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        rows = np.empty((0, 15), np.float32) if rows is None else rows
+        return rows[np.isfinite(rows).all(1) & (np.abs(rows) < 4 * LONGEST_SIDE).all(1)]
+
+    return Detector(search)
+
+
+def _haar() -> Detector:
+    """The frontal-face cascade of the article. It takes some folds and leaves for faces: `find_faces` drops them."""
+    try:
+        cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / HAAR_FILE))
+    except AttributeError as error:  # as in OpenCV 5
         raise DragFaceError(
-            f"No face detector can be used: this OpenCV ({cv2.__version__}) has no Haar cascade, and not YuNet "
-            f"either ({reason.rstrip('.')}). Put {YUNET_FILE} into a folder and name it in DRAGFACE_MODELS."
+            f"OpenCV {cv2.__version__} has no Haar cascade: put {YUNET_FILE} into a folder and name the folder in "
+            "DRAGFACE_MODELS."
+        ) from error
+
+    def search(rgb: np.ndarray) -> Iterable[Sequence[float]]:
+        grey = cv2.equalizeHist(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+        smallest = max(20, round(min(grey.shape) * 0.04))
+        boxes, _, weights = cascade.detectMultiScale3(
+            grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
         )
-    if name == "auto":
-        print(f"Faces are detected by the Haar cascade: YuNet is not available ({reason})", file=sys.stderr)
-    return Haar()
+        scores = 1 / (1 + np.exp(-np.ravel(weights).astype(float) / 4))
+        return [(*box, score) for box, score in zip(boxes, scores, strict=True)]
+
+    return Detector(search)
 
 
 def _yunet_file(models: str | None, cache: Path) -> Path:
-    if not hasattr(cv2, "FaceDetectorYN"):
-        raise DragFaceError(f"OpenCV {cv2.__version__} has no FaceDetectorYN: install OpenCV 4.8 or newer.")
     for folder in (models, cache):
         if folder and (path := Path(folder, YUNET_FILE)).is_file() and sha256_of(path) == YUNET_SHA256:
             return path
@@ -162,20 +155,11 @@ def _yunet_file(models: str | None, cache: Path) -> Path:
 
 
 def at_detection_size(rgb: np.ndarray, longest_side: int = LONGEST_SIDE) -> tuple[np.ndarray, float]:
-    """The (H, W, 3) photo as detectors see it, and by how much it was scaled; twice is the same as once."""
+    """The (H, W, 3) photo as detectors see it, and by how much it was scaled."""
     longest = max(rgb.shape[:2])
     scale = min(max(longest, SHORTEST_LONGEST_SIDE), longest_side) / longest
     if scale != 1:
         size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     bottom, right = (max(0, SHORTEST_SIDE - side) for side in rgb.shape[:2])
-    return (cv2.copyMakeBorder(rgb, 0, bottom, 0, right, cv2.BORDER_CONSTANT) if bottom or right else rgb), scale
-
-
-def _box(sides: Iterable[float], scale: float, score: float, points: np.ndarray | None = None) -> Box:
-    x, y, width, height = (float(side) / scale for side in sides)
-    return Box(x, y, width, height, float(score), points)
-
-
-def _largest_first(boxes: Iterable[Box]) -> list[Box]:
-    return sorted(boxes, key=lambda box: (-box.width * box.height, box.x, box.y))
+    return cv2.copyMakeBorder(rgb, 0, bottom, 0, right, cv2.BORDER_CONSTANT), scale

@@ -38,15 +38,11 @@ class Face(NamedTuple):
     quarters: int = 0
 
     @property
-    def lean(self) -> float:
-        """Degrees by which the head leans clockwise in the upright photo, -180..180."""
-        x, y = self.points[1] - self.points[0]
-        return float((np.degrees(np.arctan2(y, x)) - 90 * self.quarters + 180) % 360 - 180)
-
-    @property
     def upright(self) -> bool:
-        """Whether the head leans by at most half a quarter turn."""
-        return abs(self.lean) <= 45
+        """Whether the head leans by at most 45 degrees once the photo is turned upright."""
+        x, y = self.points[1] - self.points[0]
+        lean = np.degrees(np.arctan2(y, x)) - 90 * self.quarters
+        return bool(abs((lean + 180) % 360 - 180) <= 45)
 
 
 def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
@@ -61,11 +57,8 @@ def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
         return best
     for quarters, longest_side in OTHER_SEARCHES:
         small, scale = at_detection_size(rgb, longest_side)
-        boxes = [
-            _in_photo(box, quarters, small.shape, scale)
-            for box in detector.find(np.ascontiguousarray(np.rot90(small, quarters)))
-            if box.score >= OTHER_BOX_SCORE
-        ]
+        boxes = detector.find(np.ascontiguousarray(np.rot90(small, quarters)))
+        boxes = [_in_photo(box, quarters, small, scale) for box in boxes if box.score >= OTHER_BOX_SCORE]
         faces = _locate(rgb, boxes, quarters)
         if not _has_good_face(faces):
             faces = [face for face in faces if face.confidence >= OTHER_CONFIDENCE]
@@ -76,32 +69,31 @@ def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
 def _locate(rgb: np.ndarray, boxes: list[Box], quarters: int = 0) -> list[Face]:
     """The faces in these boxes, largest first, each once."""
     faces: list[Face] = []
-    proposals = [_locate_in(rgb, box, quarters) for box in boxes]
-    for face in sorted(proposals, key=lambda face: -face.confidence):
+    located = [_locate_in(rgb, box, quarters) for box in boxes]
+    for face in sorted(located, key=lambda face: -face.confidence):
         if face.confidence >= FACE_CONFIDENCE and not any(_share_an_eye(face, known) for known in faces):
             faces.append(face)
     return sorted(faces, key=lambda face: -interocular(face.points))
 
 
 def _locate_in(rgb: np.ndarray, box: Box, quarters: int) -> Face:
-    landmarks = Landmarks.load()
-    face = Face(box, *landmarks.locate(rgb, box, 90.0 * quarters), quarters)
+    def at(tilt: float) -> Face:
+        return Face(box, *Landmarks.load().locate(rgb, box, 90.0 * quarters + tilt), quarters)
+
+    face = at(0.0)
     if face.confidence < FACE_CONFIDENCE and box.score > TILTED_BOX_SCORE:
-        tilted = [Face(box, *landmarks.locate(rgb, box, 90.0 * quarters + tilt), quarters) for tilt in TILTS]
-        surest = max(tilted, key=lambda face: face.confidence)
-        if surest.confidence >= OTHER_CONFIDENCE:
-            return surest
+        surest = max(map(at, TILTS), key=lambda face: face.confidence)
+        return surest if surest.confidence >= OTHER_CONFIDENCE else face
     return face
 
 
-def _in_photo(box: Box, quarters: int, shape: tuple[int, ...], scale: float) -> Box:
-    """A box of a small, turned photo in pixels of the whole photo as it lies; shape: of the small photo as it lies."""
-    size = np.array(shape[1::-1]) / 2
-    cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
+def _in_photo(box: Box, quarters: int, small: np.ndarray, scale: float) -> Box:
+    """A box of the turned `small` in pixels of the whole photo."""
+    centre = np.array(small.shape[1::-1]) / 2
+    rotation = np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), quarters)
 
-    def back(points: np.ndarray) -> np.ndarray:
-        turned_size = size[::-1] if quarters % 2 else size
-        return ((points - turned_size) @ np.array([[cosine, sine], [-sine, cosine]]) + size) / scale
+    def back(places: np.ndarray) -> np.ndarray:
+        return ((places - (centre[::-1] if quarters % 2 else centre)) @ rotation + centre) / scale
 
     corners = back(np.array([[box.x, box.y], [box.x + box.width, box.y + box.height]]))
     points = None if box.points is None else back(box.points.astype(np.float64) + 0.5) - 0.5

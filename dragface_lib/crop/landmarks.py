@@ -8,19 +8,18 @@ level and in place. So the points hardly depend on which detector proposed the b
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import DragFaceError
-from .align import EYES, apply, crop_face, similarity_between
+from .align import EYES, apply, crop_face, similarity
 from .detect import Box
 
 WEIGHTS = Path(__file__).with_name("landmarks.safetensors")
@@ -45,8 +44,6 @@ CONTOURS = {
     "right_brow_top": (77, 78, 79, 80, 81, 82),
     "left_brow_bottom": (71, 83, 84, 76),
     "right_brow_bottom": (77, 85, 86, 82),
-    "left_nostril": (61, 62, 63, 64, 65, 179, 180, 55),
-    "right_nostril": (66, 67, 68, 69, 70, 182, 181, 55),
     "upper_lip_top": (87, 88, 89, 90, 91, 92, 93),
     "upper_lip_bottom": (87, 94, 95, 96, 97, 98, 93),
     "lower_lip_top": (87, 99, 100, 101, 102, 103, 93),
@@ -83,14 +80,7 @@ class LandmarkNetwork(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """crops: (B, 3, 128, 128), see `to_input`. Returns points (B, 189, 2) and face logits (B,)."""
-        return self.points(self.features(crops))
-
-    def features(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, 128, 128) to features (B, 64, 4, 4); half precision is enough for these."""
-        return self.squeeze(self.stages(self.stem(crops)))
-
-    def points(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, 64, 4, 4), in full precision, to what `forward` returns."""
+        features = self.squeeze(self.stages(self.stem(crops)))
         hidden = torch.relu(self.hidden(features.flatten(1)))
         shape, pose = self.coefficients(hidden).split([len(self.basis), 4], dim=1)
         faces = self.mean + torch.einsum("bk,kpc->bpc", shape, self.basis)
@@ -134,41 +124,37 @@ class Landmarks:
         degrees: how far the face is thought to lean clockwise. Returns the points and the confidence that this is a
         face, 0..1.
         """
-        return self._locate(rgb, box_matrix(box, degrees), ROUNDS)
+        # The first crop has the box's centre and 1.3 times its size.
+        centre = np.array([box.x + box.width / 2, box.y + box.height / 2])
+        half = 1.3 * float(np.sqrt(box.width * box.height)) / 2
+        across = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))]) * half
+        sides = np.stack([centre - across, centre + across])
+        return self._locate(rgb, similarity(sides, INPUT_SIZE, np.array([[0.0, 0.5], [1.0, 0.5]])), ROUNDS)
 
     def locate_aligned(self, face: np.ndarray) -> tuple[np.ndarray, float]:
         """The same for an aligned face (S, S, 3) uint8 RGB, in its pixels; its eyes are in place, so one round does."""
-        left, right = EYES * face.shape[0] - 0.5
-        return self._locate(face, similarity_between(left, right, INPUT_EYES * INPUT_SIZE - 0.5), 1)
+        return self._locate(face, similarity(EYES * len(face) - 0.5, INPUT_SIZE, INPUT_EYES), 1)
 
     def _locate(self, rgb: np.ndarray, matrix: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
         for number in range(rounds):
             crop = crop_face(rgb, matrix, INPUT_SIZE)
-            points, confidence = self._predict(crop, both_ways=number == rounds - 1)
-            points = apply(cv2.invertAffineTransform(matrix), points)
-            matrix = similarity_between(points[0], points[1], INPUT_EYES * INPUT_SIZE - 0.5)
-        return points.astype(np.float32), confidence
-
-    def _predict(self, crop: np.ndarray, both_ways: bool) -> tuple[np.ndarray, float]:
-        # The crop and its mirror image: the mean is more accurate, and favours neither side.
-        views = np.stack([crop, crop[:, ::-1]][: 1 + both_ways])
-        with torch.inference_mode():
-            points, logits = self.network(to_input(torch.from_numpy(views)))
-        points = points.double().numpy() * INPUT_SIZE - 0.5
-        if both_ways:
-            mirrored = points[1][self.network.mirror.numpy()]
-            mirrored[:, 0] = INPUT_SIZE - 1 - mirrored[:, 0]
-            points[0] = (points[0] + mirrored) / 2
-        return points[0], float(torch.sigmoid(logits.mean()))
+            # The last round averages the crop and its mirror image: more accurate, and neither side is favoured.
+            views = np.stack([crop, crop[:, ::-1]] if number == rounds - 1 else [crop])
+            with torch.inference_mode():
+                predicted, logits = self.network(to_input(torch.from_numpy(views)))
+            points = predicted.double().numpy() * INPUT_SIZE - 0.5
+            points[1:] = points[1:, self.network.mirror.numpy()]
+            points[1:, :, 0] = INPUT_SIZE - 1 - points[1:, :, 0]
+            points = apply(cv2.invertAffineTransform(matrix), points.mean(0))
+            matrix = similarity(points, INPUT_SIZE, INPUT_EYES)
+        return points.astype(np.float32), float(torch.sigmoid(logits.mean()))
 
 
 def _folded(network: LandmarkNetwork) -> LandmarkNetwork:
     """The same network with each batch norm, which only scales and shifts by now, inside its convolution."""
     for part in network.modules():
-        if isinstance(part, nn.Sequential) and len(part) > 1:
-            convolution, norm = part[0], part[1]
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                part[0], part[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+        if isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv2d) and isinstance(part[1], nn.BatchNorm2d):
+            part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
     return network
 
 
@@ -177,27 +163,12 @@ def to_input(crops: Tensor) -> Tensor:
     return crops.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def box_matrix(box: Box, degrees: float = 0.0) -> np.ndarray:
-    """(2, 3) matrix from the photo to the first crop: the box's centre, 1.3 times its size."""
-    side = 1.3 * float(np.sqrt(box.width * box.height))
-    centre = np.array([box.x + box.width / 2, box.y + box.height / 2])
-    across = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))]) * side / 2
-    target = np.array([[0.0, 0.5], [1.0, 0.5]]) * INPUT_SIZE - 0.5
-    return similarity_between(centre - across, centre + across, target)
-
-
 def read_network(path: str | Path) -> LandmarkNetwork:
     """The network of a file of weights. Raises DragFaceError when it is missing, damaged or of another network."""
     try:
-        with safe_open(str(path), "pt") as file:
-            settings = json.loads(file.metadata()["network"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        network = LandmarkNetwork(**settings)
-        network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-        )
-    except FileNotFoundError as error:
-        raise DragFaceError(f"{path} is missing: install the project again.") from error
-    except Exception as error:  # safetensors, json and torch each have their own errors for a damaged file
-        raise DragFaceError(f"{path} is damaged or of another network: install the project again.") from error
+        state = load_file(path)
+        network = LandmarkNetwork(len(state["basis"]))
+        network.load_state_dict(state)
+    except Exception as error:  # safetensors and torch each have their own errors for a damaged file
+        raise DragFaceError(f"{path} is missing or damaged: install the project again.") from error
     return network

@@ -6,16 +6,25 @@ numbers = measure(photo, face, crop)      a number for each of MEASUREMENTS
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
+from safetensors.numpy import load_file
 
 from .align import apply, interocular, similarity
-from .detect_glasses import glasses_score
 from .find import Face
 from .landmarks import CONTOURS, HAIRLINE
-from .pose import head_pose
 
+# Pupils, tip of the nose and corners of the mouth in interocular distances: x to the right of the picture, y down,
+# z towards the camera. x and y are the means of faces seen from the front, z those of anthropometry.
+HEAD = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.62, 0.42], [-0.4, 1.06, 0.12], [0.4, 1.06, 0.12]])
+FIVE = (0, 1, 55, 87, 93)  # the same five among the 189 landmarks
+DISAGREEMENT = 30.0  # degrees between the eye lines of detector and landmarks, above which the detector is wrong
+GLASSES_WEIGHTS = Path(__file__).with_name("glasses.safetensors")
+EYE_STRIP = np.s_[84:164, 48:208]  # of a crop: brows to cheeks, temple to temple
+CELL, DIRECTIONS = 8, 8  # pixels of a cell and bins of its histogram, see `edges`
 CROP_EYES = 64  # pixels between the pupils on a crop of 256
 MIDDLE = np.s_[96:216, 68:188]  # eyes, nose and mouth of a crop
 LOST = 0.06  # share of its contrast that a face may lose with its detail, see `resolution`
@@ -90,6 +99,40 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
 def _outside(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """Which of the points (N, 2) lie outside the photo: (N,) bool."""
     return np.any((points < 0) | (points >= photo.shape[1::-1]), axis=1)
+
+
+def head_pose(face: Face) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees: positive where the head turns, and leans, to the right of the picture, and up.
+
+    From the detector's five points where it has them: they follow a turned head further than the 189, which are
+    always those of a face from the front. On a head that lies on its side the detector mistakes the eyes, so its
+    points are dropped where both disagree on the roll. Roll is that in the upright photo.
+    """
+    pose = pose_of(face.points[list(FIVE)])
+    if face.box.points is not None:
+        by_detector = pose_of(face.box.points)
+        if abs(_half_circle(by_detector[2] - pose[2])) < DISAGREEMENT:
+            pose = by_detector
+    return *pose[:2], _half_circle(pose[2] - 90 * face.quarters)
+
+
+def _half_circle(degrees: float) -> float:
+    return (degrees + 180) % 360 - 180
+
+
+def pose_of(points: np.ndarray) -> tuple[float, float, float]:
+    """See `head_pose`; points: (5, 2) in the order of HEAD. An average head is fitted to them as if seen from afar."""
+    points = np.asarray(points, np.float64)
+    across = points[1] - points[0]
+    roll = np.arctan2(across[1], across[0])
+    upright = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    points = (points - points.mean(0)) @ upright.T
+    head = HEAD - HEAD.mean(0)
+    right, down = np.linalg.lstsq(head, points, rcond=None)[0].T  # rows of scale x rotation
+    # Turning an average head by yaw moves its depth sideways, by pitch up or down.
+    yaw = np.degrees(np.arctan2(right[2], right[0]))
+    pitch = np.degrees(np.arctan2(-down[2], down[1]))
+    return float(yaw), float(pitch), float(np.degrees(roll))
 
 
 def sharpness(grey: np.ndarray, eyes: float) -> float:
@@ -170,3 +213,35 @@ def skin_tone(lab: np.ndarray) -> float:
     cheeks = np.concatenate([lab[150:168, 82:98].reshape(-1, 3), lab[150:168, 158:174].reshape(-1, 3)])
     lightness, _, yellow = np.median(cheeks, axis=0)
     return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
+def glasses_score(face: np.ndarray) -> float:
+    """How much the edges around the eyes of the face (256, 256, 3) uint8 RGB are those of frames: above 0, glasses.
+
+    A linear classifier: `tools/glasses.py` draws frames on bare faces and writes its weights.
+    """
+    weights = _glasses_weights()
+    return float(edges(face) @ weights["weights"] + weights["bias"][0])
+
+
+@lru_cache(maxsize=1)
+def _glasses_weights() -> dict[str, np.ndarray]:
+    return {name: value.astype(np.float32) for name, value in load_file(GLASSES_WEIGHTS).items()}
+
+
+def edges(face: np.ndarray) -> np.ndarray:
+    """Histograms of edge directions around the eyes, each cell relative to those beside it: (1600,) float32.
+
+    As in Dalal and Triggs (CVPR 2005), with directions told apart by their sign: frames have a dark and a light side.
+    """
+    strip = np.sqrt(cv2.cvtColor(face[EYE_STRIP], cv2.COLOR_RGB2GRAY).astype(np.float32))
+    strip = cv2.GaussianBlur(strip, (0, 0), 1.0)
+    across, down = cv2.Sobel(strip, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(strip, cv2.CV_32F, 0, 1, ksize=1)
+    strength, angle = cv2.cartToPolar(across, down)
+    bins = np.arange(DIRECTIONS, dtype=np.float32)[:, None, None]
+    apart = np.abs(angle * (DIRECTIONS / (2 * np.pi)) - bins)
+    shares = strength * np.maximum(0, 1 - np.minimum(apart, DIRECTIONS - apart))
+    rows, columns = strip.shape[0] // CELL, strip.shape[1] // CELL
+    cells = shares.reshape(DIRECTIONS, rows, CELL, columns, CELL).sum((2, 4))
+    energy = cv2.blur((cells**2).sum(0), (5, 5))
+    return np.minimum(cells / np.sqrt(energy + 1.0), 0.5).ravel()

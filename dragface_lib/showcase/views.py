@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from ..crop.align import aligned_face, interocular
-from ..crop.pose import head_pose
+from ..crop.measure import head_pose
 from ..errors import DragFaceError
 from ..images import contact_sheet, resize
 from .blend import shrunk_matrix

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dragface_lib.crop.align import aligned_face, crop_face, interocular, similarity_between
+from dragface_lib.crop.align import aligned_face, crop_face, interocular, similarity
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.find import Face, find_faces
 from dragface_lib.crop.measure import measure
@@ -112,7 +112,7 @@ def turned_head(photo: np.ndarray, points: np.ndarray, degrees: float) -> np.nda
     """
     size, apart = 512, 72.0
     eyes = np.array([[-apart / 2, 0], [apart / 2, 0]]) + [256, 260]
-    matrix = similarity_between(*points[:2].astype(float), eyes)
+    matrix = similarity(points, 1, eyes + 0.5)
     front = cv2.warpAffine(photo, matrix, (size, size), borderMode=cv2.BORDER_REFLECT)
     fine = cv2.resize(front, (4 * size, size))  # no holes where the turned surface is wider
     y, x = np.mgrid[0:size, 0 : 4 * size]
@@ -225,7 +225,7 @@ def close_up(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
     apart = interocular(points)
     eyes = points[:2].mean(0) + [[-apart / 2, 0], [apart / 2, 0]]
     target = np.array([[-1 / 4.8, 0], [1 / 4.8, 0]]) * 1024 + [512, 430]
-    return crop_face(photo, similarity_between(*eyes.astype(float), target), 1024)
+    return crop_face(photo, similarity(eyes, 1, target + 0.5), 1024)
 
 
 if __name__ == "__main__":

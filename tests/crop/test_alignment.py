@@ -17,7 +17,7 @@ from dragface_lib.crop import align, detect
 from dragface_lib.crop.align import interocular
 from dragface_lib.crop.detect import Box, open_detector
 from dragface_lib.crop.find import Face, _share_an_eye, find_faces
-from dragface_lib.crop.pose import FIVE, head_pose
+from dragface_lib.crop.measure import FIVE, head_pose
 from dragface_lib.crop.quality import limits
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import write_atomically

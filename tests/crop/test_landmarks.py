@@ -29,9 +29,9 @@ def test_left_and_right_points_are_paired():
 
 def test_a_damaged_or_missing_file_of_weights_is_named(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(WEIGHTS.read_bytes()[:5000])
-    with pytest.raises(DragFaceError, match=r"cut\.safetensors is damaged"):
+    with pytest.raises(DragFaceError, match=r"cut\.safetensors is missing or damaged"):
         Landmarks.load(tmp_path / "cut.safetensors")
-    with pytest.raises(DragFaceError, match=r"none\.safetensors is missing"):
+    with pytest.raises(DragFaceError, match=r"none\.safetensors is missing or damaged"):
         Landmarks.load(tmp_path / "none.safetensors")
 
 
