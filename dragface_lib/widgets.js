@@ -19,13 +19,13 @@ export function connect(model) {
     const request = newName();
     return new Promise((resolve, reject) => {
       let timer, tries = 0;
-      const send = () => {
-        model.send({ ...question, request }, undefined, buffers);
-        listen();
-      };
       const listen = () => {
         clearTimeout(timer);
         timer = setTimeout(askAgain, WAIT * 2 ** tries);
+      };
+      const send = () => {
+        model.send({ ...question, request }, undefined, buffers);
+        listen();
       };
       const askAgain = () => {
         if (!listeners.has(request)) return; // the page was closed

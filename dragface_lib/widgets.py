@@ -56,8 +56,6 @@ class AnsweringWidget(anywidget.AnyWidget):
         super().close()
 
     def _on_message(self, _: Any, question: Any, buffers: Sequence[Any]) -> None:
-        if not isinstance(question, dict) or "request" not in question:
-            return
         request = question["request"]
         if request not in self._answers:
             self._answers[request] = self._answer(question, [bytes(buffer) for buffer in buffers])

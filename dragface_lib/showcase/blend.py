@@ -12,9 +12,9 @@ import numpy as np
 
 from ..crop.align import apply
 from ..crop.masks import smoothstep
+from ..images import resize
 
 MAX_ENLARGEMENT = 4  # a change that is enlarged by more is first enlarged smoothly by this much
-STRIP = 2_000_000  # pixels that are computed at a time, which bounds the memory
 
 
 def change_between(before: np.ndarray, after: np.ndarray, redrawn: bool) -> np.ndarray:
@@ -45,7 +45,10 @@ def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> Non
     if enlargement < 1 or enlargement > MAX_ENLARGEMENT:
         # Averaged when shrinking, so that it does not alias; smooth when enlarging by much, as the warp
         # below only knows 32 positions between two pixels.
-        change, matrix = _resized(change, matrix, min(enlargement, MAX_ENLARGEMENT))
+        size = max(1, round(change.shape[0] * min(enlargement, MAX_ENLARGEMENT)))
+        factor = size / change.shape[0]
+        matrix = np.column_stack([matrix[:, :2] * factor, (matrix[:, 2] + 0.5) * factor - 0.5])
+        change = resize(change, size, size)
     changed = np.abs(change).max(axis=2) > 0
     if not changed.any():
         return
@@ -58,26 +61,14 @@ def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> Non
     x_end, y_end = np.clip(np.ceil(on_photo.max(axis=0)) + 1, 0, width_height).astype(int)
     if x_start >= x_end:
         return
-    height = max(16, STRIP // (x_end - x_start))
+    part = photo[y_start:y_end, x_start:x_end]
+    from_part = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ (x_start, y_start)])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # the matrix leads from the photo to the change
-    for y in range(y_start, y_end, height):
-        strip = photo[y : min(y + height, y_end), x_start:x_end]
-        from_strip = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ (x_start, y)])
-        warped = cv2.warpAffine(change, from_strip, strip.shape[1::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
-        strip[...] = cv2.add(strip, warped, dtype=cv2.CV_8U)  # rounds and saturates
+    warped = cv2.warpAffine(change, from_part, part.shape[1::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
+    part[...] = cv2.add(part, warped, dtype=cv2.CV_8U)  # rounds and saturates
 
 
 def shrunk_matrix(matrix: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """The (2, 3) matrix that leads from a resized photo to the same crop; factor: old (width, height) / new."""
     # Pixel centres: x_old = (x_new + 0.5) * factor - 0.5
     return np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2] @ ((factor - 1) / 2)])
-
-
-def _resized(change: np.ndarray, matrix: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """The change at about `factor` times its size, and the matrix that leads to it."""
-    size = max(1, round(change.shape[0] * factor))
-    factor = size / change.shape[0]
-    matrix = matrix * factor
-    matrix[:, 2] += (factor - 1) / 2
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(change, (size, size), interpolation=interpolation), matrix

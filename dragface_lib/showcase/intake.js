@@ -6,8 +6,7 @@ const LARGEST = 25; // megabytes that a photo may have
 const CAMERA_SETTINGS = { audio: false, video: { facingMode: "user", width: { ideal: 1920 }, height: { ideal: 1080 } } };
 const NO_CAMERA = "The camera does not start: allow it beside the page's address, close other programs that use it, or drop a photo instead";
 
-// root: the widget, all of which takes drops and pastes. onFile: called with a file and how many there were;
-// onProblem: with a sentence.
+// root: the widget, all of which takes drops and pastes. onFile: called with a file; onProblem: with a sentence.
 export function buildIntake(root, onFile, onProblem) {
   const zone = element("button", "df-zone", { type: "button" },
     element("span", "df-title", { textContent: "Drop a photo here" }),
@@ -20,7 +19,7 @@ export function buildIntake(root, onFile, onProblem) {
   function take(files) {
     if (!files?.length) return onProblem("That was not a file: save the picture first, then drop the file.");
     const { name, size } = files[0];
-    if (size <= LARGEST << 20) return onFile(files[0], files.length);
+    if (size <= LARGEST << 20) return onFile(files[0]);
     onProblem(`${name} has ${Math.ceil(size / (1 << 20))} MB, and up to ${LARGEST} MB are taken: make it smaller first.`);
   }
   zone.addEventListener("click", () => input.click());
@@ -30,8 +29,7 @@ export function buildIntake(root, onFile, onProblem) {
   });
   // A paste belongs to the widget when the focus is in it, or nowhere while the mouse is over it.
   const onPaste = (event) => {
-    const lost = document.activeElement === document.body && root.matches(":hover");
-    if (!root.contains(event.target) && !lost) return;
+    if (!root.contains(event.target) && !(document.activeElement === document.body && root.matches(":hover"))) return;
     event.stopPropagation();
     take(event.clipboardData?.files);
   };

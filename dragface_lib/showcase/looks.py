@@ -29,22 +29,15 @@ def find_looks(runs: str | Path | None = None) -> dict[str, Path]:
     Of a run: its newest generator, the best on test faces, and the milestones, latest first.
     """
     looks = {look: starter_path(look) for look in starter_looks()}
-    newest = sorted(Path(runs).glob("*/generator.safetensors"), key=_age, reverse=True) if runs else []
-    for path in newest:
+    newest = list(Path(runs).glob("*/generator.safetensors")) if runs else []
+    for path in sorted(newest, key=lambda path: path.stat().st_mtime, reverse=True):
         run = path.parent
         looks[f"{run.name}, newest"] = path
-        if (run / "best.safetensors").exists():
-            looks[f"{run.name}, best on test faces"] = run / "best.safetensors"
-        for milestone in reversed(milestones(run)):
-            looks[f"{run.name}, step {int(milestone.stem.removeprefix('step_')):,}"] = milestone
+        looks |= {f"{run.name}, best on test faces": best for best in run.glob("best.safetensors")}
+        looks |= {f"{run.name}, step {int(kept.stem[5:]):,}": kept for kept in reversed(milestones(run))}
     return looks
 
 
 def milestones(run: str | Path) -> list[Path]:
     """The generators that a run has kept at growing steps, in the order of the steps."""
-    paths = Path(run).glob("milestones/step_*.safetensors")
-    return sorted(path for path in paths if path.stem.removeprefix("step_").isdecimal())
-
-
-def _age(path: Path) -> float:
-    return path.stat().st_mtime
+    return sorted(path for path in Path(run).glob("milestones/step_*.safetensors") if path.stem[5:].isdecimal())

@@ -3,10 +3,8 @@
     data = encode(picture, "JPEG", look="classic")      the bytes of a JPEG, PNG or WebP file
     save("drag.png", picture, look="classic")           the same, written atomically
 
-The sentence stands where programs and people look for it: as description and software in EXIF (JPEG, WebP) or text
-chunks (PNG), and in XMP together with IPTC's DigitalSourceType for a photo that was partly made by a trained model
-(https://cv.iptc.org/newscodes/digitalsourcetype/). EXIF, GPS and thumbnails of the photo cannot come along, as pictures
-are plain arrays on the way.
+The sentence stands in EXIF (JPEG, WebP) or text chunks (PNG), and in XMP together with IPTC's DigitalSourceType
+(https://cv.iptc.org/newscodes/digitalsourcetype/). Nothing of the photo's own metadata comes along.
 """
 
 from __future__ import annotations

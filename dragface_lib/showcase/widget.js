@@ -40,66 +40,61 @@ function render({ model, el }) {
     status.textContent = problem.hidden ? sentence : "";
   }
 
-  // Do what takes the notebook a while, unless something newer is asked for meanwhile. exclusive: nothing can be chosen
-  // until then. work: gets what says whether it is still wanted, and what shows progress.
-  async function run(sentence, exclusive, work) {
+  // Ask the notebook and show the answer, unless something newer is asked for meanwhile. exclusive: nothing can be
+  // chosen until then.
+  async function run(sentence, exclusive, ask, show) {
     const mine = ++latest;
     const isWanted = () => mine === latest;
     const onProgress = (text) => isWanted() && say("busy", text ? `${text} …` : BUSY);
     result.inert = exclusive;
     if (sentence) say("busy", sentence);
     try {
-      await work(isWanted, onProgress);
+      const answer = await ask(onProgress, isWanted);
+      if (isWanted()) await show(answer);
     } catch (error) {
       if (isWanted()) say("error", error.message);
     }
-    if (isWanted()) result.inert = false;
+    if (!isWanted()) return;
+    result.inert = false;
+    controls.look.value = model.get("look"); // the look before, where the new one failed
   }
 
-  function take(file, count) {
-    return run("Sending the photo …", true, async (isWanted, onProgress) => {
-      const question = { kind: "photo", photo: newName(), name: file.name, ...controls.chosen(), faces: null };
-      const answer = await notebook.sendFile(question, file, isWanted, onProgress);
-      if (isWanted()) await showPhoto(answer, count > 1 ? `Of ${count} files the first was taken.` : "");
-    });
+  function take(file) {
+    const question = { kind: "photo", photo: newName(), name: file.name, ...controls.chosen(), faces: null };
+    run("Sending the photo …", true, (onProgress, isWanted) => notebook.sendFile(question, file, isWanted, onProgress), showPhoto);
   }
 
-  async function showPhoto({ content, buffers }, remark) {
+  async function showPhoto({ content, buffers }) {
     photo = content.photo;
     controls.faces.show(buffers.slice(0, content.faces));
     caption.textContent = content.example ? `To play with until yours is here: ${content.example}` : "";
     result.hidden = false;
-    const several = content.faces > 1 ? `${content.faces} faces: press one to leave it out.` : "";
-    await showView({ content, buffers }, [remark, several, content.remarks || (several ? "" : "Move the line to compare.")]);
+    const hint = content.faces > 1 ? `${content.faces} faces: press one to leave it out.` : "Move the line to compare.";
+    await showView({ content, buffers }, hint);
   }
 
-  async function showView({ content, buffers }, sentences) {
+  async function showView({ content, buffers }, hint = "") {
     await comparison.show(buffers.slice(content.faces));
-    say("done", sentences.filter(Boolean).join(" "));
+    say("done", `${hint} ${content.remarks}`);
   }
 
   // The same photo in another look, with other faces chosen, or shown otherwise.
   function refresh() {
-    return run("One moment …", false, async (isWanted, onProgress) => {
-      try {
-        const answer = await notebook.ask({ kind: "view", photo, ...controls.chosen() }, { onProgress });
-        if (isWanted()) await showView(answer, [answer.content.remarks]);
-      } finally {
-        if (isWanted()) controls.look.value = model.get("look"); // the look before, where it failed
-      }
-    });
+    const question = { kind: "view", photo, ...controls.chosen() };
+    run("One moment …", false, (onProgress) => notebook.ask(question, { onProgress }), showView);
   }
 
   function download() {
-    return run("Making the picture in full size …", true, async (isWanted, onProgress) => {
-      const question = { kind: "download", photo, ...controls.chosen(), ...controls.file() };
+    const question = { kind: "download", photo, ...controls.chosen(), ...controls.file() };
+    const fetch = async (onProgress, isWanted) => {
       const { content } = await notebook.ask(question, { onProgress });
-      const blob = await notebook.fetchFile(content.type, isWanted);
-      if (!isWanted()) return; // another photo took its place
+      return { name: content.name, blob: await notebook.fetchFile(content.type, isWanted) };
+    };
+    run("Making the picture in full size …", true, fetch, ({ name, blob }) => {
       const href = URL.createObjectURL(blob);
-      element("a", "", { href, download: content.name }).click();
+      element("a", "", { href, download: name }).click();
       setTimeout(() => URL.revokeObjectURL(href), 60000);
-      say("done", `${content.name} is in your downloads.`);
+      say("done", `${name} is in your downloads.`);
     });
   }
 
@@ -123,10 +118,7 @@ function render({ model, el }) {
   setStrength(Math.round(model.get("strength") * 100));
   controls.look.value = model.get("look");
   // What the notebook holds already, or the portrait to begin with.
-  run("", true, async (isWanted, onProgress) => {
-    const answer = await notebook.ask({ kind: "open", ...controls.chosen() }, { onProgress });
-    if (isWanted()) await showPhoto(answer, "");
-  });
+  run("", true, (onProgress) => notebook.ask({ kind: "open", ...controls.chosen() }, { onProgress }), showPhoto);
 
   return () => {
     notebook.close();

@@ -191,7 +191,7 @@ def test_sources_that_hold_nothing_end_with_one_sentence(tmp_path, generator, se
         "empty": "holds no photos",
         "text.zip": "holds no photos",
         "no.zip": "is not a whole zip",
-        "nowhere.zip": "does not exist",
+        "nowhere.zip": "No such file",
         "bad": "is not a picture",
     }.items():
         with pytest.raises(DragFaceError, match=said):

@@ -315,12 +315,6 @@ def test_an_unexpected_failure_is_shown_and_not_swallowed(page, astronaut, monke
     assert "dance" in page.refusal("dance")
 
 
-@pytest.mark.parametrize("content", ["text", None, {"kind": "open"}, {}])
-def test_messages_of_others_are_ignored(page, content):
-    page.showcase._handle_custom_msg(content, [])
-    assert page.heard == []
-
-
 def test_a_strength_out_of_range_is_refused():
     with pytest.raises(DragFaceError, match="strength"):
         Showcase(strength=2)
