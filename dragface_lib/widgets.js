@@ -4,9 +4,6 @@ const WAIT = 6000; // milliseconds of silence after which a question is asked ag
 const TRIES = 8; // a server that limits its rate drops messages
 const PART = 900 << 10; // bytes of a file that are sent at once: servers refuse messages above 1 MB
 
-// A name that nothing else has: widgets may have several views on a page and in other windows.
-export const newName = () => Math.random().toString(36).slice(2);
-
 // The page's end of an `AnsweringWidget` (see widgets.py).
 export function connect(model) {
   const listeners = new Map(); // by request
@@ -16,7 +13,7 @@ export function connect(model) {
   // The answer to a question: { content, buffers }. Raises the error that is answered. onProgress: called with each
   // sentence on the way, and with none when nothing was heard for a while.
   function ask(question, { buffers = [], onProgress = () => {} } = {}) {
-    const request = newName();
+    const request = Math.random().toString(36).slice(2); // other views and windows ask, too
     return new Promise((resolve, reject) => {
       let timer, tries = 0;
       const listen = () => {

@@ -29,7 +29,6 @@ from .looks import load_look
 
 STRONGEST = 1.5
 FACE_SIZE = 256  # pixels of the crops that training reads
-FACES_AT_ONCE = 4  # a group photo must not fill the memory
 
 Photo = str | Path | bytes | BinaryIO | np.ndarray
 Tell = Callable[[str], None]
@@ -163,29 +162,26 @@ def _translated(rgb: np.ndarray, faces: list[Face], generator: Generator | None,
             f"This generator was trained on faces aligned as {alignment}, and this version aligns them as "
             f"{ALIGNMENT}: use the version that trained it, or train it again."
         )
-    drags: list[DragFace] = []
-    for start in range(0, len(faces), FACES_AT_ONCE):
-        tell("Painting" if len(faces) == 1 else f"Painting {len(faces)} faces ({start} done)")
-        drags += _translate(rgb, faces[start : start + FACES_AT_ONCE], generator)
+    drags = []
+    for number, face in enumerate(faces):
+        tell("Painting" if len(faces) == 1 else f"Painting {len(faces)} faces ({number} done)")
+        drags.append(_translate(rgb, face, generator))
     return DragPhoto(rgb, tuple(drags), generator.metadata.get("look", "drag"))
 
 
-def _translate(rgb: np.ndarray, faces: list[Face], generator: Generator) -> list[DragFace]:
-    """What the generator changes on each face."""
+def _translate(rgb: np.ndarray, face: Face, generator: Generator) -> DragFace:
+    """What the generator changes on a face."""
     size = generator.size
-    crops = torch.from_numpy(np.stack([aligned_face(rgb, face.points, FACE_SIZE) for face in faces]))
+    crop = torch.from_numpy(aligned_face(rgb, face.points, FACE_SIZE)).permute(2, 0, 1)[None]
     with torch.inference_mode():
         # From 256 px by the very function that training resizes with.
-        bare = to_unit(TF.resize(crops.permute(0, 3, 1, 2), [size, size], antialias=True))  # (B, 3, S, S)
+        bare = to_unit(TF.resize(crop, [size, size], antialias=True))  # (1, 3, S, S)
         drag = generator(bare.to(next(generator.parameters()).device))
-        painted, logits, attention = (part.float().cpu() for part in drag)
+        painted, logits, attention = (part[0].float().cpu() for part in drag)
     if not torch.isfinite(painted).all():
         raise DragFaceError("This generator returns no picture (its training broke down): choose an earlier one.")
-    before, after = (((x + 1) * 127.5).permute(0, 2, 3, 1).numpy() for x in (bare, painted))
-    drags = []
-    for number, face in enumerate(faces):
-        matrix = similarity(face.points, size)
-        change = change_between(before[number], after[number], redrawn=generator.form == "published")
-        change *= face_mask(apply(matrix, face.points), size)[:, :, None]
-        drags.append(DragFace(face, matrix, change, attention[number, 0].numpy(), float(logits[number, 1])))
-    return drags
+    before, after = (((x + 1) * 127.5).permute(1, 2, 0).numpy() for x in (bare[0], painted))
+    matrix = similarity(face.points, size)
+    change = change_between(before, after, redrawn=generator.form == "published")
+    change *= face_mask(apply(matrix, face.points), size)[:, :, None]
+    return DragFace(face, matrix, change, attention[0].numpy(), float(logits[1]))

@@ -22,7 +22,6 @@ from .transform import DragFace, DragPhoto
 
 MIN_FACE, MAX_FACE = 256, 1024  # pixels a side of a face that is shown alone
 CLOSER = 4  # how much larger the photo is made of which faces are shown alone
-THUMBNAIL = 88  # pixels
 HEAT = 0.75  # opacity of the heat map
 MAX_YAW = 30.0  # degrees to the side, beyond which make-up sits badly
 MAX_OUTSIDE = 0.15  # share of the landmarks that may lie outside the photo
@@ -66,11 +65,6 @@ def _heat(face: DragFace) -> np.ndarray:
     from_border = np.minimum(np.arange(size), np.arange(size)[::-1]) / (size / 8)
     opacity = HEAT * np.minimum.outer(from_border, from_border).clip(0, 1)
     return np.dstack([colours, opacity]).astype(np.float32)
-
-
-def thumbnails(drag: DragPhoto) -> list[np.ndarray]:
-    """Each face as it was, (THUMBNAIL, THUMBNAIL, 3) uint8 RGB."""
-    return [aligned_face(drag.photo, face.face.points, THUMBNAIL) for face in drag.faces]
 
 
 def remarks(drag: DragPhoto) -> str:

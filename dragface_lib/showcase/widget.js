@@ -1,6 +1,6 @@
 // The widget: takes a photo, shows it before and in drag, lets look, strength and faces be chosen, hands out the result.
 
-import { connect, element, newName } from "./widgets.js";
+import { connect, element } from "./widgets.js";
 import { buildIntake } from "./intake.js";
 import { buildComparison } from "./compare.js";
 import { buildControls } from "./controls.js";
@@ -15,7 +15,6 @@ function render({ model, el }) {
     role: "group", "aria-label": "Your selfie in drag",
   });
   const notebook = connect(model);
-  let photo = null; // its name at the notebook; null where none is shown
   let latest = 0; // tasks: only the newest one may change what is shown
 
   const bar = element("progress", "df-bar", { hidden: true, "aria-label": "At work" });
@@ -60,12 +59,11 @@ function render({ model, el }) {
   }
 
   function take(file) {
-    const question = { kind: "photo", photo: newName(), name: file.name, ...controls.chosen(), faces: null };
+    const question = { kind: "photo", name: file.name, ...controls.chosen(), faces: null };
     run("Sending the photo …", true, (onProgress, isWanted) => notebook.sendFile(question, file, isWanted, onProgress), showPhoto);
   }
 
   async function showPhoto({ content, buffers }) {
-    photo = content.photo;
     controls.faces.show(buffers.slice(0, content.faces));
     caption.textContent = content.example ? `To play with until yours is here: ${content.example}` : "";
     result.hidden = false;
@@ -80,12 +78,12 @@ function render({ model, el }) {
 
   // The same photo in another look, with other faces chosen, or shown otherwise.
   function refresh() {
-    const question = { kind: "view", photo, ...controls.chosen() };
+    const question = { kind: "view", ...controls.chosen() };
     run("One moment …", false, (onProgress) => notebook.ask(question, { onProgress }), showView);
   }
 
   function download() {
-    const question = { kind: "download", photo, ...controls.chosen(), ...controls.file() };
+    const question = { kind: "download", ...controls.chosen(), ...controls.file() };
     const fetch = async (onProgress, isWanted) => {
       const { content } = await notebook.ask(question, { onProgress });
       return { name: content.name, blob: await notebook.fetchFile(content.type, isWanted) };
@@ -99,7 +97,6 @@ function render({ model, el }) {
   }
 
   function remove() {
-    photo = null;
     latest++;
     notebook.ask({ kind: "forget" });
     comparison.show([]);

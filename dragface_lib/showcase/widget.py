@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from ..crop.align import aligned_face
 from ..errors import DragFaceError
 from ..images import encode_photo
 from ..model import Generator
@@ -27,6 +28,7 @@ from .provenance import encode
 from .transform import STRONGEST, DragPhoto, checked_strength, example_photo, make_drag, repaint
 
 HERE = Path(__file__).parent
+THUMBNAIL = 88  # pixels
 PREVIEW_SIDE = 1000  # pixels; the JPEGs of a view stay below what Jupyter lets a kernel send at once (3 MB)
 EXAMPLE = "Eileen Collins (NASA, public domain)"
 
@@ -40,9 +42,9 @@ class Showcase(AnsweringWidget):
 
     The kinds of questions (see `AnsweringWidget`); a `view` is look, faces (numbers; null for all), alone and heat:
         open      view                      what is held, or the portrait to begin with
-        photo     view, photo, name, part, parts: a part of a file, in the buffer; the last is answered as `open` is
-        view      view, photo               the photo held, shown otherwise
-        download  view, photo, strength, format (JPEG or PNG): makes the file; its name and type
+        photo     view, name, part, parts: a part of a file, in the buffer; the last is answered as `open` is
+        view      view                      the photo held, shown otherwise
+        download  view, strength, format (JPEG or PNG): makes the file; its name and type
         forget                              drops the photo and all that was made of it
     """
 
@@ -70,15 +72,14 @@ class Showcase(AnsweringWidget):
         super().forget()
         self._parts: list[bytes] = []  # of the photo that is arriving
         self._drag: DragPhoto | None = None
-        self._photo = ""  # the name on the page of the photo of _drag
-        self._name = ""  # of its file; empty for the portrait to begin with
+        self._name = ""  # of the photo's file; empty for the portrait to begin with
 
     def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
         """See `AnsweringWidget` and the kinds above."""
         kind = question.get("kind")
         if kind == "open":
             if self._drag is None:
-                self._transform(example_photo(), "example", "", question)
+                self._transform(example_photo(), "", question)
             return self._view(question)
         if kind == "photo":
             self._take_part(question, buffers[0])
@@ -103,17 +104,17 @@ class Showcase(AnsweringWidget):
             file = io.BytesIO(b"".join(self._parts))
             file.name = str(question["name"])  # for error messages
             self._parts = []
-            self._transform(file, question["photo"], file.name, question)
+            self._transform(file, file.name, question)
 
-    def _transform(self, photo: io.BytesIO | np.ndarray, label: str, name: str, question: dict[str, Any]) -> None:
+    def _transform(self, photo: io.BytesIO | np.ndarray, name: str, question: dict[str, Any]) -> None:
         if self._generator is None:
             self._generator = self._load(self.look)
         self._drag = make_drag(photo, self._generator, lambda text: self.tell(question, text))
-        self._photo, self._name = label, name
+        self._name = name
 
     def _change_look(self, question: dict[str, Any]) -> None:
         """Paint in another look; where that fails, the look before stays."""
-        look, drag = question["look"], self._held(question)
+        look, drag = question["look"], self._held()
         if look == self.look:
             return
         self.tell(question, "Opening the look")
@@ -125,28 +126,28 @@ class Showcase(AnsweringWidget):
         source = self._sources[look]
         return source if isinstance(source, Generator) else load_look(source)
 
-    def _held(self, question: dict[str, Any]) -> DragPhoto:
-        if self._drag is None or question["photo"] != self._photo:  # two views of the widget share it
+    def _held(self) -> DragPhoto:
+        if self._drag is None:
             raise DragFaceError("The photo is no longer here: drop it once more.")
         return self._drag
 
     def _view(self, question: dict[str, Any]) -> Answer:
         """Each face as it was, then before, after at strength 1 and at 1.5, and the heat map where it is wanted."""
-        assert self._drag is not None
-        drag, alone = views.only(self._drag, question["faces"]), question["alone"]
+        photo, alone = self._held(), question["alone"]
+        drag = views.only(photo, question["faces"])
         pictures = [views.painted(drag, strength, alone, PREVIEW_SIDE) for strength in (0.0, 1.0, STRONGEST)]
         if question["heat"]:
             pictures.append(views.attention(drag, alone, PREVIEW_SIDE))
         content = {
-            "photo": self._photo,
             "example": "" if self._name else EXAMPLE,
-            "faces": len(self._drag.faces),
-            "remarks": views.remarks(self._drag),
+            "faces": len(photo.faces),
+            "remarks": views.remarks(photo),
         }
-        return content, [encode_photo(picture, quality=88) for picture in views.thumbnails(self._drag) + pictures]
+        faces = [aligned_face(photo.photo, face.face.points, THUMBNAIL) for face in photo.faces]
+        return content, [encode_photo(picture, quality=88) for picture in faces + pictures]
 
     def _download(self, question: dict[str, Any]) -> Answer:
-        drag, format = views.only(self._held(question), question["faces"]), question["format"]
+        drag, format = views.only(self._held(), question["faces"]), question["format"]
         self.file = encode(views.painted(drag, question["strength"], question["alone"]), format, drag.look)
         name = f"{PurePath(self._name).stem or 'portrait'}_drag.{'jpg' if format == 'JPEG' else 'png'}"
         return {"name": name, "type": f"image/{format.lower()}"}, []

@@ -383,20 +383,6 @@ def test_another_look_is_chosen_and_a_spoiled_one_is_a_sentence(page, folder):
 
 
 @voila_alone
-def test_a_png_keeps_every_pixel_outside_the_face(page, folder):
-    drop(page, folder / "astronaut.jpg")
-    wait_for_drag(page)
-    page.get_by_label("File format").select_option("PNG")
-    with page.expect_download(timeout=WAIT) as waiting:
-        page.locator(".df-download").click()
-    page.get_by_label("File format").select_option("JPEG")
-    assert waiting.value.suggested_filename == "astronaut_drag.png"
-    picture, photo = open_photo(waiting.value.path()), open_photo(folder / "astronaut.jpg")
-    assert np.array_equal(picture[BACKGROUND], photo[BACKGROUND])
-    assert difference(picture[FACE], photo[FACE]) > 5
-
-
-@voila_alone
 def test_a_second_photo_dropped_at_once_is_the_one_that_is_shown(page, folder):
     save_photo(folder / "mirrored.jpg", data.astronaut()[:, ::-1])
     drop(page, folder / "astronaut.jpg")
@@ -429,17 +415,6 @@ def test_a_file_dropped_beside_the_widget_does_not_leave_the_notebook(page, fold
     client.detach()
     page.wait_for_timeout(300)
     assert page.locator(".df-zone").is_visible()
-
-
-@voila_alone
-def test_removing_the_photo_leaves_the_empty_widget(page, folder):
-    drop(page, folder / "astronaut.jpg")
-    wait_for_drag(page)
-    page.locator(".df-remove").click()
-    assert page.locator(".df-result").is_hidden()
-    assert page.locator(".df-before").get_attribute("src") is None
-    assert page.get_by_text("Drop a photo here").is_visible()
-    keep(page, "empty")
 
 
 @voila_alone

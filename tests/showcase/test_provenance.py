@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
-from dragface_lib.showcase import make_drag, provenance
+from dragface_lib.showcase import provenance
 
 DESCRIPTION, SOFTWARE = ExifTags.Base.ImageDescription, ExifTags.Base.Software
 SOURCE_TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
@@ -66,15 +66,6 @@ def test_a_phones_photo_loses_place_and_camera(portraits, generator, tmp_path, s
     assert b"SecretPhone" not in data
     assert b"2026:01:02" not in data
     assert told(data)[0] == "Made with DragFace, look classic: not a photograph."  # the starter's look
-
-
-def test_a_translation_knows_the_look_of_its_generator(astronaut, generator):
-    assert make_drag(astronaut, generator).look == "drag"
-    generator.metadata["look"] = "neon"
-    try:
-        assert make_drag(astronaut, generator).look == "neon"
-    finally:
-        del generator.metadata["look"]
 
 
 def test_a_file_of_another_kind_is_refused(astronaut, tmp_path):
