@@ -15,7 +15,7 @@ export function buildComparison() {
   const line = element("input", "df-line", { type: "range", min: 0, max: 100, step: 1, "aria-label": "Line between before and in drag" });
   const right = element("span", "df-tag df-tag-right", { "aria-hidden": "true" });
   const node = element("div", "df-frame", {}, before, changed,
-    element("span", "df-tag", { textContent: "Before", "aria-hidden": "true" }), right, line, element("div", "df-handle"));
+    element("span", "df-tag", { textContent: "Before", "aria-hidden": "true" }), right, line);
 
   function moveTo(percent) {
     line.value = percent;

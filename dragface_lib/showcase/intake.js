@@ -43,14 +43,10 @@ export function buildIntake(root, onFile, onProblem) {
   });
   // A file dropped beside the widget would make the browser leave the notebook.
   const keepPage = (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault();
-  const kept = { paste: onPaste, dragover: keepPage, drop: keepPage };
-  for (const [kind, listener] of Object.entries(kept)) document.addEventListener(kind, listener, kind === "paste");
-
-  const close = () => {
-    for (const [kind, listener] of Object.entries(kept)) document.removeEventListener(kind, listener, kind === "paste");
-    camera.close();
-  };
-  return { node, focus: () => zone.focus(), close };
+  const closing = new AbortController();
+  for (const kind of ["dragover", "drop"]) document.addEventListener(kind, keepPage, closing);
+  document.addEventListener("paste", onPaste, { capture: true, signal: closing.signal });
+  return { node, focus: () => zone.focus(), close: () => { closing.abort(); camera.close(); } };
 }
 
 // One picture from the camera, which is off again as soon as the picture is taken.

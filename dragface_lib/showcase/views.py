@@ -1,6 +1,6 @@
 """What the widget shows of a photo in drag: all of it or its faces alone, the heat map, and remarks on the faces.
 
-view = painted(drag, strength=1.0, alone=True, longest_side=1000)
+picture = view(drag, strength=1.0, alone=True, longest_side=1000)
 """
 
 from __future__ import annotations
@@ -38,22 +38,28 @@ def only(drag: DragPhoto, chosen: Sequence[int] | None) -> DragPhoto:
     return replace(drag, faces=faces)
 
 
-def painted(drag: DragPhoto, strength: float, alone: bool = False, longest_side: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the photo in drag, or its faces alone; see `DragPhoto.at` for the other arguments."""
+def view(
+    drag: DragPhoto, strength: float, alone: bool = False, longest_side: int | None = None, heat: bool = False
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the photo in drag, or its faces alone; see `DragPhoto.at` for strength and longest_side.
+
+    heat: with the CAM's heat map over each face: bright is where the generator looked most.
+    """
     picture = drag.at(strength, longest_side and longest_side * (CLOSER if alone else 1))
-    return _framed(drag, picture, alone, longest_side)
-
-
-def attention(drag: DragPhoto, alone: bool = False, longest_side: int | None = None) -> np.ndarray:
-    """The same view with the CAM's heat map over each face: bright is where the generator looked most."""
-    picture = drag.at(0, longest_side and longest_side * (CLOSER if alone else 1))
     factor = np.array(drag.photo.shape[1::-1]) / picture.shape[1::-1]
-    for face in drag.faces:
+    for face in drag.faces if heat else ():
         matrix, flags = shrunk_matrix(face.matrix, factor), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         layer = cv2.warpAffine(_heat(face), matrix, picture.shape[1::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
         opacity = layer[:, :, 3:]
         picture = (picture * (1 - opacity) + layer[:, :, :3] * opacity).round().astype(np.uint8)
-    return _framed(drag, picture, alone, longest_side)
+    if not alone:
+        return picture
+    points = [(face.face.points + 0.5) / factor - 0.5 for face in drag.faces]
+    columns = math.ceil(math.sqrt(len(points)))
+    size = int(np.clip(4 * max(interocular(p) for p in points), MIN_FACE, MAX_FACE))
+    if longest_side:
+        size = min(size, longest_side // columns)
+    return contact_sheet([aligned_face(picture, p, size) for p in points], columns, size)
 
 
 def _heat(face: DragFace) -> np.ndarray:
@@ -88,16 +94,3 @@ def _remarks_on(face: DragFace, photo: np.ndarray) -> list[str]:
         "made up already in the eyes of this look, which changes little then": face.cam_logit < 0,
     }
     return [remark for remark, holds in remarks.items() if holds]
-
-
-def _framed(drag: DragPhoto, picture: np.ndarray, alone: bool, longest_side: int | None) -> np.ndarray:
-    """The picture (the photo at any size) itself, or its faces side by side."""
-    if not alone:
-        return picture
-    scale = np.array(picture.shape[1::-1]) / drag.photo.shape[1::-1]
-    points = [(face.face.points + 0.5) * scale - 0.5 for face in drag.faces]
-    columns = math.ceil(math.sqrt(len(points)))
-    size = int(np.clip(4 * max(interocular(p) for p in points), MIN_FACE, MAX_FACE))
-    if longest_side:
-        size = min(size, longest_side // columns)
-    return contact_sheet([aligned_face(picture, p, size) for p in points], columns, size)

@@ -30,6 +30,7 @@ from .transform import STRONGEST, DragPhoto, checked_strength, example_photo, ma
 HERE = Path(__file__).parent
 THUMBNAIL = 88  # pixels
 PREVIEW_SIDE = 1000  # pixels; the JPEGs of a view stay below what Jupyter lets a kernel send at once (3 MB)
+GIVEN = "your generator"  # the look that is none of the list
 EXAMPLE = "Eileen Collins (NASA, public domain)"
 
 
@@ -60,9 +61,9 @@ class Showcase(AnsweringWidget):
         strength: float = 1.0,
         looks: Mapping[str, Path] | None = None,
     ):
-        self._sources: dict[str, Generator | str | Path] = dict(find_looks() if looks is None else looks)
-        first = self._name_of(generator)
-        self._sources = {first: generator} | self._sources
+        looks = find_looks() if looks is None else looks
+        first = next((name for name, path in looks.items() if str(generator) in (name, str(path))), GIVEN)
+        self._sources: dict[str, Generator | str | Path] = {first: generator, **looks}
         self._generator: Generator | None = None  # of the look that is shown, once it is needed
         super().__init__(strength=checked_strength(strength), looks=list(self._sources), look=first)
         self.forget()
@@ -76,23 +77,21 @@ class Showcase(AnsweringWidget):
 
     def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
         """See `AnsweringWidget` and the kinds above."""
-        kind = question.get("kind")
-        if kind == "open":
-            if self._drag is None:
-                self._transform(example_photo(), "", question)
-            return self._view(question)
-        if kind == "photo":
+        kind = question["kind"]
+        if kind == "open" and self._drag is None:
+            self._transform(example_photo(), "", question)
+        elif kind == "photo":
             self._take_part(question, buffers[0])
-            return self._view(question) if not self._parts else ({}, [])
-        if kind == "view":
+            if self._parts:  # more are to come
+                return {}, []
+        elif kind == "view":
             self._change_look(question)
-            return self._view(question)
-        if kind == "download":
+        elif kind == "download":
             return self._download(question)
-        if kind == "forget":
+        elif kind == "forget":
             self.forget()
             return {}, []
-        raise DragFaceError(f"The page asks for {kind!r}, which this version does not know: run this cell again.")
+        return self._view(question)
 
     def _take_part(self, question: dict[str, Any], part: bytes) -> None:
         if question["part"] == 0:  # a newer photo takes the place of one that is still arriving
@@ -135,9 +134,9 @@ class Showcase(AnsweringWidget):
         """Each face as it was, then before, after at strength 1 and at 1.5, and the heat map where it is wanted."""
         photo, alone = self._held(), question["alone"]
         drag = views.only(photo, question["faces"])
-        pictures = [views.painted(drag, strength, alone, PREVIEW_SIDE) for strength in (0.0, 1.0, STRONGEST)]
+        pictures = [views.view(drag, strength, alone, PREVIEW_SIDE) for strength in (0.0, 1.0, STRONGEST)]
         if question["heat"]:
-            pictures.append(views.attention(drag, alone, PREVIEW_SIDE))
+            pictures.append(views.view(drag, 0, alone, PREVIEW_SIDE, heat=True))
         content = {
             "example": "" if self._name else EXAMPLE,
             "faces": len(photo.faces),
@@ -148,15 +147,6 @@ class Showcase(AnsweringWidget):
 
     def _download(self, question: dict[str, Any]) -> Answer:
         drag, format = views.only(self._held(), question["faces"]), question["format"]
-        self.file = encode(views.painted(drag, question["strength"], question["alone"]), format, drag.look)
+        self.file = encode(views.view(drag, question["strength"], question["alone"]), format, drag.look)
         name = f"{PurePath(self._name).stem or 'portrait'}_drag.{'jpg' if format == 'JPEG' else 'png'}"
         return {"name": name, "type": f"image/{format.lower()}"}, []
-
-    def _name_of(self, generator: Generator | str | Path) -> str:
-        """What the list of looks calls this generator."""
-        if isinstance(generator, Generator):
-            return f"{generator.metadata.get('look', 'drag')}, as given"
-        if str(generator) in self._sources:
-            return str(generator)
-        names = {Path(str(path)).resolve(): name for name, path in self._sources.items()}
-        return names.get(Path(generator).resolve(), f"{Path(generator).stem}, as given")

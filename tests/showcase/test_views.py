@@ -7,7 +7,7 @@ from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.showcase import transform as transforming
 from dragface_lib.showcase.transform import make_drag
-from dragface_lib.showcase.views import attention, only, painted, remarks
+from dragface_lib.showcase.views import only, remarks, view
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_face_that_is_made_up_already_is_remarked(drag_of, face):
 def test_only_the_chosen_faces_are_painted_and_one_must_be(drag_of, face):
     beside = face._replace(points=face.points + np.float32([0, 250]))
     drag = drag_of(face, beside)
-    changed = (painted(only(drag, [1]), 1) != drag.photo).any(axis=(1, 2))
+    changed = (view(only(drag, [1]), 1) != drag.photo).any(axis=(1, 2))
     assert not changed[:200].any()
     assert changed[300:].any()
     assert only(drag, None) is drag
@@ -68,7 +68,7 @@ def test_the_heat_map_is_brightest_where_the_generator_looked_most(drag_of, face
     looked = np.zeros((16, 16), np.float32)
     looked[4:8, 4:8] = 1  # a quarter of the crop, above and left of its middle
     drag = replace(drag, faces=(drag.faces[0]._replace(attention=looked),))
-    alone = attention(drag, alone=True).astype(int)
+    alone = view(drag, 0, alone=True, heat=True).astype(int)
     size = alone.shape[0]
     hot = alone[int(0.3 * size) : int(0.45 * size), int(0.3 * size) : int(0.45 * size)].mean()
     cold = alone[int(0.55 * size) : int(0.8 * size), int(0.55 * size) : int(0.8 * size)].mean()
