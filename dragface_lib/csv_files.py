@@ -15,11 +15,11 @@ from .errors import DragFaceError
 from .files import write_atomically
 
 
-def read_csv(path: str | Path, required: Sequence[str], any_bytes: bool = False) -> list[tuple[int, dict[str, str]]]:
+def read_csv(path: str | Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(line number, {column: text}) of each row, with or without BOM and CRLF; empty lines are skipped.
 
-    any_bytes: accept text that is not UTF-8, as names of files on Linux may be. Raises DragFaceError naming the line
-    when a required column is missing, a row has more or fewer cells than the header, or quotes do not match.
+    Bytes that are not UTF-8 become surrogates, as in names of files. Raises DragFaceError naming the line when a
+    required column is missing, a row has more or fewer cells than the header, or quotes do not match.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
@@ -34,16 +34,13 @@ def read_csv(path: str | Path, required: Sequence[str], any_bytes: bool = False)
         if len(set(header)) < len(header):
             raise ValueError("a column is there twice")
         for cells in reader:
-            if not any_bytes:
-                "".join(cells).encode()
             if any(cells):  # spreadsheets leave empty lines at the end
                 if len(cells) != len(header):
                     raise ValueError(f"{len(cells)} cells instead of {len(header)}")
                 rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
     except (csv.Error, ValueError) as error:
-        fault = "the text is not UTF-8" if isinstance(error, UnicodeError) else error
         raise DragFaceError(
-            f"{path}, line {reader.line_num}: {fault}: mend the line, or move the table away."
+            f"{path}, line {reader.line_num}: {error}: mend the line, or move the table away."
         ) from error
     return rows
 

@@ -146,7 +146,9 @@ def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
     with locked(path.parent):
         header, before = _read(path) if path.exists() else ([], [])
         merged = merge_rows(before, rows)
-        _check_together(path, enumerate(merged, 2))
+        seen: dict[str, Row] = {}
+        for row in merged:
+            _check_beside(seen, row, str(path))
         if merged != before or not before:
             columns = dict.fromkeys([*header, *COLUMNS, *(name for row in merged for name in row.extra)])
             lines = ({name: getattr(row, name) for name in COLUMNS} | row.extra for row in merged)
@@ -182,34 +184,29 @@ def _merged(before: Row, row: Row, searched: bool) -> Row:
 
 def _read(path: str | Path) -> tuple[list[str], list[Row]]:
     """The columns and the rows of a manifest."""
-    numbered = []
+    rows: list[Row] = []
+    seen: dict[str, Row] = {}
     cells: dict[str, str] = {}
     for line, cells in read_csv(path, REQUIRED):
         values: dict = {name: cells.get(name, "").strip() for name in COLUMNS}
         values |= {name: _number(values[name]) for name in NUMBERS}
         values["extra"] = {name: cell for name, cell in cells.items() if name not in COLUMNS}
         try:
-            numbered.append((line, Row(**values)))
+            rows.append(Row(**values))
         except DragFaceError as fault:
             raise DragFaceError(f"{path}, line {line}: {fault}") from None
-    _check_together(path, numbered)
-    return list(cells), [row for _, row in numbered]
+        _check_beside(seen, rows[-1], f"{path}, line {line}")
+    return list(cells), rows
 
 
 def _number(cell: str) -> int | str | None:
     return int(cell) if re.fullmatch("[0-9]{1,12}", cell) else cell or None
 
 
-def _check_together(path: str | Path, numbered: Iterable[tuple[int, Row]]) -> None:
-    """Raise DragFaceError for an id or a file that is there twice, and for a group in two splits."""
-    lines: dict[str, int] = {}
-    splits: dict[str, str] = {}
-    for line, row in numbered:
-        # Drive and macOS do not tell A.jpg from a.jpg.
-        for key in (f"the id {row.id}", f"the file {row.domain}/{row.file}".casefold()):
-            if lines.setdefault(key, line) != line:
-                raise DragFaceError(f"{path}, line {line}: {key} stands on line {lines[key]} already: mend the row.")
-        if row.split_group and splits.setdefault(row.split_group, row.split) != row.split:
-            raise DragFaceError(
-                f"{path}, line {line}: {row.split_group} is in another split above: one group, one split."
-            )
+def _check_beside(seen: dict[str, Row], row: Row, place: str) -> None:
+    """Raise DragFaceError where `row` has the id or file of another row, or another split than its group."""
+    for key in (f"the id {row.id}", f"the file {row.domain}/{row.file}".casefold()):  # Drive takes A.jpg for a.jpg
+        if seen.setdefault(key, row) is not row:
+            raise DragFaceError(f"{place}: {key} is there twice: mend the row.")
+    if row.split_group and seen.setdefault(f"the group {row.split_group}", row).split != row.split:
+        raise DragFaceError(f"{place}: {row.split_group} is in two splits: one group, one split.")

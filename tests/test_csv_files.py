@@ -20,7 +20,7 @@ def test_what_was_written_is_read_whatever_a_spreadsheet_made_of_it(tmp_path):
 def test_names_that_are_not_utf_8_come_back_as_they_were(tmp_path):
     path = tmp_path / "table.csv"
     write_csv(path, ["name"], [{"name": "\udcff.jpg"}])
-    assert read_csv(path, ["name"], any_bytes=True) == [(2, {"name": "\udcff.jpg"})]
+    assert read_csv(path, ["name"]) == [(2, {"name": "\udcff.jpg"})]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,6 @@ def test_names_that_are_not_utf_8_come_back_as_they_were(tmp_path):
         (b"name,name\n", "line 1: a column is there twice"),
         (b"name,note\na,b\nc\n", "line 3: 1 cells instead of 2"),
         (b"name\na,b\n", "line 2: 2 cells instead of 1"),
-        (b"name\na\n\xff\n", "line 3: the text is not UTF-8"),
         (b'name\n"a\n', "line 2: unexpected end of data"),
     ],
 )

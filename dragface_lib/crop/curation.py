@@ -51,7 +51,7 @@ class Curation(AnsweringWidget):
     def __init__(self, faces: str | Path, first: str | Path | None = None, copy: str | Path | None = None):
         super().__init__()
         self.faces, self.copy = Path(faces), Path(copy) if copy else None
-        scores = read_csv(first, ("face", "score"), any_bytes=True) if first else []
+        scores = read_csv(first, ("face", "score")) if first else []
         self._scores = {Path(cells["face"]).stem: (place, cells["score"]) for place, (_, cells) in enumerate(scores)}
         self._listed: list[str] = []
         if rows := read_crops(self.faces):  # moves the faces that a killed session had decided on
@@ -99,7 +99,7 @@ class Curation(AnsweringWidget):
         return list(changed.values())
 
     def _decisions_in_copy(self) -> dict[str, str]:
-        table = read_csv(self.copy, ("face", "decision"), any_bytes=True) if self.copy and self.copy.exists() else []
+        table = read_csv(self.copy, ("face", "decision")) if self.copy and self.copy.exists() else []
         return {cells["face"]: cells["decision"] for _, cells in table}
 
     def _about(self, row: CropRow) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def read_crops(faces: str | Path) -> list[CropRow]:
                     Path(folder, "crops.csv").write_bytes(read_member(archive, member))
             return read_crops(folder)
     table, rows = Path(faces, "crops.csv"), []
-    for _, cells in read_csv(table, ("photo", "status"), any_bytes=True) if table.exists() else ():
+    for _, cells in read_csv(table, ("photo", "status")) if table.exists() else ():
         row = CropRow(**{name: cells.get(name, "") for name in TEXTS}, numbers={})
         for name in MEASUREMENTS:
             with suppress(ValueError):

@@ -126,8 +126,8 @@ def withdraw(manifest: str | Path, names: Sequence[str], reason: str = "") -> li
     keys = {key for matches in named.values() for row in matches for key in (row.id, row.sha256)} - {""}
     chosen = [row for row in rows if row.id in keys or row.sha256 in keys]
     marked = [replace(row, status="withdrawn", reason=reason or "withdrawn") for row in chosen]
-    merged = {row.id: row for row in write_manifest(manifest, marked)}
-    return [merged[row.id] for row in marked]
+    write_manifest(manifest, marked)
+    return marked
 
 
 def _remove(row: Row, photos: Path) -> bool:
