@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import write_atomically
-from ..images import UnreadablePhoto, contact_sheet, open_photo, resize, save_photo
+from ..images import UnreadablePhoto, contact_sheet, open_photo, save_photo
 from ..manifest import DOMAINS, read_manifest
 from .cutting import SIZE
 from .measure import MEASUREMENTS
@@ -50,10 +50,8 @@ def write_card(faces: str | Path, manifest: str | Path | None = None, gates: Map
     save_photo(faces / "card.png", contact_sheet(means, cell=SIZE, captions=[f"mean of {d}" for d in DOMAINS]))
     counts = []
     for domain in DOMAINS:
-        states = Counter(row.status for row in rows if row.domain == domain)
-        splits = Counter(row.split for row in _kept(rows, domain))
-        rest = (states["rejected"], states["no_face"], states["unreadable"])
-        counts.append((domain, splits["train"], splits["test"], *rest))
+        states = Counter(row.split if row.status == "kept" else row.status for row in rows if row.domain == domain)
+        counts.append((domain, *(states[name] for name in ("train", "test", "rejected", "no_face", "unreadable"))))
     sections = [
         "# Faces",
         _table("domain | train | test | rejected | no face | unreadable", counts),
@@ -115,13 +113,12 @@ def kept_and_rejected(faces: str | Path, photos: str | Path) -> np.ndarray:
     pictures = []
     for path in paths:
         try:
-            photo = open_photo(path)
-            pictures.append(resize(photo, *(max(1, 128 * side // max(photo.shape)) for side in photo.shape[:2])))
+            pictures.append(contact_sheet([open_photo(path)]))
         except UnreadablePhoto:
             pictures.append(np.full((128, 128, 3), 220, np.uint8))
     captions = [f"{row.domain}, {row.split}" for row in kept]
     captions += [f"{row.status}: {row.reason or 'by hand'}" for row in rest]
-    return contact_sheet(pictures, columns=8, cell=128, captions=captions)
+    return contact_sheet(pictures, captions=captions)
 
 
 def _kept(rows: Sequence[CropRow], domain: str) -> list[CropRow]:

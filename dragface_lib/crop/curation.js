@@ -5,15 +5,14 @@ import { address, connect, element } from "./widgets.js";
 
 const PAGE = 24; // faces, as in curation.py
 const SILENT = "The notebook is busy with another cell, or not running. If this stays, run this cell again.";
-const KEYS = "A click or Space turns a face around. K keeps, X rejects the face with the focus, and the next one has it. "
-  + "Tab and arrow keys move. A: this page is right, go on.";
+const KEYS = "A click turns a face around. Keys: K keeps, X rejects, arrows move, A takes the page as it stands.";
 
 const button = (name, text, properties = {}) => element("button", `dc-button ${name}`, { type: "button", textContent: text, ...properties });
 const select = (name, label, texts) => element("select", `dc-select ${name}`, { "aria-label": label },
   ...texts.map((text) => element("option", "", { value: text, textContent: text })));
 
-function build(model) {
-  const ui = {
+function render({ model, el }) {
+  const notebook = connect(model), ui = {
     shown: select("dc-shown", "Which faces", model.get("shown")),
     order: select("dc-order", "Order", model.get("orders")),
     summary: element("p", "dc-summary"),
@@ -27,19 +26,12 @@ function build(model) {
     accept: button("dc-accept", "Page is right, next"),
     status: element("p", "dc-status", { role: "status", "aria-live": "polite" }),
   };
-  ui.root = element("div", "df-page dc-curation", {
-    "data-lm-suppress-shortcuts": "true", // JupyterLab's shortcuts would take letters and arrow keys
-    role: "group", "aria-label": "Going through the faces",
-  },
-  element("div", "dc-row", {}, ui.shown, ui.order, ui.summary), ui.grid, ui.empty, ui.error,
-  element("div", "dc-row dc-bar", {}, ui.back, ui.place, ui.forth, ui.larger, ui.accept), ui.status,
-  element("details", "dc-help", {}, element("summary", "", { textContent: "Keys" }), element("p", "", { textContent: KEYS })));
-  return ui;
-}
-
-function render({ model, el }) {
-  const ui = build(model), notebook = connect(model);
-  el.append(ui.root);
+  // JupyterLab's shortcuts would take letters and arrow keys.
+  const root = element("div", "df-page dc-curation", { "data-lm-suppress-shortcuts": "true", role: "group", "aria-label": "Going through the faces" },
+    element("div", "dc-row", {}, ui.shown, ui.order, ui.summary), ui.grid, ui.empty, ui.error,
+    element("div", "dc-row dc-bar", {}, ui.back, ui.place, ui.forth, ui.larger, ui.accept), ui.status,
+    element("p", "dc-help", { textContent: KEYS }));
+  el.append(root);
   let faces = [], pictures = []; // of this page, and the pictures' addresses
   let start = 0, total = 0;
   let waiting = 0; // questions without an answer
@@ -47,24 +39,21 @@ function render({ model, el }) {
 
   // The answer, or null after an error, which is shown.
   async function ask(question) {
-    let answer = null;
     waiting++;
     showStatus();
-    try {
-      answer = await notebook.ask(question, { onProgress: () => showStatus(true) });
-      ui.summary.textContent = answer.content.summary;
-      ui.error.hidden = true;
-    } catch (error) {
+    const answer = await notebook.ask(question, { onProgress: () => showStatus(true) }).catch((error) => {
       ui.error.textContent = error.message;
-      ui.error.hidden = false;
-    }
+      return null;
+    });
+    if (answer) ui.summary.textContent = answer.content.summary;
+    ui.error.hidden = answer !== null;
     waiting--;
     return answer;
   }
 
   function showStatus(silent = false) {
     ui.status.textContent = silent ? SILENT : waiting ? "One moment …" : "All decisions are saved.";
-    ui.root.classList.toggle("dc-silent", silent);
+    root.classList.toggle("dc-silent", silent);
   }
 
   async function turnPage(first) {
@@ -142,7 +131,7 @@ function render({ model, el }) {
   ui.larger.addEventListener("click", () => {
     ui.larger.setAttribute("aria-pressed", String(ui.grid.classList.toggle("dc-large")));
   });
-  ui.root.addEventListener("keydown", onKey);
+  root.addEventListener("keydown", onKey);
   turnPage(0);
 
   return () => {

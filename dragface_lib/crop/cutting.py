@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 
 from ..errors import DragFaceError
@@ -52,9 +51,17 @@ def cut_photo(
     A photo that cannot be opened or cropped gets one row that says why. Raises DragFaceError when a face cannot be
     written.
     """
-    row = replace(row, sha256=photo_sha256(path))
+    row, rows = replace(row, sha256=photo_sha256(path)), []
     try:
-        return _cut(open_photo(path), row, faces, detector, thresholds)
+        photo = open_photo(path)
+        located = find_faces(photo, detector)
+        for number, face in enumerate(located, 1):
+            crop = aligned_face(photo, face.points, SIZE)
+            measured = measure(photo, face, crop, [other for other in located if other is not face])
+            numbers = {name: float(f"{value:.5g}") for name, value in measured.items()}  # as crops.csv has them
+            name = f"{face_name(row.photo)}{f'+{number}' if number > 1 else ''}.jpg"
+            rows.append(judged(replace(row, face=name, numbers=numbers, signature=signature(crop)), thresholds))
+            save_photo(faces / rows[-1].face, crop, quality=95)
     except UnreadablePhoto as error:
         return [replace(row, status="unreadable", reason=str(error))]
     except DragFaceError:
@@ -62,23 +69,7 @@ def cut_photo(
     except Exception as error:  # a fault with one photo is no reason to lose the others
         reason = f"{path} cannot be cropped ({type(error).__name__}: {error}): save it anew with another program."
         return [replace(row, status="unreadable", reason=reason)]
-
-
-def _cut(
-    photo: np.ndarray, row: CropRow, faces: Path, detector: Detector, thresholds: Mapping[str, float]
-) -> list[CropRow]:
-    located = find_faces(photo, detector)
-    if not located:
-        return [replace(row, status="no_face", reason="no face was found")]
-    rows = []
-    for number, face in enumerate(located, 1):
-        crop = aligned_face(photo, face.points, SIZE)
-        measured = measure(photo, face, crop, [other for other in located if other is not face])
-        numbers = {name: float(f"{value:.5g}") for name, value in measured.items()}  # as crops.csv has them
-        name = f"{face_name(row.photo)}{f'+{number}' if number > 1 else ''}.jpg"
-        rows.append(judged(replace(row, face=name, numbers=numbers, signature=signature(crop)), thresholds))
-        save_photo(faces / rows[-1].face, crop, quality=95)
-    return rows
+    return rows or [replace(row, status="no_face", reason="no face was found")]
 
 
 def photo_sha256(photo: Path) -> str:

@@ -176,9 +176,7 @@ def _rank(row: CropRow) -> tuple[float, float, str]:
 def _with_training_faces(rows: list[CropRow], names: Collection[str], splits: Mapping[str, str]) -> list[CropRow]:
     """The rows with each face where it belongs. Where every face is for testing, one group moves to training."""
     kept = [row for row in rows if row.status == "kept"]
-    group = None
     if not any(row.split == "train" for row in kept):
         free = [row.split_group for row in kept if row.photo in names and not splits.get(row.split_group)]
-        group = next(iter(free), None)
-    rows = [replace(row, split="train") if row.split_group == group else row for row in rows]
+        rows = [replace(row, split="train") if row.split_group in free[:1] else row for row in rows]
     return [decided(row, row.decision) if row.face and row.split else row for row in rows]
