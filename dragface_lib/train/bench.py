@@ -38,7 +38,8 @@ def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     """
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
-    with memory_explained(config), choose_kernels(config.deterministic):
+    choose_kernels(config.deterministic)
+    with memory_explained(config):
         trainer = Trainer(replace(config, graph=False), device, precision)
         step = stepper(trainer)
         seconds = median_seconds(step, steps, WARM_UP)

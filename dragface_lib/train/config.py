@@ -6,8 +6,6 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,17 +23,17 @@ from .distributed import world_size
 
 DiscriminatorInput = Literal["face", "picture"]
 SESSION_SETTINGS = ("scratch", "session_minutes")  # of one session on one machine, not of the run
+COUNTS = ("steps", "batch", "ema_half_life")
+INTERVALS = ("save_every", "sample_every", "validate_every", "log_every", "milestone_every")
 # Settings that may change between two parts of a run without changing what is learned.
-INCONSEQUENTIAL = {"faces", "run", "save_every", "save_minutes", "sample_every", "log_every", "validate_every"}
-INCONSEQUENTIAL |= {"milestone_every", "look", "licence", *SESSION_SETTINGS}
+INCONSEQUENTIAL = ("faces", "run", "save_minutes", "look", "licence", *INTERVALS, *SESSION_SETTINGS)
 # The residual form's two values were tuned together on painted faces at 64 and 128 px, never one by one.
 CAM_WEIGHTS = {"published": CAM_WEIGHT, "residual": 10.0}
 GAINS = {"published": 1.0, "residual": 2.0}
 CHOICES = {"form": Form, "precision": Precision, "discriminator_input": DiscriminatorInput}
-COUNTS = ("steps", "batch", "ema_half_life", "save_every", "sample_every", "log_every", "validate_every")
 # Of each number: the lowest and the highest value, and what to use.
 RANGES: dict[str, tuple[float, float, str]] = {
-    **dict.fromkeys((*COUNTS, "milestone_every"), (1, math.inf, "1 or more")),
+    **dict.fromkeys(COUNTS + INTERVALS, (1, math.inf, "1 or more")),
     "size": (SIZES[0], SIZES[-1], "a multiple of 4 from 64 to 512, e.g. 256"),
     "channels": (1, 256, "1 to 256, e.g. 64"),
     "blocks": (1, 16, "1 to 16, e.g. 4"),
@@ -138,34 +136,21 @@ def notebook_config(space: Workspace, run: str, steps: int, size: int, session_h
     channels = 64
     if choose_device("auto").type == "cpu":
         run, steps, size, channels = f"{run}-cpu", min(steps, 1000), min(size, 128), 32
+    faces = space.faces_archive if space.faces_archive.exists() else space.faces  # Drive reads one file fast
+    scratch = str(space.scratch / "runs" / run) if space.on_colab else ""
+    tiny = {"steps": 6, "size": 64, "channels": 4, "save_every": 3, "sample_every": 3, "validate_every": 3}
+    settings: dict[str, Any] = {"steps": steps, "size": size, "channels": channels} | sized(real={}, smoke=tiny)
     return TrainConfig(
-        faces=str(space.faces_archive if space.faces_archive.exists() else space.faces),  # Drive reads one file fast
-        run=str(space.runs / run),
-        scratch=str(space.scratch / "runs" / run) if space.on_colab else "",
-        steps=sized(real=steps, smoke=6),
-        size=sized(real=size, smoke=64),
-        channels=sized(real=channels, smoke=4),
-        session_minutes=60 * session_hours,
-        save_every=sized(real=1000, smoke=3),
-        sample_every=sized(real=500, smoke=3),
-        validate_every=sized(real=2500, smoke=3),
-        log_every=sized(real=20, smoke=1),
+        str(faces), str(space.runs / run), scratch=scratch, session_minutes=60 * session_hours, **settings
     )
 
 
-@contextmanager
-def choose_kernels(deterministic: bool) -> Iterator[None]:
+def choose_kernels(deterministic: bool) -> None:
     """Let cuDNN try which kernels are fastest, or take only those that repeat a run bit for bit."""
-    before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
     torch.backends.cudnn.benchmark = not deterministic
     torch.use_deterministic_algorithms(deterministic)
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before[0]
-        torch.use_deterministic_algorithms(before[1])
 
 
 def facts_of(config: TrainConfig, device: torch.device, precision: torch.dtype) -> dict[str, Any]:
@@ -181,16 +166,16 @@ def changes_since(saved: dict[str, Any], now: dict[str, Any], run: str) -> list[
 
     Raises DragFaceError where the run has networks of another architecture.
     """
-    notes = []
-    for name in (name for name, value in now.items() if saved.get(name) != value):
-        was = saved.get(name)
-        if name in ARCHITECTURE:
-            raise DragFaceError(
-                f"The run {run} was trained with {name} {was}, not {now[name]}: use that setting, or name another run."
-            )
-        change = "have changed since the run began" if name.startswith("The ") else f"was {was} and is now {now[name]}"
-        notes.append(f"{name} {change}.")
-    return notes
+    changes = {name: (saved.get(name), value) for name, value in now.items() if saved.get(name) != value}
+    for name in changes.keys() & ARCHITECTURE:
+        was, value = changes[name]
+        raise DragFaceError(f"The run {run} was trained with {name} {was}, not {value}: use that, or name another run.")
+    return [
+        f"{name} have changed since the run began."
+        if name.startswith("The")
+        else f"{name} was {was} and is now {value}."
+        for name, (was, value) in changes.items()
+    ]
 
 
 def learning_rate(step: int, steps: int, base: float) -> float:

@@ -62,4 +62,4 @@ def mean_over_processes(values: Tensor) -> Tensor:
 
 def any_process(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set in any process. Waits for all of them."""
-    return mean_over_processes(torch.tensor(float(flag), device=device)).item() > 0
+    return flag if world_size() == 1 else mean_over_processes(torch.tensor(float(flag), device=device)).item() > 0

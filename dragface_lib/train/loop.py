@@ -51,7 +51,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     losses are no longer numbers or explode.
     """
     with memory_explained(config), process_group(choose_device(config.device)) as device, ExitStack() as stack:
-        stack.enter_context(choose_kernels(config.deterministic))
+        choose_kernels(config.deterministic)
         precision, main = choose_precision(config.precision, device), rank() == 0
         folder, run, began = config.run_folder, Path(config.run), monotonic()
         journal = folder / "journal.jsonl"
@@ -129,17 +129,20 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             tick, last = step % config.log_every == 0, step >= config.steps
             if tick and not last:
                 # Time is left for the steps of another tick, for twice the longest save, and for the last copy.
-                tick_seconds, last_tick = monotonic() - last_tick, monotonic()
-                needed = tick_seconds + 2 * longest_save + (copier.seconds if copier else 0.0)
-                over = 0 < 60 * config.session_minutes <= last_tick - began + needed
-                session_over = any_process(over, device)
+                needed = monotonic() - last_tick + 2 * longest_save + (copier.seconds if copier else 0.0)
+                last_tick = monotonic()
+                session_over = any_process(0 < 60 * config.session_minutes <= last_tick - began + needed, device)
             if (tick or world_size() == 1) and not last:  # several processes agree once a tick
                 last = session_over or any_process(interrupted.is_set(), device)
 
             # Log.
-            if tick or step % config.save_every == 0 or last:
+            validate, milestone = step % config.validate_every == 0, is_milestone(step, config.milestone_every)
+            save = step % config.save_every == 0 or last
+            if tick or validate or milestone or save:
                 row = losses.means()
-                _require_sane(row, step, config)
+                # An update can spoil the weights while the losses it came from were still numbers.
+                total = torch.stack([parameter.sum() for parameter in trainer.networks.parameters()]).sum().item()
+                _require_sane(row | {"sum of the weights": total}, step, config)
                 bar.set_postfix(G=f"{row['generator']:.1f}", D=f"{row['discriminator']:.2f}")
                 seconds_to_save = round(max(0.0, last_save + 60 * config.save_minutes - monotonic()))
                 if main:
@@ -156,12 +159,6 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
                 watch()
 
             # Measure and save.
-            save = step % config.save_every == 0 or last or (tick and seconds_to_save == 0)
-            validate, milestone = step % config.validate_every == 0, is_milestone(step, config.milestone_every)
-            if save or milestone or validate:
-                # An update can spoil the weights while the losses it came from were still numbers.
-                total = torch.stack([parameter.sum() for parameter in trainer.networks.parameters()]).sum().item()
-                _require_sane({"sum of the weights": total}, step, config)
             if validate and validation:
                 measures = validation(trainer.ema)
                 if measures["score"] > best_score(read_journal(journal)):
@@ -169,7 +166,9 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
                 append_to_journal(journal, step, **rounded(measures))
             if milestone:
                 save_average(trainer, folder / f"milestones/step_{step:08d}.safetensors", step, half=True)
-            if save:  # the checkpoint comes last, and so finds everything else of its step
+            if save or (
+                tick and seconds_to_save == 0
+            ):  # the checkpoint comes last, and so finds everything else of its step
                 before_save = monotonic()
                 save_average(trainer, folder / "generator.safetensors", step)
                 save_checkpoint(folder / "checkpoints", step, {"facts": facts, "state": trainer.state()})
@@ -198,14 +197,16 @@ def save_average(trainer: Trainer, path: Path, step: int, half: bool = False) ->
 def _require_sane(row: dict[str, float], step: int, config: TrainConfig) -> None:
     """Raises DragFaceError where a loss is no number, or so large that no later step brings it back."""
     for name, value in row.items():
-        if math.isfinite(value) and (value < EXPLODED or name in ("generator", "memory_mb", "sum of the weights")):
-            continue
-        folder, what = config.run_folder / "checkpoints", name if " " in name else f"{name} loss"
-        fault = "has exploded" if math.isfinite(value) else "is no longer a number"
-        advice = "nothing was saved yet; begin"
-        if any(folder.glob("step_*.pt")):
-            advice = f"the last checkpoint in {folder} is whole; go on"
-        raise DragFaceError(f"The {what} {fault} at step {step:,}: {advice} with --precision fp32 or a smaller --lr.")
+        fault = "is no longer a number" if not math.isfinite(value) else ""
+        if value >= EXPLODED and name not in ("generator", "memory_mb", "sum of the weights"):
+            fault = "has exploded"
+        if fault:
+            folder, subject = config.run_folder / "checkpoints", name if " " in name else f"{name} loss"
+            saved = any(folder.glob("step_*.pt"))
+            advice = f"the last checkpoint in {folder} is whole; go on" if saved else "nothing was saved yet; begin"
+            raise DragFaceError(
+                f"The {subject} {fault} at step {step:,}: {advice} with --precision fp32 or a smaller --lr."
+            )
 
 
 @contextmanager

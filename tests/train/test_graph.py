@@ -150,10 +150,10 @@ def test_a_batch_of_another_size_is_refused(settings, monkeypatch):
 def on_gpu(config, precision, steps=200):
     """Generator's and discriminators' losses of each step, and the trainer."""
     device = torch.device("cuda")
-    with choose_kernels(config.deterministic):
-        trainer = Trainer(config, device, choose_precision(precision, device))
-        rows = [trainer.step(step, *faces_of(step % 8)) for step in range(steps)]
-        return [[row[name].item() for name in ("generator", "discriminator")] for row in rows], trainer
+    choose_kernels(config.deterministic)
+    trainer = Trainer(config, device, choose_precision(precision, device))
+    rows = [trainer.step(step, *faces_of(step % 8)) for step in range(steps)]
+    return [[row[name].item() for name in ("generator", "discriminator")] for row in rows], trainer
 
 
 @pytest.mark.gpu
@@ -197,9 +197,9 @@ def test_two_runs_in_one_process_do_not_disturb_each_other(settings):
     changes = {"channels": 8, "deterministic": True, "device": "cuda"}
     device = torch.device("cuda")
     alone = [on_gpu(settings(seed=seed, **changes), "bf16", 30)[0] for seed in (1, 2)]
-    with choose_kernels(True):
-        trainers = [Trainer(settings(seed=seed, **changes), device, torch.bfloat16) for seed in (1, 2)]
-        rows = [[trainer.step(step, *faces_of(step % 8)) for trainer in trainers] for step in range(30)]
+    choose_kernels(True)
+    trainers = [Trainer(settings(seed=seed, **changes), device, torch.bfloat16) for seed in (1, 2)]
+    rows = [[trainer.step(step, *faces_of(step % 8)) for trainer in trainers] for step in range(30)]
     together = [[[row[n][name].item() for name in ("generator", "discriminator")] for row in rows] for n in (0, 1)]
     assert all(trainer.graphed.replays for trainer in trainers)
     assert trainers[0].graphed.graph.stream != trainers[1].graphed.graph.stream
