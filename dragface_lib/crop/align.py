@@ -41,11 +41,9 @@ def crop_face(rgb: np.ndarray, matrix: np.ndarray, size: int = 256) -> np.ndarra
     Reflects the photo at its borders, and averages when shrinking, so that large photos do not alias.
     Returns (size, size, 3) uint8.
     """
-    matrix = np.asarray(matrix, np.float64)
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    corners = apply(
-        cv2.invertAffineTransform(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
-    )
+    square = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
+    corners = apply(cv2.invertAffineTransform(matrix), square)
     margin = 2 + 2 / scale
     first, last, end = corners.min(0) - margin, corners.max(0) + margin, np.array(rgb.shape[1::-1]) - 1
     # Take only the part that is needed: the crop, and beyond a border the strip that is mirrored there.

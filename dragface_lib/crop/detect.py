@@ -19,6 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from .. import network
 from ..errors import DragFaceError
 from ..files import sha256_of
 
@@ -29,7 +30,6 @@ YUNET_URL = (
 )
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_SCORE = 0.8  # minimum score: at 640 px it keeps every face of the test photos, and nothing else
-HAAR_FILE = "haarcascade_frontalface_default.xml"
 LONGEST_SIDE = 640
 SHORTEST_LONGEST_SIDE = 160  # smaller pictures are enlarged: both detectors know faces from about 20 px on
 SHORTEST_SIDE = 64  # narrower pictures are padded: at 32 px or less YuNet returns uninitialised numbers
@@ -38,8 +38,7 @@ SHORTEST_SIDE = 64  # narrower pictures are padded: at 32 px or less YuNet retur
 class Box(NamedTuple):
     """A box around a face, in pixels of the photo.
 
-    score: the detector's own, 0..1. points: (5, 2) pupils, tip of the nose and corners of the mouth, from left to
-    right; None where the detector gives none.
+    score: the detector's, 0..1. points: (5, 2) pupils, tip of the nose and corners of the mouth, or None.
     """
 
     x: float
@@ -110,13 +109,13 @@ def _open(name: str, models: str | None, cache: Path) -> Detector:
 def _yunet(model: Path) -> Detector:
     """OpenCV's FaceDetectorYN."""
     try:
-        network = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, 0.3, 5000)
+        yunet = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, 0.3, 5000)
     except (AttributeError, cv2.error) as error:
         raise DragFaceError(f"OpenCV {cv2.__version__} cannot use {model}: install OpenCV 4.8 or newer.") from error
 
     def search(rgb: np.ndarray) -> np.ndarray:
-        network.setInputSize((rgb.shape[1], rgb.shape[0]))
-        _, rows = network.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        yunet.setInputSize((rgb.shape[1], rgb.shape[0]))
+        _, rows = yunet.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
         rows = np.empty((0, 15), np.float32) if rows is None else rows
         return rows[np.isfinite(rows).all(1) & (np.abs(rows) < 4 * LONGEST_SIDE).all(1)]
 
@@ -125,13 +124,10 @@ def _yunet(model: Path) -> Detector:
 
 def _haar() -> Detector:
     """The frontal-face cascade of the article. It takes some folds and leaves for faces: `find_faces` drops them."""
-    try:
-        cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / HAAR_FILE))
-    except AttributeError as error:  # as in OpenCV 5
-        raise DragFaceError(
-            f"OpenCV {cv2.__version__} has no Haar cascade: put {YUNET_FILE} into a folder and name the folder in "
-            "DRAGFACE_MODELS."
-        ) from error
+    file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
+    if not hasattr(cv2, "CascadeClassifier") or not file.exists():  # OpenCV 5 has the file alone
+        raise DragFaceError(f"This OpenCV has no Haar cascade: name a folder with {YUNET_FILE} in DRAGFACE_MODELS.")
+    cascade = cv2.CascadeClassifier(str(file))
 
     def search(rgb: np.ndarray) -> Iterable[Sequence[float]]:
         grey = cv2.equalizeHist(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
@@ -149,9 +145,7 @@ def _yunet_file(models: str | None, cache: Path) -> Path:
     for folder in (models, cache):
         if folder and (path := Path(folder, YUNET_FILE)).is_file() and sha256_of(path) == YUNET_SHA256:
             return path
-    from ..network import fetch_pinned  # imported late: with the file at hand nothing of it is needed
-
-    return fetch_pinned(YUNET_URL, cache / YUNET_FILE, YUNET_SHA256, 1_000_000)
+    return network.fetch_pinned(YUNET_URL, cache / YUNET_FILE, YUNET_SHA256, 1_000_000)
 
 
 def at_detection_size(rgb: np.ndarray, longest_side: int = LONGEST_SIDE) -> tuple[np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""Where on an aligned crop the face is: what the showcase puts back, and what discriminators look at.
+"""Soft masks of the face on an aligned crop, for the showcase and the discriminators.
 
 mask = face_mask(points, 256)     by landmarks in pixels of the crop
 mask = mask_of_face(face)         of a face on disk, already aligned
@@ -12,14 +12,15 @@ import numpy as np
 from .align import EYES
 from .landmarks import CONTOURS, FACE_CONFIDENCE, HAIRLINE, Landmarks
 
-FOREHEAD = 0.9  # how far from the eyes to the hairline the mask reaches: the landmarks there are the roughest
-BROWS = 1.1  # how far from the eyes beyond the brows it reaches at least: on a turned head they end at the outline
-MASK_SIZE = 256  # pixels a side in which a mask is drawn
-INSIDE = 0.045  # of the crop's side: the mask is 1 from so far inside the outline of the face
-OUTSIDE = 0.015  # of the crop's side: the mask is 0 from so far outside the outline
-BORDER = (0.02, 0.1)  # of the crop's side: distances from its border between which the mask rises from 0 to 1
-CENTRE, RADII = (0.5, 0.56), (0.26, 0.36)  # of the ellipse that stands in where the landmarks find no face
-MISPLACED = 0.05  # of the crop's side: the largest distance of the eyes from their places
+FOREHEAD = 0.9  # end of the mask, from the eyes to the hairline, whose landmarks are the roughest
+BROWS = 1.1  # least end of the mask, from the eyes to the brows; on a turned head these lie on the outline
+MASK_SIZE = 256  # pixels of the side at which a mask is drawn
+# Lengths below are in sides of the crop.
+INSIDE = 0.045  # distance inside the outline from which the mask is 1
+OUTSIDE = 0.015  # distance outside the outline from which the mask is 0
+BORDER = (0.02, 0.1)  # distances from the crop's border between which the mask rises from 0 to 1
+CENTRE, RADII = (0.5, 0.56), (0.26, 0.36)  # the ellipse that is used without landmarks
+MISPLACED = 0.05  # largest distance of the eyes from their places
 
 
 def face_mask(points: np.ndarray, size: int) -> np.ndarray:

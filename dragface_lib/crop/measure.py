@@ -24,6 +24,7 @@ FIVE = (0, 1, 55, 87, 93)  # the same five among the 189 landmarks
 DISAGREEMENT = 30.0  # degrees between the eye lines of detector and landmarks, above which the detector is wrong
 GLASSES_WEIGHTS = Path(__file__).with_name("glasses.safetensors")
 EYE_STRIP = np.s_[84:164, 48:208]  # of a crop: brows to cheeks, temple to temple
+_load_once = lru_cache(load_file)
 CELL, DIRECTIONS = 8, 8  # pixels of a cell and bins of its histogram, see `edges`
 CROP_EYES = 64  # pixels between the pupils on a crop of 256
 MIDDLE = np.s_[96:216, 68:188]  # eyes, nose and mouth of a crop
@@ -32,24 +33,24 @@ GRID = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 2), -1).reshape(-1, 2)  # 
 
 MEASUREMENTS = {  # the columns of crops.csv
     "eyes": "face size: pixels between the pupils in the photo; below 32 a face is enlarged more than twice",
-    "cut": "border cut: share of the landmarks outside the photo; where the mouth is cut off it is a quarter",
+    "cut": "border cut: share of the landmarks outside the photo; a quarter where the mouth is cut off",
     "yaw": "degrees that the head is turned to a side",
     "pitch": "degrees that the head is turned up or down",
     "roll": "degrees that the head leans in the photo; the crop is turned level, but shoulders and hair are not",
-    "faces": "more than one face: how many look out of the crop",
-    "sharpness": "what blur takes from the face, 0..1, relative to its contrast and pixels: soft light is no blur",
-    "resolution": "what the detail is worth, in pixels between the pupils, up to 64; low where a photo was enlarged",
+    "faces": "more than one face: number of faces in the crop",
+    "sharpness": "1 less the blur of the face, 0..1, whatever its contrast and size: soft light is no blur",
+    "resolution": "pixels between the pupils that hold the face's detail, up to 64; low where a photo was enlarged",
     "brightness": "exposure: 95th percentile of the face's luma, 0..255, so that dark skin in light is not darkness",
     "blown": "exposure: share of the face where a colour is at its end",
     "contrast": "contrast: from the 2nd to the 98th percentile of the face's luma, 0..255",
     "colour": "how far the crop's colours spread (LAB units); near 0 when grey or toned",
-    "glasses": "glasses: how much the edges around the eyes are those of frames; about -0.5 on a bare face",
-    "covered": "something before the face: share of nose, mouth and cheeks that has not the forehead's hue",
+    "glasses": "glasses: likeness of the edges around the eyes to frames; about -0.5 on a bare face",
+    "covered": "something before the face: share of nose, mouth and cheeks without the forehead's hue",
     "copy": "near-duplicate: 1 for all but the best of photos that are copies",
     "light": "median luma of the face, 0..255",
     "skin_tone": "individual typology angle of the cheeks in degrees: below 10 dark, above 41 light",
     "background": "median luma of the upper corners, 0..255",
-    "hair": "share of the places beside jaw and neck that have the colour above the forehead, 0..1: hair worn long",
+    "hair": "share of the places beside jaw and neck with the colour above the forehead, 0..1: hair worn long",
     "mirrored": "share of the crop that lies outside the photo and shows its mirror image",
 }
 
@@ -69,15 +70,12 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     low, middle, bright, high = np.percentile(grey[region], [2, 50, 95, 98])
-    yaw, pitch, roll = head_pose(face)
     neighbours = [apply(matrix, other.points[:2].mean(0)) for other in others]
     return {
         "eyes": eyes,
         # An eye outside the photo counts as all of it: nothing is known of where the face lies.
         "cut": 1.0 if outside[:2].any() else float(outside.mean()),
-        "yaw": yaw,
-        "pitch": pitch,
-        "roll": roll,
+        **dict(zip(("yaw", "pitch", "roll"), head_pose(face), strict=True)),
         "faces": 1.0 + sum(bool(((eye >= 0) & (eye < size)).all()) for eye in neighbours),
         "sharpness": sharpness(grey, eyes),
         "resolution": resolution(grey, eyes),
@@ -183,10 +181,9 @@ def covered(lab: np.ndarray, region: np.ndarray) -> float:
 
 
 def hair(lab: np.ndarray, points: np.ndarray) -> float:
-    """How much of what lies beside jaw and neck has the colour that lies above the forehead, 0..1.
+    """Share of the places beside jaw and neck with the colour above the forehead, 0..1: right for many faces, not all.
 
-    lab: (S, S, 3) CIELAB crop; points: (189, 2) landmarks on it. A scarf or a wig counts as hair. Right for many
-    faces, not for each.
+    lab: (S, S, 3) CIELAB crop; points: (189, 2) landmarks on it. A scarf or a wig counts as hair.
     """
     size = len(lab)
     lab = cv2.GaussianBlur(lab, (0, 0), size / 128)
@@ -220,13 +217,8 @@ def glasses_score(face: np.ndarray) -> float:
 
     A linear classifier: `tools/glasses.py` draws frames on bare faces and writes its weights.
     """
-    weights = _glasses_weights()
-    return float(edges(face) @ weights["weights"] + weights["bias"][0])
-
-
-@lru_cache(maxsize=1)
-def _glasses_weights() -> dict[str, np.ndarray]:
-    return {name: value.astype(np.float32) for name, value in load_file(GLASSES_WEIGHTS).items()}
+    file = _load_once(GLASSES_WEIGHTS)
+    return float(edges(face) @ file["weights"].astype(np.float32) + file["bias"][0])
 
 
 def edges(face: np.ndarray) -> np.ndarray:

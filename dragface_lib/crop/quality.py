@@ -85,10 +85,9 @@ def limits(changed: Mapping[str, float] | None = None) -> dict[str, float]:
 
 def changed_gates(text: str = "", **fields: str) -> dict[str, float]:
     """Thresholds as a form has them: changed_gates("pitch=15 copy=1", yaw="20", eyes=""). Empty fields are left out."""
-    pairs = [(name, value) for name, value in fields.items() if value]
-    pairs += [(name, value) for name, _, value in (part.partition("=") for part in text.split())]
+    pairs = [f"{name}={value}" for name, value in fields.items() if value] + text.split()
     try:
-        changed = {name: float(value) for name, value in pairs}
+        changed = {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}
     except ValueError as error:
         raise DragFaceError(f"A gate needs a number, as in yaw=20 ({error}).") from None
     limits(changed)
