@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 
 from ..crop.align import apply
@@ -121,9 +122,9 @@ class Canvas:
         mixed = self.blur(values * weights[..., None], radius)
         return mixed / np.maximum(self.blur(weights, radius), 1e-4)[..., None]
 
-    def lay(self, colour: np.ndarray, cover: np.ndarray) -> None:
+    def lay(self, colour: ArrayLike, cover: np.ndarray) -> None:
         """Lay a colour, (3,) or (h, w, 3) CIELAB, over the picture where `cover` (h, w) says how opaque it is."""
-        self.lab[...] += cover[..., None] * (colour - self.lab)
+        self.lab[...] += cover[..., None] * (np.asarray(colour, np.float32) - self.lab)
 
 
 def resized(values: np.ndarray, shape: Sequence[int], enlarging: int = cv2.INTER_LINEAR) -> np.ndarray:

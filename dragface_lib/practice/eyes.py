@@ -68,9 +68,8 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random
 
     lid = smoothstep(0.008, -0.008, above - cut) * smoothstep(0.94, 0.66, t) * smoothstep(-0.16, 0.06, t)
     over = (above - cut) / np.maximum(reach - cut, 0.02)  # 0 on the cut crease, 1 below the brow
-    deep = smoothstep(0.66, 0.10, over) * smoothstep(-0.26, 0.22, t)
     corner = smoothstep(0.55, 0.90, t) * smoothstep(0.86, 0.35, v)
-    deep = np.maximum(deep, corner) * (1 - lid)
+    deep = np.maximum(smoothstep(0.66, 0.10, over) * smoothstep(-0.26, 0.22, t), corner) * (1 - lid)
     glow = smoothstep(0.74, 0.98, over) * smoothstep(0.15, 0.6, t) * smoothstep(1.5, 1.1, t)
 
     colour = np.full_like(canvas.lab, makeup.transition)
@@ -131,8 +130,8 @@ def _liner(canvas: Canvas, makeup: Makeup, eye: Eye) -> None:
         # A pale stroke on the rim of the lower lid, the waterline, makes the eye larger.
         rim = eye.lower[6:-5] - [0, 0.004]
         pale = eye.fill(canvas, [ribbon(rim, 0.016)])
-        canvas.lay(np.array([88, 3, 2], np.float32), pale * 0.7 * eye.where)
-    canvas.lay(np.asarray(makeup.liner, np.float32), 0.96 * cover * eye.where)
+        canvas.lay((88, 3, 2), pale * 0.7 * eye.where)
+    canvas.lay(makeup.liner, 0.96 * cover * eye.where)
 
 
 def _lashes(canvas: Canvas, makeup: Makeup, eye: Eye, rng: np.random.Generator) -> None:
@@ -156,7 +155,7 @@ def _lashes(canvas: Canvas, makeup: Makeup, eye: Eye, rng: np.random.Generator) 
             lean = -0.25 + 1.0 * t
             end = root + size * np.array([np.sin(lean), np.cos(lean)])
             strokes.append(hair_stroke(root, (root + end) / 2 + [-0.004, 0.002], end, 0.014))
-    canvas.lay(np.asarray(makeup.liner, np.float32), eye.fill(canvas, strokes) * eye.where * 0.93)
+    canvas.lay(makeup.liner, eye.fill(canvas, strokes) * eye.where * 0.93)
 
 
 def _brow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random.Generator) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..crop.landmarks import OVAL
 from ..crop.masks import smoothstep
@@ -102,8 +103,7 @@ def study_skin(canvas: Canvas) -> Skin:
 
 def _fringe(canvas: Canvas, alike: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """(h, w) of 0 or 1: hair that hangs over the brows from above, followed downwards from pixel to pixel."""
-    hair = (alike < 0.5) & (canvas.y < canvas.points[[20, 25], 1].min() - 0.05)
-    hair = hair.astype(np.uint8)
+    hair = ((alike < 0.5) & (canvas.y < canvas.points[[20, 25], 1].min() - 0.05)).astype(np.uint8)
     hanging = hair * (seen < 0.5)
     from_above = np.array([[1, 1, 1], [0, 1, 0], [0, 0, 0]], np.uint8)
     for _ in range(round(FRINGE * canvas.unit)):
@@ -133,7 +133,7 @@ def foundation(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
 def pigment(
     canvas: Canvas,
     skin: Skin,
-    colour: np.ndarray | tuple[float, float, float],
+    colour: ArrayLike,
     cover: np.ndarray,
     shading: float = 0.7,
     texture: float = 0.4,
