@@ -62,8 +62,8 @@ def test_any_reasonable_box_leads_to_the_same_eyes(detector):
     here, _ = Landmarks.load().locate(PORTRAITS["astronaut"], box)
     for dx, dy, scale in ((0.1, 0, 1), (-0.1, 0.05, 1), (0, -0.1, 1.1), (0, 0.1, 0.9)):
         x, y = box.x + dx * box.width, box.y + dy * box.height
-        other = Box(x, y, box.width * scale, box.height * scale, 1.0)
-        points, _ = Landmarks.load().locate(PORTRAITS["astronaut"], other)
+        moved = Box(x, y, box.width * scale, box.height * scale, 1.0)
+        points, _ = Landmarks.load().locate(PORTRAITS["astronaut"], moved)
         assert np.linalg.norm(points[:2] - here[:2], axis=1).max() < 0.03 * interocular(here)
 
 
@@ -122,8 +122,8 @@ def test_a_box_without_a_face_is_left_out_and_a_face_proposed_twice_counts_once(
     photo = PORTRAITS["astronaut"]
     box = detector.find(photo)[0]
     nothing = Box(20.0, 20.0, 120.0, 120.0, 1.0)  # the flag
-    found = find_faces(photo, Boxes(box, box._replace(x=box.x + 5), nothing))
-    assert len(found) == 1
+    faces = find_faces(photo, Boxes(box, box._replace(x=box.x + 5), nothing))
+    assert len(faces) == 1
 
 
 def test_two_faces_that_share_an_eye_are_one():
@@ -131,9 +131,9 @@ def test_two_faces_that_share_an_eye_are_one():
     points[0], points[1] = (100, 100), (200, 100)
     half = points - (100, 0)
     apart = points + (300, 0)
-    one, other, third = (Face(Box(0, 0, 1, 1, 1), p, 1.0) for p in (points, half, apart))
-    assert _share_an_eye(one, other)
-    assert not _share_an_eye(one, third)
+    whole, shifted, distant = (Face(Box(0, 0, 1, 1, 1), p, 1.0) for p in (points, half, apart))
+    assert _share_an_eye(whole, shifted)
+    assert not _share_an_eye(whole, distant)
 
 
 def test_the_largest_face_comes_first(detector):
@@ -142,9 +142,9 @@ def test_the_largest_face_comes_first(detector):
     photo = np.full((600, 800, 3), 128, np.uint8)
     photo[: small.shape[0], :256] = small
     photo[:, 280:792] = large[:, :512]
-    found = find_faces(photo, detector)
-    assert len(found) == 2
-    assert interocular(found[0].points) > 1.6 * interocular(found[1].points)
+    faces = find_faces(photo, detector)
+    assert len(faces) == 2
+    assert interocular(faces[0].points) > 1.6 * interocular(faces[1].points)
 
 
 def test_a_crop_beyond_the_border_reflects_the_photo():
@@ -229,9 +229,9 @@ def test_yunet_finds_a_face_that_fills_the_photo(portrait, face):
     left, top, side = face
     close_up = PORTRAITS[portrait][top : top + side, left : left + side]
     close_up = cv2.resize(close_up, (1024, 1024), interpolation=cv2.INTER_CUBIC)
-    (found,) = find_faces(close_up, open_detector("yunet"))
+    (face_close_up,) = find_faces(close_up, open_detector("yunet"))
     eyes = (np.array(EYES[portrait]) - (left, top)) * 1024 / side
-    np.testing.assert_allclose(found.points[:2], eyes, atol=0.08 * interocular(eyes))
+    np.testing.assert_allclose(face_close_up.points[:2], eyes, atol=0.08 * interocular(eyes))
 
 
 def test_a_detector_that_is_not_known_is_refused():
@@ -244,13 +244,13 @@ def test_a_photo_on_its_side_gives_the_face_that_it_gives_upright(quarters, dete
     photo = PORTRAITS["astronaut"]
     upright = find_faces(photo, detector)[0]
     turned = np.ascontiguousarray(np.rot90(photo, -quarters))
-    (found,) = find_faces(turned, detector)
-    assert found.quarters == quarters
-    assert head_pose(found) == pytest.approx(head_pose(upright), abs=2)
-    faces = [align.aligned_face(p, f.points) for p, f in ((photo, upright), (turned, found))]
+    (face,) = find_faces(turned, detector)
+    assert face.quarters == quarters
+    assert head_pose(face) == pytest.approx(head_pose(upright), abs=2)
+    faces = [align.aligned_face(p, f.points) for p, f in ((photo, upright), (turned, face))]
     assert np.abs(faces[0].astype(int) - faces[1]).mean() < 6
-    middle = found.box.x + found.box.width / 2, found.box.y + found.box.height / 2
-    assert np.linalg.norm(found.points[55] - middle) < interocular(found.points)
+    middle = face.box.x + face.box.width / 2, face.box.y + face.box.height / 2
+    assert np.linalg.norm(face.points[55] - middle) < interocular(face.points)
 
 
 @pytest.mark.yunet
@@ -258,9 +258,9 @@ def test_a_photo_on_its_side_gives_the_face_that_it_gives_upright(quarters, dete
 def test_yunets_points_are_those_of_a_photo_on_its_side(quarters):
     for photo in PORTRAITS.values():
         turned = np.ascontiguousarray(np.rot90(photo, -quarters))
-        (found,) = find_faces(turned, open_detector("yunet"))
-        apart = np.linalg.norm(found.box.points - found.points[list(FIVE)], axis=1).max()
-        assert apart < 0.25 * interocular(found.points)
+        (face,) = find_faces(turned, open_detector("yunet"))
+        apart = np.linalg.norm(face.box.points - face.points[list(FIVE)], axis=1).max()
+        assert apart < 0.25 * interocular(face.points)
 
 
 def test_nothing_is_found_in_photos_without_a_face_whichever_way_up(detector, photos_folder):

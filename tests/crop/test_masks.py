@@ -16,7 +16,7 @@ from dragface_lib.images import open_photo
 
 
 @pytest.fixture(scope="module")
-def found_faces():
+def located_faces():
     """(photo, landmarks) of the two portraits."""
     photos = [data.astronaut(), open_photo(get_sample_data("grace_hopper.jpg", asfileobj=False))]
     return [(photo, find_faces(photo, open_detector(DETECTOR))[0].points) for photo in photos]
@@ -28,8 +28,8 @@ def at(mask, points):
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_the_mask_covers_what_is_painted_and_ends_before_the_border(found_faces, size):
-    for _, points in found_faces:
+def test_the_mask_covers_what_is_painted_and_ends_before_the_border(located_faces, size):
+    for _, points in located_faces:
         on_crop = apply(similarity(points, size), points)
         mask = face_mask(on_crop, size)
         for contour in ("left_upper_lashes", "right_upper_lashes", "upper_lip_top", "lower_lip_bottom"):
@@ -52,8 +52,8 @@ def test_wild_landmarks_still_give_a_mask_that_ends_before_the_border():
 
 
 @pytest.mark.parametrize("size", [96, 256])
-def test_an_aligned_face_has_the_mask_that_it_has_in_its_photo(found_faces, size):
-    for photo, points in found_faces:
+def test_an_aligned_face_has_the_mask_that_it_has_in_its_photo(located_faces, size):
+    for photo, points in located_faces:
         ours = mask_of_face(aligned_face(photo, points, size))
         aim = face_mask(apply(similarity(points, size), points), size)
         assert ours.shape == (size, size)

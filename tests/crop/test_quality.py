@@ -120,8 +120,8 @@ def test_a_face_goes_back_to_its_place_within_half_a_pixel(seen):
         np.testing.assert_allclose(centre, (x, y), atol=0.5)
 
 
-def kept(number, domain="selfie", **found):
-    return CropRow(f"{number}.jpg", domain, "train", status="kept", face=f"{domain}/train/{number}.jpg", numbers=found)
+def kept(number, domain="selfie", **values):
+    return CropRow(f"{number}.jpg", domain, "train", status="kept", face=f"{domain}/train/{number}.jpg", numbers=values)
 
 
 def test_a_table_says_what_the_domains_differ_in():
