@@ -28,7 +28,7 @@ from ..images import UnreadablePhoto, encode_photo, open_photo
 from ..manifest import DOMAINS
 from ..widgets import Answer, AnsweringWidget, script, style
 from .quality import GATES, quality
-from .table import CropRow, decided, move_face, read_crops, write_crops
+from .table import SPLITS, CropRow, decided, move_face, read_crops, write_crops
 
 PAGE = 24  # faces; with 15 kB each they stay below the 1 MB a second that a notebook server lets through
 SHOWN = {
@@ -143,4 +143,4 @@ def curate(faces: str | Path, first: str | Path | None = None, copy: str | Path 
 
 
 def _has_face(row: CropRow) -> bool:
-    return row.face != "" and row.domain in DOMAINS and row.split in ("train", "test")
+    return row.face != "" and row.domain in DOMAINS and row.split in SPLITS

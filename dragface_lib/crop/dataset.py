@@ -8,7 +8,7 @@ Running it again opens only photos that are new or changed; other thresholds nee
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from .splits import manifest_rows, split_of, splits_of_groups
 from .table import (
     PAIRS,
     PRACTICE,
+    SPLITS,
     CropRow,
     decided,
     face_file,
@@ -69,7 +70,7 @@ def crop_photos(
     paths = dict(list(photos_below(photos, faces).items())[:limit])
     listed = read_manifest(manifest) if manifest else []
     splits = splits_of_groups(listed)
-    table = [row for row in dict.fromkeys(read_crops(faces)) if row.domain in DOMAINS]
+    table = [row for row in dict.fromkeys(read_crops(faces)) if row.domain in DOMAINS and row.split in SPLITS]
     others = [row for row in table if row.domain != domain]
     rows: dict[str, list[CropRow]] = {}
     for row in table:
@@ -107,7 +108,11 @@ def crop_photos(
         if number % SAVE_EVERY == 0:
             save()
     every = _without_copies([row for name in sorted(rows) for row in rows[name]], faces, thresholds, splits)
-    every = _with_training_faces(every, paths, splits)
+    kept = [row for row in every if row.status == "kept"]
+    if not any(row.split == "train" for row in kept):
+        free = [row.split_group for row in kept if row.photo in paths and not splits.get(row.split_group)]
+        every = [replace(row, split="train") if row.split_group in free[:1] else row for row in every]
+    every = [decided(row, row.decision) if row.face else row for row in every]
     write_crops(faces, [*others, *every])
     for row in every:
         move_face(faces, row)
@@ -147,9 +152,8 @@ def _without_copies(
     All copies get one split. splits: the manifest's, by group.
     """
     rows = [judged(replace(row, copy_of=""), thresholds) if _has_numbers(row) else row for row in rows]
-    passed = sorted(
-        (n for n, row in enumerate(rows) if _has_numbers(row) and not row.reason), key=lambda n: _rank(rows[n])
-    )
+    passed = [n for n, row in enumerate(rows) if _has_numbers(row) and not row.reason]
+    passed.sort(key=lambda n: (-rows[n].numbers["eyes"], -rows[n].numbers["sharpness"], rows[n].photo))  # best first
     paths = [face_file(faces, rows[number]) or faces / rows[number].face for number in passed]
     for group in near_duplicates(paths, [rows[number].signature for number in passed]):
         members = [rows[passed[place]] for place in group]
@@ -166,17 +170,3 @@ def _without_copies(
                 row = replace(row, split=anchor.split, split_group=anchor.split_group)
             rows[passed[place]] = judged(replace(row, copy_of=copy_of), thresholds)
     return rows
-
-
-def _rank(row: CropRow) -> tuple[float, float, str]:
-    """The best face of a group of copies comes first."""
-    return -row.numbers["eyes"], -row.numbers["sharpness"], row.photo
-
-
-def _with_training_faces(rows: list[CropRow], names: Collection[str], splits: Mapping[str, str]) -> list[CropRow]:
-    """The rows with each face where it belongs. Where every face is for testing, one group moves to training."""
-    kept = [row for row in rows if row.status == "kept"]
-    if not any(row.split == "train" for row in kept):
-        free = [row.split_group for row in kept if row.photo in names and not splits.get(row.split_group)]
-        rows = [replace(row, split="train") if row.split_group in free[:1] else row for row in rows]
-    return [decided(row, row.decision) if row.face and row.split else row for row in rows]

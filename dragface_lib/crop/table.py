@@ -24,6 +24,7 @@ from ..csv_files import read_csv, write_csv
 from .measure import MEASUREMENTS
 from .quality import fault
 
+SPLITS = ("train", "test")
 DECISIONS = {"keep": "kept", "reject": "rejected"}  # and the status that each gives
 REJECTED = "rejected"  # the folder of rejected faces
 PAIRS = "pairs"  # the folder of practice faces' test pairs

@@ -41,13 +41,9 @@ def crop(photos, faces, **options):
 
 
 def manifest(tmp_path, **rows):
-    lines = ["id,domain,file,image_url,page_url,licence,licence_url,author,title,width,height,bytes,sha256,split,"]
-    lines[0] += "split_group,status"
+    lines = ["id,domain,file,image_url,licence,split,split_group,status"]
     for name, (file, split, status) in rows.items():
-        where = "https://example.org/" + name
-        lines.append(
-            f"{name},selfie,{file},{where},{where},CC0 1.0,{where},me,{name},1,1,1,{'0' * 64},{split},{name},{status}"
-        )
+        lines.append(f"{name},selfie,{file},https://example.org/{name},CC0 1.0,{split},{name},{status}")
     path = tmp_path / "manifest.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
