@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 import torch
@@ -39,3 +40,15 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
             return torch.float32
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory so far, in MiB: the GPU's as torch reserved it, the process's own on a CPU."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_reserved(device) / 2**20, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)

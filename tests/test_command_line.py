@@ -274,13 +274,5 @@ def test_bench_ends_with_one_json_object(capsys):
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["seconds_per_step"] > 0
     assert found["peak_memory_mb"] > 50
-    assert found["gflop_per_step"] > 0
+    assert found["operations_per_step"] > 1000
     assert (found["size"], found["channels"], found["steps"], found["device"]) == (64, 2, 2, "cpu")
-
-
-def test_bench_counts_more_work_for_a_larger_model(capsys):
-    counted = []
-    for channels in (2, 4):
-        assert run("bench", "--size", 64, "--channels", channels, "--steps", 1, "--device", "cpu", "--json") == 0
-        counted.append(json.loads(capsys.readouterr().out.splitlines()[-1])["gflop_per_step"])
-    assert 2 < counted[1] / counted[0] <= 4

@@ -29,7 +29,7 @@ from dragface_lib.crop.landmarks import CONTOURS
 from dragface_lib.crop.masks import face_mask
 from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model import load_generator, starter_looks, starter_path
-from dragface_lib.model.tensors import to_bytes, to_unit
+from dragface_lib.model.generator import to_bytes, to_unit
 from dragface_lib.practice import LOOKS, paint
 from dragface_lib.showcase.transform import make_drag, transform
 from dragface_lib.train.data import FaceSet

@@ -12,31 +12,26 @@ The ONNX file has one input and three outputs, float32 also where the weights ar
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import logging
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from ..crop.align import ALIGNMENT
 from ..errors import DragFaceError
 from ..files import write_atomically
-from .generator import Generator
+from .generator import Generator, Translation
 from .weights import ARCHITECTURE, save_generator
 
 if TYPE_CHECKING:
     import onnx
 
 OPSET, FORMAT_OF_2022 = 18, 8  # read by onnxruntime from 1.14 on, its builds for browsers and phones, TensorRT from 8.6
-ANY = 2**62  # bytes
-OUTPUTS = ("image", "cam_logits", "attention")
+LARGEST = 2**31  # bytes of an ONNX file
 FACES = f"RGB in -1..1; {ALIGNMENT} means pupils level, 0.25 of the width apart and at 0.46 of the height"
 INTENDED_USE = (
     "Paints drag make-up onto the face of someone who said yes to it. Not for passing a picture off as a photograph, "
@@ -53,107 +48,71 @@ def export(generator: Generator, path: str | Path, half: bool = False) -> int:
     ONNX, or where the packages onnx and onnxscript are missing.
     """
     path = Path(path)
-    told = {name: value for name, value in generator.metadata.items() if name not in {*ARCHITECTURE, "format"}}
-    told["intended_use"] = INTENDED_USE
+    metadata = {name: value for name, value in generator.metadata.items() if name not in {*ARCHITECTURE, "format"}}
+    metadata["intended_use"] = INTENDED_USE
     if path.suffix == ".safetensors":
-        save_generator(generator, path, told, half)
+        save_generator(generator, path, metadata, half)
     elif path.suffix == ".onnx":
-        write_atomically(path, onnx_bytes(generator, told, half))
+        write_atomically(path, _onnx_bytes(generator, metadata, half))
     else:
         raise DragFaceError(f"{path} ends neither in .onnx nor in .safetensors: end its name in one of them.")
     return path.stat().st_size
 
 
-def onnx_bytes(generator: Generator, told: dict[str, str], half: bool = False) -> bytes:
-    """A generator as the bytes of an ONNX file; told: what its metadata_props say besides the architecture."""
+def _onnx_bytes(generator: Generator, metadata: dict[str, str], half: bool) -> bytes:
     try:
         import onnxscript.optimizer
     except ImportError:
         raise DragFaceError("ONNX needs two more packages: pip install onnx onnxscript, and export again.") from None
-    device = next(generator.parameters()).device
-    faces = torch.zeros(2, 3, generator.size, generator.size, device=device)
+    if sum(weight.numel() for weight in generator.parameters()) * (2 if half else 4) >= LARGEST:
+        raise DragFaceError("This generator is too large for one ONNX file: use --half, or export it as .safetensors.")
     if half:  # rounded before anything is computed from them, so that both kinds of file hold the same weights
         generator = copy.deepcopy(generator).half().float()
-    with _in_silence():
+    faces = torch.zeros(2, 3, generator.size, generator.size, device=next(generator.parameters()).device)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # its warnings are meant for its own developers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         program: Any = torch.onnx.export(
-            _Plain(generator).eval(),
+            generator.eval(),
             (faces,),
             dynamo=True,
             opset_version=OPSET,
             input_names=["faces"],
-            output_names=OUTPUTS,
+            output_names=Translation._fields,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
         # Kernels that are computed from weights become weights, however large: not every runtime does that by itself.
-        program.model = onnxscript.optimizer.optimize(program.model, input_size_limit=ANY, output_size_limit=ANY)
+        program.model = onnxscript.optimizer.optimize(
+            program.model, input_size_limit=LARGEST, output_size_limit=LARGEST
+        )
     model = program.model_proto
-    _forget_origin(model)
-    if half:
-        _halve(model)
-    described = {name: str(getattr(generator, name)) for name in ARCHITECTURE} | told | {"faces": FACES}
-    for name, value in sorted(described.items()):
-        model.metadata_props.add(key=name, value=value)
-    return _serialised(model)
-
-
-def _serialised(model: onnx.ModelProto) -> bytes:
-    from google.protobuf.message import EncodeError
-
-    try:
-        return model.SerializeToString(deterministic=True)
-    except (ValueError, EncodeError) as error:  # versions of protobuf differ in how they say that it is above 2 GB
-        raise DragFaceError(
-            f"This generator is too large for one ONNX file ({error}): use --half, or export it as .safetensors."
-        ) from error
-
-
-class _Plain(nn.Module):
-    """The generator with a plain tuple as its result."""
-
-    def __init__(self, generator: Generator):
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.generator(faces))
-
-
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Take out what the exporter notes down for debugging, such as paths of this machine."""
+    model.ir_version = FORMAT_OF_2022  # newer ones add nothing but notes for debugging, such as this machine's paths
     graph = model.graph
-    model.ir_version = FORMAT_OF_2022  # newer ones add nothing but these notes
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")
+    if half:
+        _halve(graph)
+    described = {name: str(getattr(generator, name)) for name in ARCHITECTURE} | metadata | {"faces": FACES}
+    for name, value in sorted(described.items()):
+        model.metadata_props.add(key=name, value=value)
+    return model.SerializeToString(deterministic=True)
 
 
-def _halve(model: onnx.ModelProto) -> None:
+def _halve(graph: onnx.GraphProto) -> None:
     """Store as fp16 what loses nothing by it, each with a cast back to fp32 before its first use."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
-    for tensor in model.graph.initializer:
+    for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or not tensor.dims:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
         with np.errstate(over="ignore"):
             halves = values.astype(np.float16)
-        if np.array_equal(halves.astype(np.float32), values):
+        if np.array_equal(halves, values):
             tensor.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-@contextlib.contextmanager
-def _in_silence() -> Iterator[None]:
-    """The exporter tells its own developers many things."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -47,6 +48,16 @@ class Translation(NamedTuple):
     image: Float[Tensor, "batch 3 height width"]  # -1..1
     cam_logits: Float[Tensor, "batch 2"]  # average pool, max pool: is this face of the source domain?
     attention: Float[Tensor, "batch 1 quarter_height quarter_width"]  # CAM heat map, 0 or more
+
+
+def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
+    """Pictures as the networks take them: uint8 0..255 to float -1..1."""
+    return images.float() / 127.5 - 1
+
+
+def to_bytes(faces: Float[Tensor, "batch 3 height width"]) -> np.ndarray:
+    """The reverse: float -1..1 to (batch, height, width, 3) uint8 RGB."""
+    return ((faces.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def weighted_by_cam(features: Tensor, average: Tensor, maximum: Tensor, mix: nn.Conv2d) -> Tensor:

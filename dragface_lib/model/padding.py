@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from .norms import no_autocast
 
+Mode = Literal["reflect", "replicate"]
+
 
 class ReflectionPad(nn.Module):
     """Mirrors `padding` pixels at each side: (B, C, H, W) becomes (B, C, H + 2 padding, W + 2 padding)."""
@@ -28,21 +30,20 @@ class ReflectionPad(nn.Module):
         return padded(features, self.padding)
 
 
-def padded(features: Tensor, padding: int, mode: Literal["reflect", "replicate"] = "reflect") -> Tensor:
+def padded(features: Tensor, padding: int, mode: Mode = "reflect") -> Tensor:
     """features: (B, C, H, W), in any precision, which stays. Returns (B, C, H + 2 padding, W + 2 padding).
 
     "reflect" mirrors at the outermost pixel, "replicate" repeats it (`padding` 1 only).
     """
-    if torch.is_grad_enabled() and features.requires_grad:
-        return _Padded.apply(features, padding, mode)
-    return _padded(features, padding, mode)
+    return _Padded.apply(features, padding, mode)
 
 
 class _Padded(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, features: Tensor, padding: int, mode: str) -> Tensor:
+    def forward(context: Any, features: Tensor, padding: int, mode: Mode) -> Tensor:
         context.padding, context.mode = padding, mode
-        return _padded(features, padding, mode)
+        with no_autocast(features):
+            return F.pad(features, [padding] * 4, mode=mode)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -50,25 +51,17 @@ class _Padded(torch.autograd.Function):
         if gradient.is_cuda and torch.are_deterministic_algorithms_enabled():
             return folded(folded(gradient, padding, 2, mode), padding, 3, mode), None, None
         inside = gradient[:, :, padding:-padding, padding:-padding]  # of its input's shape and layout, in no new memory
-        back = {
-            "reflect": torch.ops.aten.reflection_pad2d_backward,
-            "replicate": torch.ops.aten.replication_pad2d_backward,
-        }
-        return back[mode](gradient, inside, [padding] * 4), None, None
+        aten = torch.ops.aten
+        back = aten.reflection_pad2d_backward if mode == "reflect" else aten.replication_pad2d_backward
+        return back(gradient, inside, [padding] * 4), None, None
 
 
-def _padded(features: Tensor, padding: int, mode: str) -> Tensor:
-    with no_autocast(features):
-        return F.pad(features, [padding] * 4, mode=mode)
-
-
-def folded(gradient: Tensor, padding: int, dim: int, mode: str = "reflect") -> Tensor:
+def folded(gradient: Tensor, padding: int, dim: int, mode: Mode = "reflect") -> Tensor:
     """The gradient of a padding along one dimension: each row's copy is added to that of its original."""
-    length = gradient.shape[dim] - 2 * padding
+    before, inside, after = gradient.split([padding, gradient.shape[dim] - 2 * padding, padding], dim)
     first = 1 if mode == "reflect" else 0
-    result = gradient.narrow(dim, padding, length).clone()
-    result.narrow(dim, first, padding).add_(gradient.narrow(dim, 0, padding).flip(dim))
-    result.narrow(dim, length - first - padding, padding).add_(
-        gradient.narrow(dim, length + padding, padding).flip(dim)
-    )
+    last = inside.shape[dim] - first - padding
+    result = inside.clone()
+    result.narrow(dim, first, padding).add_(before.flip(dim))
+    result.narrow(dim, last, padding).add_(after.flip(dim))
     return result

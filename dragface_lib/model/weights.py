@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -49,8 +49,8 @@ def starter_path(look: str = "classic") -> Path:
 
 def newest_generator(runs: str | Path) -> Path:
     """The generator of the run that was trained last, or the starter where there is no run yet."""
-    found = sorted(Path(runs).glob("*/generator.safetensors"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else starter_path()
+    files = Path(runs).glob("*/generator.safetensors")
+    return max(files, key=lambda path: path.stat().st_mtime, default=None) or starter_path()
 
 
 def save_generator(generator: Generator, path: str | Path, metadata: dict[str, Any], half: bool = False) -> None:
@@ -92,85 +92,50 @@ def load_generator(
         raise DragFaceError(
             f"There is no generator file {path}: check the name, or choose a look: {', '.join(starter_looks())}."
         )
-    if path.suffix == ".safetensors":
-        state, metadata = _read_safetensors(path)
-        if metadata.get("direction", "selfie_to_drag") != direction:
-            raise DragFaceError(f"{path} translates {metadata['direction']}, not {direction}: choose another file.")
-        architecture = _architecture_from(metadata, path)
-    else:
-        state, architecture = _read_port_checkpoint(path, ENTRY[direction])
-        metadata = {"direction": direction, "look": path.stem, "licence": "unknown"}
-    return _build(path, state, architecture, metadata).to(device)
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_port_checkpoint
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise DragFaceError(f"{path} is not a whole generator file ({error}): copy or download it again.") from error
-    if metadata.get("format") != FORMAT:
-        raise DragFaceError(
-            f"{path} is a safetensors file, but not a DragFace generator: choose one written by training."
-        )
-    return state, metadata
-
-
-def _architecture_from(metadata: dict[str, str], path: Path) -> dict[str, Any]:
-    try:
-        return {name: json.loads(metadata[name]) for name in ARCHITECTURE}
-    except (KeyError, ValueError) as error:
-        raise DragFaceError(
-            f"{path} does not say its architecture ({error}): it was written by another version: choose another file."
-        ) from error
-
-
-def _build(path: Path, state: dict[str, Tensor], architecture: dict[str, Any], metadata: dict[str, str]) -> Generator:
-    try:
+        state, architecture, metadata = read(path, direction)
         with torch.device("meta"):  # no random weights are drawn only to be thrown away
             generator = Generator(**architecture)
-    except (DragFaceError, TypeError) as error:
-        raise DragFaceError(
-            f"{path} states an architecture that cannot be built ({error}): choose another file."
-        ) from error
-    try:
         generator.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
-    except RuntimeError as error:
-        problem = str(error).splitlines()[-1].strip()
+    except _Refused as error:
+        raise DragFaceError(f"{path} {error}") from error.__cause__
+    except Exception as error:  # damaged pickles fail in every way there is
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise DragFaceError(
-            f"{path} does not fit its architecture ({problem}): it is damaged or of another version."
+            f"{path} is damaged or of another architecture ({reason[0].strip():.200}): copy it again or choose another."
         ) from error
     generator.metadata = metadata | {name: str(value) for name, value in architecture.items()}
-    return generator.eval().requires_grad_(False)
+    return generator.eval().requires_grad_(False).to(device)
 
 
-def _read_port_checkpoint(path: Path, entry: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+class _Refused(Exception):
+    """Why a file is refused, without its name."""
+
+
+def _read_safetensors(path: Path, direction: Direction) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    if metadata.get("format") != FORMAT:
+        raise _Refused("is a safetensors file, but not a DragFace generator: choose one written by training.")
+    if metadata.get("direction", "selfie_to_drag") != direction:
+        raise _Refused(f"translates {metadata['direction']}, not {direction}: choose another file.")
+    return state, {name: json.loads(metadata[name]) for name in ARCHITECTURE}, metadata
+
+
+def _read_port_checkpoint(path: Path, direction: Direction) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise DragFaceError(
-            f"{path} is not a checkpoint that can be read safely: it holds more than weights, or is damaged."
-        ) from error
-    except Exception as error:  # pickles fail in every way there is
-        raise DragFaceError(f"{path} is damaged or cut short: copy or download it again.") from error
-    if not isinstance(content, dict):
-        raise DragFaceError(f"{path} holds no generator: choose a checkpoint of UGATIT-pytorch or DragFace.")
-    state = content.get(entry, content)
-    if not isinstance(state, dict) or not all(_is_weight(name, value) for name, value in state.items()):
-        raise DragFaceError(f"{path} has no entry {entry}: choose a checkpoint of UGATIT-pytorch or DragFace.")
+        raise _Refused("cannot be read safely: it holds more than weights, or is damaged.") from error
+    state = content.get(ENTRY[direction], content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise _Refused(f"has no entry {ENTRY[direction]}: choose a checkpoint of UGATIT-pytorch or DragFace.")
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    try:
-        architecture = _architecture_of_port(state)
-    except (KeyError, IndexError, ZeroDivisionError, ValueError) as error:
-        raise DragFaceError(
-            f"{path} is of another architecture (no {error}): choose a checkpoint of UGATIT-pytorch or DragFace."
-        ) from error
-    return _renamed(state, architecture["blocks"]), architecture
-
-
-def _is_weight(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor)
+    architecture = _architecture_of_port(state)
+    metadata = {"direction": direction, "look": path.stem, "licence": "unknown"}
+    return _renamed(state, architecture["blocks"]), architecture, metadata
 
 
 def _architecture_of_port(state: dict[str, Tensor]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ..crop.masks import face_mask
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, encode_photo, open_photo, resize
 from ..model import Generator
-from ..model.tensors import to_unit
+from ..model.generator import to_unit
 from .blend import add_change, change_between, shrunk_matrix
 from .looks import load_look
 

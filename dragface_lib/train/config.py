@@ -6,6 +6,9 @@ import json
 import math
 import os
 import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -190,3 +193,21 @@ def ema_share(step: int, faces_per_step: int, half_life: float) -> float:
     """
     faces_seen = (step + 1) * faces_per_step
     return 1 - 0.5 ** (faces_per_step / min(half_life, max(1.0, 0.1 * faces_seen)))
+
+
+@contextmanager
+def memory_explained(config: TrainConfig) -> Iterator[None]:
+    """Turns running out of memory into a sentence with what to change, in order."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError
+        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
+            raise
+        smaller = [f"--batch {config.batch // 2}"] if config.batch > 1 else []
+        smaller += [] if config.light else ["--light"]
+        smaller += [f"--size {config.size // 8 * 4}"] if config.size >= 128 else []
+        smaller += [f"--channels {config.channels // 2}"] if config.channels > 1 else []
+        raise DragFaceError(
+            f"The memory does not suffice for batch {config.batch}, size {config.size}, channels {config.channels}, "
+            f"{'light' if config.light else 'full'}: try {', then '.join(smaller)}."
+        ) from error

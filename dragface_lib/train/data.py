@@ -28,7 +28,7 @@ from ..crop.packing import read_faces
 from ..errors import DragFaceError
 from ..files import replace_atomically, sha256_of
 from ..images import UnreadablePhoto, open_photo
-from ..model.tensors import to_unit
+from ..model.generator import to_unit
 
 Drawn = TypeVar("Drawn")
 DOMAINS = ("selfie", "drag")

@@ -27,12 +27,11 @@ from ..devices import choose_device, choose_precision
 from ..errors import DragFaceError
 from ..evaluate.validation import Validation
 from ..files import locked
-from ..model.tensors import to_unit
+from ..model.generator import to_unit
 from ..model.weights import save_generator
-from .config import TrainConfig, changes_since, choose_kernels, facts_of, learning_rate
+from .config import TrainConfig, changes_since, choose_kernels, facts_of, learning_rate, memory_explained
 from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
 from .distributed import any_process, barrier, process_group, rank, world_size
-from .memory import memory_explained
 from .pictures import draw_sample, forget_samples_after, is_milestone, sample_places
 from .progress import LossSums, append_to_journal, best_score, draw_run, read_journal, rounded, shorten_journal
 from .saving import Copier, load_checkpoint, require_room, restore, save_checkpoint

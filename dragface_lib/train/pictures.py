@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..images import contact_sheet, open_photo, resize, save_photo
 from ..model.generator import Generator
-from ..model.tensors import to_bytes
+from ..model.generator import to_bytes
 
 SAMPLES = 6  # faces on a sheet
 ROWS = 3

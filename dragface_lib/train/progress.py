@@ -25,12 +25,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from ..devices import peak_memory_mb
 from ..errors import DragFaceError
 from ..files import replace_atomically, write_atomically
 from ..images import save_photo
 from .config import TrainConfig
 from .distributed import mean_over_processes
-from .memory import peak_memory_mb
 from .pictures import progression, samples
 
 CURVES = ("generator", "discriminator", "cycle", "identity", "cam")

@@ -33,7 +33,7 @@ from benchmarks.published_step import PublishedStep
 from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.model.discriminator import global_layers
 from dragface_lib.train import graph
-from dragface_lib.train.bench import CountOperations, matrix_rate
+from dragface_lib.train.bench import CountOperations
 from dragface_lib.train.config import TrainConfig
 from dragface_lib.train.data import Batch
 from dragface_lib.train.step import Trainer
@@ -130,6 +130,19 @@ def main() -> None:
     about = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     matrix = {str(kind).removeprefix("torch."): round(rate, 1) for kind, rate in rates.items()}
     print(json.dumps({"device": about, "torch": str(torch.__version__), "matrix GFLOP/s": matrix, **vars(options)}))
+
+
+def matrix_rate(device: torch.device, precision: torch.dtype) -> float:
+    """GFLOP/s of a product of two square matrices, the best of five: what this device can do at most."""
+    side = 8192 if device.type == "cuda" else 1024
+    left, right = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
+        product = left @ right
+        product[0, 0].item()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / min(seconds[1:]) / 1e9
 
 
 def timed(step: Step, number: int, device: torch.device, clock: Callable[[], float]) -> float:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dragface_lib.errors import DragFaceError
-from dragface_lib.model.tensors import to_bytes, to_unit
+from dragface_lib.model.generator import to_bytes, to_unit
 from dragface_lib.train import data
 from dragface_lib.train.data import FaceSet, MaskCache, Sampler, load_domains, prefetched
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from dragface_lib.model import discriminator, norms
-from dragface_lib.model.tensors import to_unit
+from dragface_lib.model.generator import to_unit
 from dragface_lib.train.bench import CountOperations
 from dragface_lib.train.config import learning_rate
 from dragface_lib.train.data import Batch, FaceSet, MaskCache
