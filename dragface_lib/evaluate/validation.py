@@ -20,8 +20,7 @@ from ..crop.masks import points_on_face
 from ..crop.packing import read_faces
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, open_photo, resize
-from ..model.generator import Generator
-from ..model.generator import to_bytes, to_unit
+from ..model.generator import Generator, to_bytes, to_unit
 from .measures import FACE, LEVELS, PARTS, WEIGHTS, lips_and_lids, parts_of_face, patch_centres, patches, to_lab
 
 FACES_AT_ONCE = 4  # of a batch, for a generator of 512 px on a small GPU

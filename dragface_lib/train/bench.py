@@ -41,7 +41,8 @@ def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "steps": steps,
     }
-    with memory_explained(config), choose_kernels(config.deterministic):
+    choose_kernels(config.deterministic)
+    with memory_explained(config):
         step = _stepper(Trainer(replace(config, graph=False), device, precision))
         seconds = _median_seconds(step, steps, WARM_UP)
         result |= {"seconds_per_step": seconds, "peak_memory_mb": peak_memory_mb(device)}

@@ -14,8 +14,7 @@ from matplotlib import colormaps
 from torch import Tensor
 
 from ..images import contact_sheet, open_photo, resize, save_photo
-from ..model.generator import Generator
-from ..model.generator import to_bytes
+from ..model.generator import Generator, to_bytes
 
 SAMPLES = 6  # faces on a sheet
 ROWS = 3
