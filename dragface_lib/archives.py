@@ -17,7 +17,6 @@ MAX_MEMBERS = 100_000
 MAX_UNPACKED = 20_000_000_000  # bytes of all members together
 MAX_MEMBER = 200_000_000  # bytes of a member; the largest photos of phones have about 30 MB
 MAX_RATIO = 100  # unpacked to packed size of a member; photos are compressed already and stay below 2
-# RuntimeError: a compression that zipfile does not know. ValueError: an odd name.
 DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 
