@@ -1,5 +1,7 @@
 """Fetches photos in parallel, checks them and stores them; run again, it fetches what is missing.
 
+Photos are stored without what cameras and people wrote into them: place, time, names, previews.
+
 for row, status in download(Manifest().search("portrait"), Workspace.open().photos):
     print(status, row.reason)
 """
@@ -7,6 +9,7 @@ for row, status in download(Manifest().search("portrait"), Workspace.open().phot
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -24,16 +27,17 @@ from tqdm.auto import tqdm
 
 from ..errors import DragFaceError
 from ..files import DiskFull, sha256_of, write_atomically
-from ..images import UnreadablePhoto, open_photo
+from ..images import UnreadablePhoto, encode_photo, open_photo
 from ..manifest import Row
 from ..network import Client, NetworkError
-from .stripping import without_metadata
 
 WORKERS = 8
 MAX_BYTES = 64_000_000  # of a photo; the largest photos of phones have about 30 MB
 MAX_ROBOTS = 500_000  # bytes of a robots.txt
 CRAWLED = ("google", "openverse")  # sources that find photos on any site: its robots.txt is asked
 OPENING = threading.Semaphore(2)  # an open photo may take 300 MB
+QUALITY = 95  # of photos that have to be encoded again
+SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # the first marker that is no part of a JPEG's pixels
 
 
 class Crawler(Client):
@@ -138,3 +142,34 @@ def _described(stored: bytes, rgb: np.ndarray) -> dict[str, Any]:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     columns = {"stored_sha256": hashlib.sha256(stored).hexdigest(), "retrieved_at": now}
     return columns | {"width": rgb.shape[1], "height": rgb.shape[0]}
+
+
+def without_metadata(data: bytes, rgb: np.ndarray) -> bytes:
+    """The photo's file without metadata. rgb: the photo as `open_photo` gave it, upright.
+
+    A JPEG keeps its pixels bit for bit and its colour profile, unless it lies on its side: then it is encoded again,
+    like other formats. A PNG becomes a PNG, all else a JPEG.
+    """
+    with suppress(UnreadablePhoto, ValueError, IndexError):
+        stripped = _pixels_of_jpeg(data)
+        if np.array_equal(open_photo(stripped), rgb):
+            return stripped
+    return encode_photo(rgb, "PNG" if data.startswith(b"\x89PNG") else "JPEG", QUALITY)
+
+
+def _pixels_of_jpeg(data: bytes) -> bytes:
+    """The segments of a JPEG that its pixels need. Raises ValueError or IndexError for any other file."""
+    kept, start = data[:2], 2
+    while data[start : start + 2] != b"\xff\xd9":
+        if kept[:2] != b"\xff\xd8" or data[start] != 0xFF:
+            raise ValueError("not a JPEG")
+        marker, end = data[start + 1], start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+        if marker == 0xDA:  # pixels follow
+            scan_end = SCAN_END.search(data, end)
+            end = scan_end.start() if scan_end else len(data)
+        name = data[start + 4 : end]
+        needed = name.startswith(b"ICC_PROFILE\0") or name[:5] in (b"JFIF\0", b"Adobe") and len(name) < 16
+        if needed or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept += data[start:end]
+        start = end
+    return kept + b"\xff\xd9"

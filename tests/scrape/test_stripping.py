@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from dragface_lib.images import UnreadablePhoto, open_photo
-from dragface_lib.scrape.stripping import without_metadata
+from dragface_lib.scrape.download import without_metadata
 
 SECRET = b"52.5200N by Anna"
 
