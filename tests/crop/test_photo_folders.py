@@ -179,13 +179,6 @@ def test_names_that_are_not_utf8_are_names(photos, faces):
     assert kept_and_rejected(faces, photos.parent).shape[1] == 2 * 128
 
 
-def test_noise_holds_no_face(tmp_path, faces):
-    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
-    save_photo(tmp_path / "noise" / "noise.png", noise)
-    (row,) = crop(tmp_path / "noise", faces)
-    assert (row.status, row.face) == ("no_face", "")
-
-
 def test_half_a_face_is_rejected_and_a_whole_one_at_the_border_kept(tmp_path, portraits, faces):
     photo = open_photo(portraits["astronaut"])  # eyes at (201, 101) and (246, 104), chin at 190
     save_photo(tmp_path / "p" / "half.png", photo[:, :240][:, 60:])
