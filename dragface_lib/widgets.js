@@ -1,7 +1,8 @@
 // What the pages of all widgets are built from.
 
-const WAIT = 6000; // milliseconds of silence after which a question is asked again, then twice as long, and so on
-const TRIES = 8; // a server that limits its rate drops messages
+// Milliseconds of silence after which a question is asked again, then twice as long, and so on: a server that limits its
+// rate drops messages.
+const WAIT = 6000;
 const PART = 900 << 10; // bytes of a file that are sent at once: servers refuse messages above 1 MB
 
 // The page's end of an `AnsweringWidget` (see widgets.py).
@@ -26,7 +27,7 @@ export function connect(model) {
       };
       const askAgain = () => {
         if (!listeners.has(request)) return; // the page was closed
-        if (++tries === TRIES) return finish(reject, new Error("The notebook does not answer: run this cell again."));
+        tries++;
         onProgress("");
         send();
       };
@@ -49,9 +50,7 @@ export function connect(model) {
     const parts = Math.max(1, Math.ceil(file.size / PART));
     let answer = null;
     for (let part = 0; part < parts && isWanted(); part++) {
-      const bytes = await file.slice(part * PART, (part + 1) * PART).arrayBuffer().catch(() => {
-        throw new Error(`${file.name} could not be read: choose the file once more.`);
-      });
+      const bytes = await file.slice(part * PART, (part + 1) * PART).arrayBuffer();
       answer = await ask({ ...question, part, parts }, { buffers: [bytes], onProgress });
     }
     return isWanted() ? answer : null;

@@ -32,10 +32,9 @@ def only(drag: DragPhoto, chosen: Sequence[int] | None) -> DragPhoto:
     """The photo with the chosen faces alone in drag; all when None. Raises DragFaceError when none is chosen."""
     if chosen is None:
         return drag
-    faces = tuple(face for number, face in enumerate(drag.faces) if number in set(chosen))
-    if not faces:
+    if not chosen:
         raise DragFaceError("No face is chosen: choose at least one.")
-    return replace(drag, faces=faces)
+    return replace(drag, faces=tuple(drag.faces[number] for number in chosen))
 
 
 def view(
