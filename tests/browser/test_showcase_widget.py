@@ -375,7 +375,7 @@ def test_another_look_is_chosen_and_a_spoiled_one_is_a_sentence(page, folder):
     second = picture_in(page, ".df-after")
     assert difference(first[FACE], second[FACE]) > 3
     look.select_option("spoiled")
-    assert "can be read safely" in error_in(page)
+    assert "cannot be read safely" in error_in(page)
     assert look.input_value() == "goth"
     assert np.array_equal(picture_in(page, ".df-after"), second)
     shown_after(page, lambda: look.select_option("your generator"))

@@ -226,7 +226,7 @@ def _broken_down(path, generator):
     ("spoil", "sentence"),
     [
         (lambda path, _: None, "no generator file"),
-        (_damaged, "not a whole generator file"),
+        (_damaged, "is damaged or of another architecture"),
         (_broken_down, "returns no picture"),
     ],
 )
