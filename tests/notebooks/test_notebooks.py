@@ -64,7 +64,15 @@ def machine(tmp_path, monkeypatch):
             cell = cell.replace(f'"/{place}', f'"{tmp_path}/{place}')
         (tmp_path / "cell.ipy").write_text(f"{cell}\n{after}\n")
         environment = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "colab") if colab else ""}
-        command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(tmp_path / "cell.ipy")]
+        command = [
+            sys.executable,
+            "-m",
+            "IPython",
+            "--no-banner",
+            "--no-term-title",
+            "--colors=NoColor",
+            str(tmp_path / "cell.ipy"),
+        ]
         done = subprocess.run(
             command, cwd=tmp_path / "content", env=environment, capture_output=True, text=True, check=False
         )
