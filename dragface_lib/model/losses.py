@@ -29,7 +29,8 @@ GENERATOR_WEIGHTS = {
 
 def least_squares(logits: Tensor, target: float) -> Float[Tensor, ""]:
     """mean((logits - target)^2), the least-squares GAN objective."""
-    return (logits.float() - target).square().mean()
+    logits = logits.float()
+    return F.mse_loss(logits, torch.full_like(logits, target))
 
 
 def adversarial_loss(judged: Judgement, target: float) -> Float[Tensor, ""]:
@@ -39,7 +40,7 @@ def adversarial_loss(judged: Judgement, target: float) -> Float[Tensor, ""]:
 
 def discriminator_loss(judged: Judgement) -> Float[Tensor, ""]:
     """Adversarial loss of one batch whose first half is real and whose second half is generated."""
-    halves = zip(*(part.chunk(2) for part in judged), strict=True)
+    halves = zip(*(part.float().chunk(2) for part in judged), strict=True)
     real, fake = (Judgement(*parts) for parts in halves)
     return adversarial_loss(real, 1) + adversarial_loss(fake, 0)
 

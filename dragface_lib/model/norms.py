@@ -42,25 +42,25 @@ def instance_norm(features: Features) -> Features:
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, features: Features) -> Features:
-        variance, mean = _moments(features, 0)  # (B, C) each
-        affine = torch.empty(2, *mean.shape, device=mean.device)
-        scale = torch.rsqrt(variance + EPSILON, out=affine[0])
+        variance, mean = _moments(features)  # (B, C) each
+        affine = features.new_empty(2, *mean.shape)
+        variance = variance + EPSILON
+        scale = torch.rsqrt(variance, out=affine[0])
         torch.mul(mean, scale, out=affine[1]).neg_()
-        rounded = affine.to(features.dtype)
-        context.save_for_backward(features, mean, scale, rounded[0])
-        return _affine(features, *rounded)
+        context.save_for_backward(features, mean, variance, scale)
+        return _affine(features, *affine)
 
     @staticmethod
     def backward(context: Any, gradient: Features) -> Features:
         """scale * (g - mean(g) - a * mean(g * a)), with the normalised a = (features - mean) * scale."""
-        features, mean, scale, rounded_scale = context.saved_tensors
+        features, mean, variance, scale = context.saved_tensors
         of_shift = gradient.mean((2, 3), dtype=torch.float32)
         of_scale = (gradient * features).mean((2, 3), dtype=torch.float32)
-        affine = torch.empty(2, *mean.shape, device=mean.device)
+        affine = features.new_empty(2, *mean.shape)
         covariance = torch.addcmul(of_scale, mean, of_shift, value=-1)  # mean(g * (features - mean))
-        slope = torch.mul(covariance, scale.pow(3), out=affine[0])
+        slope = torch.mul(covariance.div_(variance), scale, out=affine[0])
         torch.addcmul(slope * mean, scale, of_shift, value=-1, out=affine[1])
-        return _gradient(gradient, rounded_scale, features, affine)
+        return _gradient(gradient, scale, features, affine)
 
 
 class _AdaLIN(torch.autograd.Function):
@@ -68,27 +68,28 @@ class _AdaLIN(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, features: Features, rho: Tensor, gamma: Tensor, beta: Tensor) -> Features:
-        channels, positions = features.shape[1], features.shape[2] * features.shape[3]
-        count = channels * positions
-        variance, mean = _moments(features, 1)  # (B, C) each
-        # The layer's variance: sum_c ((n-1) var_c + n (mu_c - mu_L)^2) / (C n - 1), with n positions and C channels.
-        layer_mean = mean.mean(dim=1, keepdim=True)  # (B, 1)
-        deviation = mean - layer_mean
-        squares = torch.addcmul(variance, deviation, deviation, value=positions / (positions - 1))
-        layer_variance = squares.mean(dim=1, keepdim=True) * ((count - channels) / (count - 1))
+        positions = features.shape[2] * features.shape[3]
+        count = features.shape[1] * positions
+        variance, mean = _moments(features)  # (B, C) each
+        # The layer's variance is the mean of those of its channels and the variance of their means.
+        spread, layer_mean = torch.var_mean(mean, dim=1, correction=0, keepdim=True)  # (B, 1) each
+        layer_variance = variance.mean(dim=1, keepdim=True) + spread
         means = torch.stack([mean, layer_mean.expand_as(mean)])
-        scales = torch.stack([variance, layer_variance.expand_as(mean)]).add_(EPSILON).rsqrt_()
-        of_instance = gamma * rho
+        scales = torch.empty_like(means)
+        torch.mul(variance, positions / (positions - 1), out=scales[0])  # unbiased
+        torch.mul(layer_variance.expand_as(mean), count / (count - 1), out=scales[1])
+        scales.add_(EPSILON).rsqrt_()
         # How much a_I and a_L count: gamma * rho / sigma_I and gamma * (1 - rho) / sigma_L.
-        weights = scales * torch.stack([of_instance, gamma - of_instance])
-        affine = torch.empty_like(means)
+        weights = scales * gamma
+        weights[0].mul_(rho)
+        weights[1].addcmul_(weights[1], rho, value=-1)
+        affine = torch.empty_like(means, dtype=features.dtype)
         torch.add(*weights, out=affine[0])
         shift = torch.addcmul(beta, weights[0], mean, value=-1)
         torch.addcmul(shift, weights[1], layer_mean, value=-1, out=affine[1])
-        rounded = affine.to(features.dtype)
-        context.save_for_backward(features, rho, gamma, means, scales, weights, rounded[0])
+        context.save_for_backward(features, rho, gamma, means, scales, weights, affine[0])
         context.shape_of_beta = beta.shape
-        return _affine(features, *rounded)
+        return _affine(features, *affine)
 
     @staticmethod
     def backward(context: Any, gradient: Features) -> tuple[Features, Tensor, Tensor, Tensor]:
@@ -102,7 +103,7 @@ class _AdaLIN(torch.autograd.Function):
         of_gamma = torch.lerp(of_weights[1], of_weights[0], rho)
         of_rho = (of_weights[0] - of_weights[1]).mul_(gamma)
 
-        affine = torch.empty(2, *of_shift.shape, device=of_shift.device)
+        affine = features.new_empty(2, *of_shift.shape)
         slopes, shifts = (of_weights * weights).mul_(scales), weights * of_shift
         layer_slope = slopes[1].sum(1, keepdim=True).mul_(1 / (count - 1))  # (B, 1)
         layer_shift = torch.sub(layer_slope * means[1, :, :1], shifts[1].sum(1, keepdim=True), alpha=1 / count)
@@ -118,17 +119,13 @@ class _AdaLIN(torch.autograd.Function):
         )
 
 
-def _moments(features: Features, correction: int) -> tuple[Tensor, Tensor]:
-    """Variance and mean over the positions, (B, C) each, in fp32."""
-    features = features.float()
+def _moments(features: Features) -> tuple[Tensor, Tensor]:
+    """Biased variance and mean over the positions, (B, C) each, in fp32."""
     if features.device.type != "cpu":
-        return torch.var_mean(features, dim=(2, 3), correction=correction)
+        return torch.var_mean(features.float(), dim=(2, 3), correction=0)
     # On a CPU that is 15 times slower over channels_last features than two plain passes.
-    mean = features.mean(dim=(2, 3), keepdim=True)
-    squares = (features - mean).square_()
-    positions = features.shape[2] * features.shape[3]
-    variance = squares.sum(dim=(2, 3)).div_(positions - 1) if correction else squares.mean(dim=(2, 3))
-    return variance, mean.flatten(1)
+    mean = features.mean(dim=(2, 3), keepdim=True, dtype=torch.float32)
+    return (features - mean).square_().mean(dim=(2, 3)), mean.flatten(1)
 
 
 def _affine(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -136,8 +133,8 @@ def _affine(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def _gradient(gradient: Tensor, scale: Tensor, features: Tensor, affine: Tensor) -> Tensor:
-    """gradient * scale - features * slope + shift, where affine is (slope, shift) in fp32."""
-    slope, shift = affine.to(features.dtype)[..., None, None]
+    """gradient * scale - features * slope + shift, where affine is (slope, shift) in the features' precision."""
+    slope, shift = affine[..., None, None]
     return torch.addcmul(torch.addcmul(shift, features, slope, value=-1), gradient, scale[:, :, None, None])
 
 

@@ -42,11 +42,10 @@ class SpectralConv2d(nn.Conv2d):
         self.gain = gain
         self.sigma = SpectralNorm(self.weight)
 
-    def forward(self, features: Tensor, factor: Tensor | None = None) -> Tensor:
-        """features: (B, C, H, W). factor: of `spectral_factors`, where those of several layers are at hand."""
-        if factor is None:
-            (factor,) = spectral_factors([self])
-        return _ScaleAndShift.apply(self._conv_forward(features, self.weight, None), factor, self.bias)
+    def forward(self, features: Tensor, normalised: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """features: (B, C, H, W). normalised: of `spectral_factors`, where those of several layers are at hand."""
+        factor, weight = normalised or spectral_factors([self])[0]
+        return _ScaleAndShift.apply(self._conv_forward(features, weight, None), factor, self.bias)
 
 
 class SpectralLinear(nn.Linear):
@@ -57,25 +56,31 @@ class SpectralLinear(nn.Linear):
         self.gain = gain
         self.sigma = SpectralNorm(self.weight)
 
-    def forward(self, features: Tensor, factor: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, normalised: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """features: (B, inputs)."""
-        if factor is None:
-            (factor,) = spectral_factors([self])
-        return F.linear(features, self.weight) * factor
+        factor, weight = normalised or spectral_factors([self])[0]
+        return F.linear(features, weight) * factor
 
 
-def spectral_factors(layers: Sequence[SpectralConv2d | SpectralLinear]) -> list[Float[Tensor, ""]]:
-    """gain / sigma of each layer, which all have the same gain; in training mode after one power iteration.
+def spectral_factors(layers: Sequence[SpectralConv2d | SpectralLinear]) -> list[tuple[Tensor, Tensor]]:
+    """gain / sigma of each layer, and its weight in the precision of autocast, rounded together with the others.
 
-    The arithmetic stays in fp32 under autocast: in half precision sigma would drift.
+    All layers have the same gain. In training mode sigma follows one power iteration; its arithmetic stays in fp32
+    under autocast, since in half precision it would drift.
     """
-    with no_autocast(layers[0].weight):
-        return list(_Factors.apply(layers, *[layer.weight for layer in layers]).unbind())
+    weights: list[Tensor] = [layer.weight for layer in layers]
+    device = weights[0].device.type
+    halved = torch.is_autocast_enabled(device)
+    with no_autocast(weights[0]):
+        factors, *rounded = _Factors.apply(layers, torch.get_autocast_dtype(device) if halved else None, *weights)
+    return list(zip(factors.unbind(), rounded or weights, strict=True))
 
 
 class _Factors(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, layers: Sequence[SpectralConv2d | SpectralLinear], *weights: Tensor) -> Tensor:
+    def forward(
+        context: Any, layers: Sequence[SpectralConv2d | SpectralLinear], precision: torch.dtype | None, *weights: Tensor
+    ) -> tuple[Tensor, ...]:
         u, v = [layer.sigma.u for layer in layers], [layer.sigma.v for layer in layers]
         matrices = [_as_matrix(weight) for weight in weights]
         if layers[0].training:
@@ -88,17 +93,26 @@ class _Factors(torch.autograd.Function):
         factors = layers[0].gain / torch.stack(sigmas)
         context.layers = layers
         context.save_for_backward(factors, *u, *v)
-        return factors
+        if precision is None:
+            return (factors,)
+        rounded = [torch.empty_like(weight, dtype=precision) for weight in weights]
+        torch._foreach_copy_(rounded, weights)
+        return factors, *rounded
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Sigma's gradient is u v^T."""
+    def backward(context: Any, gradient: Tensor, *of_rounded: Tensor) -> tuple[Tensor | None, ...]:
+        """Sigma's gradient is u v^T; that of the rounded weights is added to it."""
         factors, *vectors = context.saved_tensors
         layers, count = context.layers, len(factors)
         of_sigmas = (gradient * factors).mul_(factors).mul_(-1 / layers[0].gain)
         scaled = torch._foreach_mul(vectors[:count], list(of_sigmas.unbind()))
         outer = [torch.outer(*pair) for pair in zip(scaled, vectors[count:], strict=True)]
-        return None, *(_as_weight(matrix, layer.weight) for matrix, layer in zip(outer, layers, strict=True))
+        of_weights = [_as_weight(matrix, layer.weight) for matrix, layer in zip(outer, layers, strict=True)]
+        if of_rounded:
+            exact = [torch.empty_like(weight) for weight in of_weights]
+            torch._foreach_copy_(exact, of_rounded)
+            torch._foreach_add_(of_weights, exact)
+        return None, None, *of_weights
 
 
 def _normalised(vectors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

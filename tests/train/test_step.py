@@ -272,7 +272,7 @@ def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, pre
 
         def watched(*arguments):
             results = original(*arguments)
-            seen.extend(result.dtype for result in results)
+            seen.extend(result[0].dtype if isinstance(result, tuple) else result.dtype for result in results)
             return results
 
         monkeypatch.setattr(module, name, watched)
@@ -285,7 +285,7 @@ def test_statistics_losses_and_sigmas_are_in_full_precision(settings, faces, pre
     assert set(seen) | {loss.dtype for loss in losses.values()} == {torch.float32}
 
 
-@pytest.mark.parametrize(("precision", "at_most"), [(torch.float32, 5000), (torch.bfloat16, 5600)])
+@pytest.mark.parametrize(("precision", "at_most"), [(torch.float32, 5000), (torch.bfloat16, 5000)])
 def test_a_step_takes_few_operations(settings, faces, precision, at_most):
     """Each of them costs Python and the driver some time where no CUDA graph is replayed."""
     config = settings(size=256, blocks=4)
