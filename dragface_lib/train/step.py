@@ -217,6 +217,8 @@ class Trainer:
         """Undo what a step had begun that was not recorded to its end; its kernels have not run."""
         for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
             optimiser.zero_grad(set_to_none=True)
+            for name in ("grad_scale", "found_inf"):  # the scaler takes them away after an update that did not fail
+                vars(optimiser).pop(name, None)
         self.scaler.update(self.scaler.get_scale())
 
     def state(self) -> dict[str, object]:
@@ -232,8 +234,12 @@ class Trainer:
     def load_state(self, state: dict[str, dict]) -> None:
         """Take up what `state` returned."""
         for name, content in state.items():
-            getattr(self, name).load_state_dict(content)
+            target = getattr(self, name)
+            if isinstance(target, torch.optim.Optimizer):  # settings are this run's and this device's
+                content = content | {"param_groups": [group | target.defaults for group in content["param_groups"]]}
+            target.load_state_dict(content)
         for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
-            for group in optimiser.param_groups:
-                group["capturable"] = optimiser.defaults["capturable"]  # a checkpoint of a CPU has it off
+            for parameter, moments in optimiser.state.items():
+                for name in ("exp_avg", "exp_avg_sq"):  # fused Adam wants the parameter's layout: a CPU's is another
+                    moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
         self.graphed = self._graphed()  # the optimisers' state lies elsewhere now

@@ -1,5 +1,6 @@
 """A replayed step learns what the same step learns eagerly: whatever changes from step to step reaches the graph."""
 
+import copy
 import os
 
 import pytest
@@ -138,6 +139,43 @@ def test_a_restored_trainer_records_anew(settings, monkeypatch):
         trainer.step(step, *faces_of(step))
     trainer.load_state(trainer.state())
     assert trainer.graphed is None  # on this CPU; on a GPU a new one
+
+
+def test_a_checkpoint_of_another_device_goes_on_with_this_one_s_layout_and_settings(settings):
+    first, second = (Trainer(settings(), CPU, torch.float32) for _ in range(2))
+    first.step(0, *faces_of(0))
+    state = copy.deepcopy(first.state())
+    for name in ("generator_optimiser", "discriminator_optimiser"):
+        for group in state[name]["param_groups"]:
+            group |= {"capturable": True, "fused": False, "betas": (0.1, 0.2)}
+        for moments in state[name]["state"].values():
+            for key in ("exp_avg", "exp_avg_sq"):
+                if moments[key].dim() == 4:
+                    moments[key] = moments[key].contiguous(memory_format=torch.channels_last)
+    second.load_state(state)
+    for trainer in (first, second):
+        trainer.step(1, *faces_of(1))
+    assert same_state(first, second)
+
+
+def test_after_a_failure_within_an_update_no_scale_of_it_is_left(settings, monkeypatch):
+    """The scaler hands its scale to the optimiser and takes it away only after an update that did not fail."""
+    eager = Trainer(settings(), CPU, torch.float16)
+    fallen_back = graphed_trainer(settings(), "fp16", monkeypatch, RecordedOperations())
+    update, calls = fallen_back.discriminator_optimiser.step, []
+
+    def step():
+        calls.append(0)
+        if len(calls) == 3:  # while recording
+            raise RuntimeError("capture failed")
+        return update()
+
+    fallen_back.discriminator_optimiser.step = step
+    for number in range(5):
+        for trainer in (eager, fallen_back):
+            trainer.step(number, *faces_of(number))
+    assert fallen_back.graphed.failed
+    assert same_state(eager, fallen_back)
 
 
 def test_a_batch_of_another_size_is_refused(settings, monkeypatch):
