@@ -122,9 +122,9 @@ class Trainer:
             drags.masks,
             draws(config.seed, (step * world_size() + rank()) * count, count) if config.diff_augment else None,
         )
-        found = self.update(self._on_device(inputs)) if self.graphed is None else self.graphed(inputs)
+        step_losses = self.update(self._on_device(inputs)) if self.graphed is None else self.graphed(inputs)
         # Copies, since a replay writes to the same tensors again.
-        return dict(zip(found, torch.stack(list(found.values())).unbind(), strict=True))
+        return dict(zip(step_losses, torch.stack(list(step_losses.values())).unbind(), strict=True))
 
     def _on_device(self, inputs: Inputs) -> Inputs:
         def moved(tensor: Tensor) -> Tensor:
@@ -192,8 +192,8 @@ class Trainer:
         clip_rho(networks)
         self.scaler.update()
         self._update_ema(inputs.ema_share)
-        found = of_discriminators | of_generators | {"generator": generator_loss, "discriminator": discriminator_loss}
-        return {name: loss.detach() for name, loss in found.items()}
+        sums = {"generator": generator_loss, "discriminator": discriminator_loss}
+        return {name: loss.detach() for name, loss in (of_discriminators | of_generators | sums).items()}
 
     def _autocast(self, cache_enabled: bool = True) -> torch.autocast:
         enabled = self.precision != torch.float32
