@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,6 +66,16 @@ def refuse_inputs(output: str | Path, *inputs: str | Path) -> None:
     for source in inputs:
         if Path(source).resolve() in (target, *target.parents):
             raise DragFaceError(f"{output} is {source} itself, or lies within it: name another place.")
+
+
+def numbered(folder: str | Path, suffix: str) -> dict[int, Path]:
+    """The files of a run that are named by their step, such as step_00000012.jpg, by that step, in order.
+
+    Files of any other name, such as "step_00000012 (1).jpg", belong to somebody else.
+    """
+    name = re.compile(r"step_(\d{8}|[1-9]\d{8,})" + re.escape(suffix), re.ASCII)
+    matches = [(name.fullmatch(path.name), path) for path in Path(folder).glob("step_*")]
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
 def sha256_of(path: str | Path) -> str:

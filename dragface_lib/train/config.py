@@ -9,31 +9,34 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 
-from ..devices import Precision, choose_device
+from ..devices import Precision, choose_device, world_size
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..model.generator import SIZES, Form
 from ..model.losses import CAM_WEIGHT
 from ..model.weights import ARCHITECTURE
 from ..session import Workspace, sized
-from .distributed import world_size
 
 DiscriminatorInput = Literal["face", "picture"]
-SESSION_SETTINGS = ("scratch", "session_minutes")  # of one session on one machine, not of the run
 COUNTS = ("steps", "batch", "ema_half_life")
 INTERVALS = ("save_every", "sample_every", "validate_every", "log_every", "milestone_every")
-# Settings that may change between two parts of a run without changing what is learned.
-INCONSEQUENTIAL = ("faces", "run", "save_minutes", "look", "licence", *INTERVALS, *SESSION_SETTINGS)
+# Of one machine and one call: neither written to config.json nor read from it.
+OF_THE_CALL = ("run", "scratch", "session_minutes", "device")
+# What a change between two parts of a run does: it is refused, or noted in the journal, or says nothing.
+REFUSED = ARCHITECTURE
+NOTED = ("steps", "cam_weight", "gain", "discriminator_input", "batch", "lr", "beta1", "beta2", "weight_decay")
+NOTED += ("ema_half_life", "seed", "device", "precision", "graph", "deterministic", "diff_augment")
+NOTED += ("processes", "threads", "torch", "python", "The faces in selfie/train", "The faces in drag/train")
+SILENT = ("faces", "run", "scratch", "session_minutes", "save_minutes", "look", "licence", *INTERVALS)
 # The residual form's two values were tuned together on painted faces at 64 and 128 px, never one by one.
 CAM_WEIGHTS = {"published": CAM_WEIGHT, "residual": 10.0}
 GAINS = {"published": 1.0, "residual": 2.0}
-CHOICES = {"form": Form, "precision": Precision, "discriminator_input": DiscriminatorInput}
 # Of each number: the lowest and the highest value, and what to use.
 RANGES: dict[str, tuple[float, float, str]] = {
     **dict.fromkeys(COUNTS + INTERVALS, (1, math.inf, "1 or more")),
@@ -43,6 +46,8 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "cam_weight": (0, 1e6, "0 or more, e.g. 10"),
     "gain": (1e-6, 100, "a positive number, e.g. 2"),
     "lr": (1e-12, 1, "a small positive number, e.g. 0.0001"),
+    **dict.fromkeys(("beta1", "beta2"), (0, 0.99999, "0 or more and less than 1, e.g. 0.5")),
+    "weight_decay": (0, 1, "0 or a small positive number, e.g. 0.0001"),
     "seed": (0, 2**63 - 1, "0 or a positive number below 2^63"),
     "save_minutes": (1e-6, 1e6, "a positive number, e.g. 10"),
     "session_minutes": (0, 1e6, "0 or more, e.g. 690"),
@@ -51,7 +56,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one run. Raises DragFaceError for a value out of range, naming it."""
+    """Settings of one run. Raises DragFaceError for a value of another type or out of range, naming it."""
 
     faces: str  # folder or archive that holds {selfie,drag}/{train,test}
     run: str  # folder for checkpoints, journal, samples and the generator; its name names the run
@@ -88,12 +93,18 @@ class TrainConfig:
     licence: str = "that of the training photos"  # what the generator file says about its use
 
     def __post_init__(self) -> None:
-        for name, kind in CHOICES.items():
-            if getattr(self, name) not in get_args(kind):
-                raise DragFaceError(f"{name} is {getattr(self, name)!r}: use {' or '.join(get_args(kind))}.")
-        for name, (low, high, advice) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None and (not low <= value <= high or (name == "size" and value not in SIZES)):
+        for name, kind in get_type_hints(TrainConfig).items():
+            value, kinds = getattr(self, name), get_args(kind) or (kind,)  # of a Literal: its choices
+            if kinds[0] in (bool, str):
+                right, advice = type(value) in kinds, "text in one line" if kind is str else "true or false"
+                right = right and (name not in ("look", "licence") or value.isprintable())
+            elif isinstance(kinds[0], str):
+                right, advice = value in kinds, " or ".join(kinds)
+            else:
+                low, high, advice = RANGES[name]
+                right = type(value) in kinds or (type(value) is int and float in kinds)
+                right = right and (value is None or low <= value <= high) and (name != "size" or value in SIZES)
+            if not right:
                 raise DragFaceError(f"{name} is {value!r}: use {advice}.")
 
     @property
@@ -116,19 +127,27 @@ class TrainConfig:
         return {name: getattr(self, name) for name in ARCHITECTURE}
 
     def save(self) -> None:
-        """Write config.json into the run's folder, without what belongs to one session and one machine."""
-        settings = {name: value for name, value in asdict(self).items() if name not in SESSION_SETTINGS}
+        """Write config.json into the run's folder, without what belongs to one call on one machine."""
+        settings = {name: value for name, value in asdict(self).items() if name not in OF_THE_CALL}
         write_atomically(self.run_folder / "config.json", json.dumps(settings, indent=1).encode())
 
     @classmethod
     def load(cls, run: str | Path) -> TrainConfig:
-        """Read RUN/config.json; settings that this version does not know are left out."""
-        path = Path(run) / "config.json"
+        """Read RUN/config.json; settings that this version does not know are left out.
+
+        Nothing in the file says where to write. Raises DragFaceError when it is missing or damaged.
+        """
+        path, kinds = Path(run) / "config.json", get_type_hints(cls)
         try:
-            settings, known = json.loads(path.read_text()), {field.name for field in fields(cls)}
-            return cls(**{name: value for name, value in settings.items() if name in known})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise DragFaceError(f"{path} is not a run's configuration ({error}): name a run's folder.") from error
+            content = json.loads(path.read_bytes())
+            settings = {name: value for name, value in content.items() if name in kinds.keys() - set(OF_THE_CALL)}
+            for name, value in settings.items():
+                if kinds[name] is int and isinstance(value, float) and value.is_integer():
+                    settings[name] = int(value)  # 2.0 where 2 is meant
+            return cls(run=str(run), **settings)
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError, DragFaceError) as error:
+            reason = str(error).rstrip(".")
+            raise DragFaceError(f"{path} is not a run's configuration ({reason}): mend it, or name a run.") from error
 
 
 def notebook_config(space: Workspace, run: str, steps: int, size: int, session_hours: float) -> TrainConfig:
@@ -158,10 +177,18 @@ def choose_kernels(deterministic: bool) -> None:
 
 def facts_of(config: TrainConfig, device: torch.device, precision: torch.dtype) -> dict[str, Any]:
     """What an exact resume depends on besides the saved state and the faces."""
-    facts = {name: value for name, value in asdict(config).items() if name not in INCONSEQUENTIAL}
+    facts = {name: value for name, value in asdict(config).items() if name in REFUSED + NOTED}
     facts |= {"device": device.type, "precision": str(precision), "processes": world_size()}
     facts |= {"threads": torch.get_num_threads() if device.type == "cpu" else 0}
     return facts | {"torch": str(torch.__version__), "python": platform.python_version()}  # str: for weights_only
+
+
+def facts_in(checkpoint: dict[str, Any], run: str) -> dict[str, Any]:
+    """What `facts_of` returned when a checkpoint was written. Raises DragFaceError where it does not say."""
+    facts = checkpoint.get("facts")
+    if not isinstance(facts, dict):
+        raise DragFaceError(f"The checkpoint of the run {run} does not say what it was trained with: name another run.")
+    return facts
 
 
 def changes_since(saved: dict[str, Any], now: dict[str, Any], run: str) -> list[str]:
@@ -169,16 +196,18 @@ def changes_since(saved: dict[str, Any], now: dict[str, Any], run: str) -> list[
 
     Raises DragFaceError where the run has networks of another architecture.
     """
-    changes = {name: (saved.get(name), value) for name, value in now.items() if saved.get(name) != value}
-    for name in changes.keys() & ARCHITECTURE:
-        was, value = changes[name]
-        raise DragFaceError(f"The run {run} was trained with {name} {was}, not {value}: use that, or name another run.")
-    return [
-        f"{name} have changed since the run began."
-        if name.startswith("The")
-        else f"{name} was {was} and is now {value}."
-        for name, (was, value) in changes.items()
-    ]
+    notes = []
+    for name, value in now.items():
+        before = saved.get(name)
+        if str(before) == str(value):  # as text: a checkpoint of a stranger may hold anything
+            continue
+        if name in REFUSED:
+            raise DragFaceError(
+                f"The run {run} was trained with {name} {before}, not {value}: use that, or name another run."
+            )
+        was = "have changed since the run began" if name.startswith("The") else f"was {before} and is now {value}"
+        notes.append(f"{name} {was}.")
+    return notes
 
 
 def learning_rate(step: int, steps: int, base: float) -> float:

@@ -4,7 +4,7 @@
     train(TrainConfig(faces="faces", run="runs/first"))
 
 `saving.py` says what a run leaves behind. Several GPUs of one machine train one run together when torchrun starts it
-(`distributed.py`).
+(`devices.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -23,17 +24,16 @@ import torch
 from tqdm.auto import tqdm
 
 from ..crop.align import ALIGNMENT
-from ..devices import choose_device, choose_precision
+from ..devices import any_process, barrier, choose_device, choose_precision, process_group, rank, world_size
 from ..errors import DragFaceError
 from ..evaluate.validation import Validation
 from ..files import locked
 from ..model.generator import to_unit
 from ..model.weights import save_generator
-from .config import TrainConfig, changes_since, choose_kernels, facts_of, learning_rate, memory_explained
+from .config import TrainConfig, changes_since, choose_kernels, facts_in, facts_of, learning_rate, memory_explained
 from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
-from .distributed import any_process, barrier, process_group, rank, world_size
-from .pictures import draw_sample, forget_samples_after, is_milestone, sample_places
-from .progress import LossSums, append_to_journal, best_score, draw_run, read_journal, rounded, shorten_journal
+from .pictures import Pictures, best_step_and_score, draw_sample, forget_after, is_milestone, sample_places
+from .progress import LossSums, append_to_journal, draw_run, rounded, shorten_journal
 from .saving import Copier, load_checkpoint, require_room, restore, save_checkpoint
 from .step import Trainer
 
@@ -58,6 +58,8 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
         def say(sentence: str) -> None:
             if progress and main:
                 tqdm.write(sentence, file=sys.stderr)
+
+        pictures = Pictures(say)
 
         # Load dataset.
         sets = load_domains(config.faces, config.size, with_masks=config.discriminator_input == "face")
@@ -91,21 +93,26 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
         checkpoint, notes = load_checkpoint(folder / "checkpoints")
         step = 0
         if checkpoint is not None:
-            notes += changes_since(checkpoint["facts"], facts, config.run)
-            trainer.load_state(checkpoint["state"])
-            step = checkpoint["step"]
+            step, saved = checkpoint["step"], facts_in(checkpoint, config.run)
+            if step > config.steps:
+                facts["steps"] = saved.get("steps")
+                say(f"{step:,} steps are done already, so the run keeps its {facts['steps']}: ask for more to go on.")
+            notes += changes_since(saved, facts, config.run)
+            trainer.load_state(checkpoint.get("state"))
             say(f"Going on at step {step:,} of {config.steps:,}, from {folder}.")
         del checkpoint
         barrier()  # until every process has read what the main process will soon replace
         copier = stack.enter_context(Copier(folder, run, say)) if main and config.scratch else None
         if main:
-            config.save()
-            shorten_journal(journal, step)
-            forget_samples_after(folder, step)
+            replace(config, steps=facts["steps"]).save()
+            if foreign := shorten_journal(journal, step):
+                say(f"{journal} has {foreign} lines that are none of a journal's, and are left out.")
+            forget_after(folder, step)
+            best = best_step_and_score(folder)[1]
             for note in notes:
                 say(note)
                 append_to_journal(journal, step, note=note)
-            watch()
+            pictures.draw(watch)
 
         # Train.
         def draw(step: int) -> list[Batch]:
@@ -141,30 +148,31 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
                 row = losses.means()
                 # An update can spoil the weights while the losses it came from were still numbers.
                 total = torch.stack([parameter.sum() for parameter in trainer.networks.parameters()]).sum().item()
-                _require_sane(row | {"sum of the weights": total}, step, config)
+                _require_sane(row | {"sum of the weights": total}, step, config, precision)
                 bar.set_postfix(G=f"{row['generator']:.1f}", D=f"{row['discriminator']:.2f}")
                 seconds_to_save = round(max(0.0, last_save + 60 * config.save_minutes - monotonic()))
                 if main:
                     rate = learning_rate(step - 1, config.steps, config.lr)
                     append_to_journal(journal, step, **row, lr=rate, seconds_to_save=seconds_to_save)
-                    watch()
+                    pictures.draw(watch)
             if not main:
                 continue
 
             # Draw samples.
             if step % config.sample_every == 0 or step >= config.steps:
-                draw_sample(folder, step, trainer.ema, shown_faces)
-                draw_run(config)
-                watch()
+                pictures.draw(draw_sample, folder, step, trainer.ema, shown_faces)
+                pictures.draw(draw_run, config, pictures.say)
+                pictures.draw(watch)
 
             # Measure and save.
             if validate and validation:
                 measures = validation(trainer.ema)
-                if measures["score"] > best_score(read_journal(journal)):
-                    save_average(trainer, folder / "best.safetensors", step)
+                if measures["score"] > best:
+                    best = measures["score"]
+                    save_average(trainer, folder / "best.safetensors", step, score=f"{best:.6g}")
                 append_to_journal(journal, step, **rounded(measures))
             if milestone:
-                save_average(trainer, folder / f"milestones/step_{step:08d}.safetensors", step, half=True)
+                pictures.draw(save_average, trainer, folder / f"milestones/step_{step:08d}.safetensors", step, True)
             if save or (
                 tick and seconds_to_save == 0
             ):  # the checkpoint comes last, and so finds everything else of its step
@@ -186,14 +194,14 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     return step >= config.steps or session_over
 
 
-def save_average(trainer: Trainer, path: Path, step: int, half: bool = False) -> None:
+def save_average(trainer: Trainer, path: Path, step: int, half: bool = False, **metadata: str) -> None:
     """Write the averaged generator with all that is needed to use it; no times or paths."""
-    metadata = {"direction": "selfie_to_drag", "alignment": ALIGNMENT, "steps": str(step)}
+    metadata |= {"direction": "selfie_to_drag", "alignment": ALIGNMENT, "steps": str(step)}
     metadata |= {"look": trainer.config.look, "licence": trainer.config.licence}
     save_generator(trainer.ema, path, metadata, half)
 
 
-def _require_sane(row: dict[str, float], step: int, config: TrainConfig) -> None:
+def _require_sane(row: dict[str, float], step: int, config: TrainConfig, precision: torch.dtype) -> None:
     """Raises DragFaceError where a loss is no number, or so large that no later step brings it back."""
     for name, value in row.items():
         fault = "is no longer a number" if not math.isfinite(value) else ""
@@ -203,9 +211,8 @@ def _require_sane(row: dict[str, float], step: int, config: TrainConfig) -> None
             folder, subject = config.run_folder / "checkpoints", name if " " in name else f"{name} loss"
             saved = any(folder.glob("step_*.pt"))
             advice = f"the last checkpoint in {folder} is whole; go on" if saved else "nothing was saved yet; begin"
-            raise DragFaceError(
-                f"The {subject} {fault} at step {step:,}: {advice} with --precision fp32 or a smaller --lr."
-            )
+            smaller = "a smaller --lr" if precision == torch.float32 else "--precision fp32 or a smaller --lr"
+            raise DragFaceError(f"The {subject} {fault} at step {step:,}: {advice} with {smaller}.")
 
 
 @contextmanager

@@ -6,19 +6,47 @@ looks. The progression is put together from the sheets, so it survives every cra
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib import colormaps
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..images import contact_sheet, open_photo, resize, save_photo
+from ..errors import DragFaceError
+from ..files import numbered
+from ..images import UnreadablePhoto, contact_sheet, open_photo, resize, save_photo
 from ..model.generator import Generator, to_bytes
 
 SAMPLES = 6  # faces on a sheet
 ROWS = 3
 PROGRESS = 7  # columns of the progression besides the selfie
+Say = Callable[[str], None]
+
+
+class Pictures:
+    """Draws pictures of a run. What is wrong with a picture is said once, and never ends the training."""
+
+    def __init__(self, say: Say):
+        self.said: set[str] = set()
+        self._say = say
+
+    def say(self, sentence: str) -> None:
+        """Say a sentence, unless it was said before."""
+        if sentence not in self.said:
+            self.said.add(sentence)
+            self._say(sentence)
+
+    def draw(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function that draws."""
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.say(f"A picture of the run is left out: {' '.join(str(error).split()) or type(error).__name__}")
 
 
 def sample_places(count: int) -> np.ndarray:
@@ -47,13 +75,30 @@ def heat_map(attention: np.ndarray, size: int) -> np.ndarray:
 
 def samples(run: Path) -> dict[int, Path]:
     """The sheets of a run by their steps, oldest first."""
-    return {int(path.stem.removeprefix("step_")): path for path in sorted((run / "samples").glob("step_*.jpg"))}
+    return numbered(run / "samples", ".jpg")
 
 
-def forget_samples_after(run: Path, step: int) -> None:
-    """Remove sheets of a future that a resumed run has not reached again."""
-    for sampled, path in samples(run).items():
-        if sampled > step:
+def best_step_and_score(run: Path) -> tuple[int, float]:
+    """The step and the score of RUN/best.safetensors; 0 and minus infinity where there is none.
+
+    Raises DragFaceError when it cannot be read now.
+    """
+    path = run / "best.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return int(metadata["steps"]), float(metadata["score"])
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError):  # missing, damaged, not of a run
+        return 0, -math.inf
+    except OSError as error:
+        raise DragFaceError(f"{path} cannot be read now ({error}): run it again.") from error
+
+
+def forget_after(run: Path, step: int) -> None:
+    """Remove sheets and generators of a future that a resumed run has not reached again."""
+    kept = list(samples(run).items()) + list(numbered(run / "milestones", ".safetensors").items())
+    for later, path in [*kept, (best_step_and_score(run)[0], run / "best.safetensors")]:
+        if later > step:
             path.unlink(missing_ok=True)
 
 
@@ -67,22 +112,35 @@ def is_milestone(step: int, every: int) -> bool:
     return not left and times > 0 and times // (times & -times) in (1, 3)
 
 
-def progression(run: Path, faces: int = 4, cell: int = 128) -> np.ndarray | None:
+def progression(run: Path, faces: int = 4, cell: int = 128, say: Say = warnings.warn) -> np.ndarray | None:
     """One row a test face: the selfie, then its drag at growing steps; None before the first sample.
 
     Of many samples PROGRESS are shown, closer together at the start, where more happens; the last is one of them.
+    say: takes a sentence about each sheet that cannot be read, and is left out.
     """
     sheets = list(samples(run).items())
-    if not sheets:
+    columns: list[list[np.ndarray]] = []
+    titles = ["selfie"]
+    for number in np.unique(np.geomspace(1, len(sheets), PROGRESS).round().astype(int)) if sheets else []:
+        step, path = sheets[number - 1]
+        try:
+            selfies, drags = _faces_of(path)
+        except UnreadablePhoto as error:
+            say(f"A sample is left out: {error}")
+            continue
+        columns += [drags] if columns else [selfies, drags]
+        titles.append(f"{step:,}")
+    if not columns:
         return None
-    chosen = [sheets[n - 1] for n in np.unique(np.geomspace(1, len(sheets), PROGRESS).round().astype(int))]
-    columns = [_faces_of(chosen[0][1], 0, faces), *(_faces_of(path, 1, faces) for _, path in chosen)]
-    titles = ["selfie", *(f"{step:,}" for step, _ in chosen)]
-    rows = list(zip(*columns, strict=True))
+    rows = list(zip(*columns, strict=False))[:faces]  # a run whose test faces have changed may have fewer on a sheet
     return contact_sheet([face for row in rows for face in row], len(titles), cell, titles * len(rows))
 
 
-def _faces_of(sheet: Path, row: int, count: int) -> list[np.ndarray]:
+def _faces_of(sheet: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The selfies and their drag versions on a sheet."""
     picture = open_photo(sheet)
-    size = picture.shape[0] // ROWS
-    return np.split(picture[row * size :][:size], picture.shape[1] // size, axis=1)[:count]
+    height, width = picture.shape[:2]
+    if height % ROWS or width % (height // ROWS):
+        raise UnreadablePhoto(f"{sheet} is not a sheet of {ROWS} rows of faces.")
+    selfies, drags, _ = (np.split(row, width // len(row), axis=1) for row in np.split(picture, ROWS))
+    return selfies, drags

@@ -10,11 +10,10 @@ train(config, watch=LiveView(config))       shows a run in a notebook while it t
 from __future__ import annotations
 
 import json
-import math
 import statistics
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ..devices import peak_memory_mb
+from ..devices import mean_over_processes, peak_memory_mb
 from ..errors import DragFaceError
 from ..files import replace_atomically, write_atomically
 from ..images import save_photo
 from .config import TrainConfig
-from .distributed import mean_over_processes
 from .pictures import progression, samples
 
 CURVES = ("generator", "discriminator", "cycle", "identity", "cam")
+TIMES = ("seconds_per_step", "memory_mb", "seconds_to_save")
 SMOOTHING = 0.02  # half-width of the smoothing window, as a share of the curve
 REDRAW_SECONDS = 10.0  # between two drawings of the live view, so that looking does not slow the training down
 Rows = Sequence[dict[str, Any]]
@@ -41,11 +40,23 @@ Rows = Sequence[dict[str, Any]]
 
 def read_journal(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a journal; a line that was cut short by a crash, or is none of ours, is left out."""
-    rows = []
-    for line in Path(path).read_bytes().splitlines() if Path(path).exists() else []:
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    return [row for row in map(_row, lines) if row is not None]
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A line with a step, finite numbers and notes; None for any other line."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):  # the latter for what is deeply nested
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return None
+    numbers = [value for name, value in row.items() if name != "note"]
+    return row if all(type(number) in (int, float) and abs(number) < 1e15 for number in numbers) else None
 
 
 def append_to_journal(path: Path, step: int, **values: Any) -> None:
@@ -57,20 +68,21 @@ def append_to_journal(path: Path, step: int, **values: Any) -> None:
         raise DragFaceError(f"{path} cannot be written ({error.strerror}): make room, and go on.") from error
 
 
-def shorten_journal(path: Path, step: int) -> None:
-    """Remove the lines after a step, which a resumed run writes again."""
-    rows = [row for row in read_journal(path) if row["step"] <= step]
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+def shorten_journal(path: Path, step: int) -> int:
+    """Remove the lines after a step, which a resumed run writes again, and a last line that was cut short.
+
+    Returns how many other lines are none of a journal's; they stay where they are.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    rows = [(line, _row(line)) for line in lines if line.endswith(b"\n")]
+    kept = [line for line, row in rows if row is None or row["step"] <= step]
+    write_atomically(path, b"".join(kept))
+    return sum(row is None for _, row in rows)
 
 
-def best_score(rows: Rows) -> float:
-    """The highest score so far; minus infinity where nothing was measured."""
-    return max((row["score"] for row in measured(rows)), default=-math.inf)
-
-
-def measured(rows: Rows) -> list[dict[str, Any]]:
-    """The lines of validations. Scores in lines without `line` were measured in an older way and do not compare."""
-    return [row for row in rows if "line" in row]
+def rows_with(rows: Rows, *names: str) -> Rows:
+    """The lines that have all these values."""
+    return [row for row in rows if row.keys() >= set(names)]
 
 
 class LossSums:
@@ -108,7 +120,7 @@ def plot_losses(rows: Rows, title: str = "") -> Figure:
     """The losses on a logarithmic axis against the step, the smoothed curve over the raw one; below it, where test
     faces were measured, how strong the make-up is and how well the background is kept, and the best step.
     """
-    lines, measures = [row for row in rows if "generator" in row], measured(rows)
+    lines, measures = rows_with(rows, *CURVES), rows_with(rows, "score", "line", "makeup", "outside")
     heights = [4, 2] if measures else [4]
     figure = Figure(figsize=(9, sum(heights)), layout="constrained")
     panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
@@ -117,7 +129,8 @@ def plot_losses(rows: Rows, title: str = "") -> Figure:
         values = np.array([max(line[name], 1e-6) for line in lines])
         panels[0].plot(steps, values, color=f"C{number}", alpha=0.2, linewidth=0.8)
         panels[0].plot(steps, smoothed(values), color=f"C{number}", linewidth=1.8, label=name)
-    panels[0].set(yscale="log", ylabel="loss (log scale)", title=title)
+    panels[0].set(yscale="log", ylabel="loss (log scale)")
+    panels[0].set_title(title, parse_math=False)  # a run may be called my$^$run
     panels[-1].set(xlabel="step")
     if measures:
         best = max(measures, key=lambda row: row["score"])
@@ -150,12 +163,15 @@ def draw_losses(config: TrainConfig, rows: Rows) -> Path:
     return path
 
 
-def draw_run(config: TrainConfig) -> list[Image.Image]:
-    """Draw losses.png and progression.jpg of a run anew from its journal and samples; returns those that there are."""
+def draw_run(config: TrainConfig, say: Callable[[str], None] = warnings.warn) -> list[Image.Image]:
+    """Draw losses.png and progression.jpg of a run anew from its journal and samples; returns those that there are.
+
+    say: takes a sentence about each sample that cannot be read.
+    """
     pictures: list[Image.Image] = []
     if rows := read_journal(config.run_folder / "journal.jsonl"):
         pictures.append(Image.open(draw_losses(config, rows)))
-    faces = progression(config.run_folder)
+    faces = progression(config.run_folder, say=say)
     if faces is not None:
         save_photo(config.run_folder / "progression.jpg", faces)
         pictures.append(Image.fromarray(faces))
@@ -164,11 +180,12 @@ def draw_run(config: TrainConfig) -> list[Image.Image]:
 
 def status(rows: Rows, steps: int) -> str:
     """How far a run is, in one line: step, speed, time to go, memory, time to the next save, best score."""
-    lines, measures = [row for row in rows if "generator" in row], measured(rows)
+    lines, measures = rows_with(rows, "generator", *TIMES), rows_with(rows, "score", "line")
     if not lines:
         return f"step 0 of {steps:,}"
     row, seconds = lines[-1], statistics.median(line["seconds_per_step"] for line in lines[-25:])
-    left, save = (timedelta(seconds=round(time)) for time in ((steps - row["step"]) * seconds, row["seconds_to_save"]))
+    times = ((steps - row["step"]) * seconds, row["seconds_to_save"])
+    left, save = (timedelta(seconds=round(min(time, 1e9))) for time in times)
     text = f"step {row['step']:,} of {steps:,} · {seconds:.3g} s a step · {left} to go · {row['memory_mb']:,.0f} MiB"
     text += f" · next save in {save}"
     if measures:

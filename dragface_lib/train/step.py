@@ -12,25 +12,28 @@ import warnings
 from collections.abc import Callable
 from functools import reduce
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..devices import rank, world_size
+from ..errors import DragFaceError
 from ..model import losses
 from ..model.generator import Generator
 from ..model.norms import clip_rho, no_autocast
-from .augment import PURPOSES, augmented, draws
 from .config import TrainConfig, ema_share, learning_rate
 from .data import Batch
-from .distributed import rank, world_size
 from .graph import CudaGraph, Graphed
-from .networks import Networks, frozen
+from .networks import PURPOSES, Networks, augmented, draws, frozen
 
 Faces = Float[Tensor, "batch 3 height width"]
 Masks = Float[Tensor, "batch 1 height width"]  # 1 on the face, 0 outside
+
+
+STATE = ("networks", "ema", "generator_optimiser", "discriminator_optimiser", "scaler")
 
 
 class Inputs(NamedTuple):
@@ -221,25 +224,34 @@ class Trainer:
                 vars(optimiser).pop(name, None)
         self.scaler.update(self.scaler.get_scale())
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Everything that decides the future, for a checkpoint."""
-        return {
-            "networks": self.networks.state_dict(),
-            "ema": self.ema.state_dict(),
-            "generator_optimiser": self.generator_optimiser.state_dict(),
-            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-        }
+        return {name: getattr(self, name).state_dict() for name in STATE}
 
-    def load_state(self, state: dict[str, dict]) -> None:
-        """Take up what `state` returned."""
-        for name, content in state.items():
-            target = getattr(self, name)
-            if isinstance(target, torch.optim.Optimizer):  # settings are this run's and this device's
-                content = content | {"param_groups": [group | target.defaults for group in content["param_groups"]]}
-            target.load_state_dict(content)
-        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
-            for parameter, moments in optimiser.state.items():
-                for name in ("exp_avg", "exp_avg_sq"):  # fused Adam wants the parameter's layout: a CPU's is another
-                    moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
+    def load_state(self, state: Any) -> None:
+        """Take up what `state` returned, on whatever device and in whatever precision that was.
+
+        Raises DragFaceError, naming the run, where it is the state of something else.
+        """
+        try:
+            for name in STATE:
+                target, content = getattr(self, name), state[name]
+                if isinstance(target, torch.optim.Optimizer):  # settings are this run's and this device's
+                    content = content | {"param_groups": [group | target.defaults for group in content["param_groups"]]}
+                if content or name != "scaler":  # that of fp32 and bf16 is empty: fp16 then begins with its first scale
+                    target.load_state_dict(content)
+            for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
+                for parameter, moments in optimiser.state.items():
+                    for name in (
+                        "exp_avg",
+                        "exp_avg_sq",
+                    ):  # fused Adam wants the parameter's layout: a CPU's is another
+                        moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DragFaceError(
+                f"The checkpoint of the run {self.config.run} does not fit ({reason}): name another run."
+            ) from error
         self.graphed = self._graphed()  # the optimisers' state lies elsewhere now

@@ -2,8 +2,8 @@
 
 import torch
 
-from dragface_lib.train.augment import PURPOSES, augmented, draws
 from dragface_lib.train.data import Batch
+from dragface_lib.train.networks import PURPOSES, augmented, draws
 from dragface_lib.train.step import Trainer
 
 

@@ -1,13 +1,22 @@
 """The journal survives a crash; plots and the progression are drawn from what is on the disk."""
 
+import json
+
 import numpy as np
 import pytest
 
 from dragface_lib.errors import DragFaceError
+from dragface_lib.files import write_atomically
 from dragface_lib.images import save_photo
+from dragface_lib.model import Generator, save_generator
 from dragface_lib.train import LiveView, TrainConfig, plot_losses, progression, read_journal
-from dragface_lib.train.pictures import forget_samples_after, heat_map, is_milestone, samples
-from dragface_lib.train.progress import append_to_journal, best_score, shorten_journal, smoothed, status
+from dragface_lib.train.pictures import Pictures, best_step_and_score, forget_after, heat_map, is_milestone, samples
+from dragface_lib.train.progress import append_to_journal, draw_run, shorten_journal, smoothed, status
+
+# What a hand, a crash or a stranger may leave in a journal.
+CRAFTED = ("[" * 100_000, '{"step": ' + "9" * 5000 + "}", '{"step": 1, "generator": "many"}', '{"step": 1, "cam": NaN}')
+CRAFTED += ('{"step": 2.5}', '{"step": true}', '{"step": 1, "score": [1]}', '{"step": 1, "score": 1e400}', "null")
+CRAFTED += ('{"step": 30, "generator": 1.0}', '{"step": 30, "score": 1}', '{"step": 1, "cycle": 1' + "0" * 400 + "}")
 
 
 def losses(value):
@@ -43,6 +52,13 @@ def test_a_resumed_journal_forgets_what_came_after_the_checkpoint(tmp_path):
         append_to_journal(path, step, **losses(1.0))
     shorten_journal(path, 6)
     assert [row["step"] for row in read_journal(path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_line_written_by_hand_stays_in_the_journal_and_is_counted(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"step": 1}\n# I changed the rate here\n{"step": 2}\n{"step": 9}\n{"step": 3')
+    assert shorten_journal(path, 6) == 1
+    assert path.read_text() == '{"step": 1}\n# I changed the rate here\n{"step": 2}\n'
 
 
 def test_the_loss_plot_is_logarithmic_and_has_a_curve_for_each_loss():
@@ -92,10 +108,78 @@ def test_of_many_samples_the_progression_shows_seven_closer_together_at_the_star
     np.testing.assert_allclose(shades, [5, 10, 15, 20, 35, 60, 100], atol=3)
 
 
-def test_samples_of_a_future_not_reached_again_are_forgotten(tmp_path):
+def save_best(run, step, score):
+    save_generator(Generator(64, 2, 1), run / "best.safetensors", {"steps": step, "score": score})
+
+
+def test_pictures_and_generators_of_a_future_not_reached_again_are_forgotten(tmp_path):
     save_sheets(tmp_path, dict.fromkeys((10, 20, 30), 1))
-    forget_samples_after(tmp_path, 20)
+    for step in (20, 30):
+        write_atomically(tmp_path / f"milestones/step_{step:08d}.safetensors", b"")
+    somebodys = [tmp_path / "samples/step_00000030 (1).jpg", tmp_path / "milestones/step_00000030_good.safetensors"]
+    for path in somebodys:
+        path.write_bytes(b"")
+    save_best(tmp_path, 20, 0.25)
+    forget_after(tmp_path, 20)
     assert list(samples(tmp_path)) == [10, 20]
+    assert [path.name for path in (tmp_path / "milestones").iterdir() if path not in somebodys] == [
+        "step_00000020.safetensors"
+    ]
+    assert all(path.exists() for path in somebodys)
+    assert best_step_and_score(tmp_path) == (20, 0.25)
+    forget_after(tmp_path, 19)
+    assert best_step_and_score(tmp_path) == (0, -np.inf)
+
+
+def test_a_best_generator_that_is_damaged_has_no_score(tmp_path):
+    (tmp_path / "best.safetensors").write_bytes(b"cut short")
+    assert best_step_and_score(tmp_path) == (0, -np.inf)
+    forget_after(tmp_path, 0)
+    assert (tmp_path / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", "odd"])
+def test_a_sample_that_cannot_be_read_is_said_and_left_out(tmp_path, content):
+    save_sheets(tmp_path, {10: 50, 100: 100, 1000: 150})
+    path, said = tmp_path / "samples/step_00000100.jpg", []
+    if content == "odd":
+        save_photo(path, np.zeros((50, 7, 3), np.uint8))
+    else:
+        path.write_bytes(content)
+    (tmp_path / "samples/step_00000500 (1).jpg").write_bytes(b"")
+    (tmp_path / "samples/step_abc.jpg").write_bytes(b"")
+    assert progression(tmp_path, cell=32, say=said.append).shape == (2 * (32 + 14), 3 * 32, 3)
+    assert len(said) == 1
+
+
+def test_sheets_of_fewer_faces_shorten_the_progression(tmp_path):
+    save_sheets(tmp_path, {10: 50})
+    save_photo(tmp_path / "samples/step_00000020.jpg", sheet(100, faces=1))
+    assert progression(tmp_path, cell=32).shape == (32 + 14, 3 * 32, 3)
+
+
+def test_what_is_wrong_with_a_picture_is_said_once_and_ends_nothing():
+    said = []
+    pictures = Pictures(said.append)
+    for _ in range(3):
+        pictures.draw(lambda: 1 / 0)
+        pictures.say("A sample is left out.")
+    assert said == ["A picture of the run is left out: division by zero", "A sample is left out."]
+    with pytest.raises(KeyboardInterrupt):
+        pictures.draw(interrupt)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_a_run_with_an_odd_name_and_a_hand_written_journal_is_drawn(tmp_path):
+    config = TrainConfig("faces", str(tmp_path / "my$^$run"))
+    (tmp_path / "my$^$run").mkdir()
+    lines = [json.dumps(tick(20)), "# I changed the rate here", *CRAFTED, json.dumps(tick(40) | {"note": "mine"})]
+    (tmp_path / "my$^$run/journal.jsonl").write_text("\n".join(lines) + "\n")
+    assert len(draw_run(config)) == 1
+    assert status(read_journal(tmp_path / "my$^$run/journal.jsonl"), 100).startswith("step 40 of 100")
 
 
 def test_a_heat_map_runs_from_dark_to_bright_and_a_flat_one_is_no_fault():
@@ -129,14 +213,6 @@ def test_what_was_measured_is_plotted_below_the_losses():
     np.testing.assert_allclose(makeup.lines[0].get_ydata(), [5, 9.5, 15, 20])
     np.testing.assert_allclose(background.lines[0].get_ydata(), [55, 50.5, 45, 40])
     assert makeup.lines[1].get_xdata()[0] == 19  # the best score
-    assert best_score(rows) == 0.95
-    assert best_score([]) < -1e9
-
-
-def test_scores_that_an_older_version_measured_do_not_compare():
-    old, new = {"step": 5, "score": 0.9, "makeup": 20.0}, {"step": 10, "score": 0.4, "line": 0.3, "makeup": 15.0}
-    assert best_score([old]) < -1e9
-    assert best_score([old, new]) == 0.4
 
 
 def test_the_live_view_shows_a_run_from_its_folder_alone(tmp_path, monkeypatch):
