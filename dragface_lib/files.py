@@ -6,10 +6,12 @@ import errno
 import hashlib
 import os
 import re
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -18,9 +20,35 @@ from .errors import DragFaceError
 # Suffixes treated as images.
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 
+RETRY_AFTER = (0.2, 1.0, 3.0)  # seconds; Google Drive drops out and comes back within seconds
+# Errors that say what a path is, and not that its drive does not answer.
+DEFINITE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+Result = TypeVar("Result")
+
 
 class DiskFull(DragFaceError):
     """There is no room left. Whoever writes many files stops."""
+
+
+class Unavailable(DragFaceError):
+    """A file cannot be read now. That says nothing about its content: trying again may do."""
+
+
+def retry(read: Callable[[], Result], path: str | Path) -> Result:
+    """What `read` returns, which reads `path`; after an error of the drive it is called again.
+
+    Raises Unavailable when the last try fails too. Errors that no new try mends pass through: a missing file, and
+    those without an error number, by which decoders report damage.
+    """
+    for seconds in (*RETRY_AFTER, 0.0):
+        try:
+            return read()
+        except OSError as error:
+            if error.errno is None or error.errno in DEFINITE:
+                raise
+            reason = error.strerror
+        time.sleep(seconds)
+    raise Unavailable(f"{path} cannot be read now ({reason}): look whether its drive is there, and try again.")
 
 
 @contextmanager

@@ -6,9 +6,11 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from dragface_lib import files
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import replace_atomically, sha256_of, write_atomically
 
@@ -78,3 +80,19 @@ def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
     data = bytes(range(256)) * 10_000  # more than one block
     (tmp_path / "a.bin").write_bytes(data)
     assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_a_read_that_fails_for_a_moment_is_tried_again(failures, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "RETRY_AFTER", (0, 0, 0))
+    errors = [OSError(errno.EIO, "Input/output error")] * failures
+    assert files.retry(Mock(side_effect=[*errors, b"content"]), tmp_path / "a") == b"content"
+
+
+def test_a_drive_that_does_not_answer_is_not_taken_for_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "RETRY_AFTER", (0, 0, 0))
+    for number in (errno.EIO, errno.ENOTCONN):
+        with pytest.raises(files.Unavailable, match="a cannot be read now .*try again"):
+            files.retry(Mock(side_effect=OSError(number, "No answer")), tmp_path / "a")
+    with pytest.raises(FileNotFoundError):
+        files.retry((tmp_path / "a").read_bytes, tmp_path / "a")
