@@ -94,7 +94,7 @@ def wig(canvas: Canvas, face: np.ndarray, rng: np.random.Generator) -> tuple[np.
     volume, curl, wave = rng.uniform(0.55, 0.9), rng.uniform(0.08, 0.2), rng.uniform(5, 11)
     crown_at = min(float(p[151, 1]) - 0.25, line - volume)
     parting = rng.uniform(-0.35, 0.35)
-    height, width = canvas.shape
+    height, width = canvas.x.shape
     light = np.zeros((height * FINER // 2, width * FINER // 2), np.float32)
     cover = np.zeros_like(light)
     zoom = FINER / 2
@@ -177,7 +177,7 @@ def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
 def person_mask(canvas: Canvas) -> np.ndarray:
     """(h, w) float32: 1 on head, hair and shoulders, 0 on the background: by landmarks, and colours at the edge."""
     p = canvas.points
-    height, width = canvas.shape
+    height, width = canvas.x.shape
     scale = min(1.0, SMALL / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     jaw, top = float(p[129, 1]), float(p[151, 1])

@@ -54,18 +54,9 @@ class Canvas:
         return cls(lab, points, matrix, float(np.hypot(dx, dy)), across, down, turned)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.lab.shape[:2]
-
-    @property
     def far_side(self) -> float:
-        """How much of its usual width the far side of the head shows, 0.3..1."""
+        """The width of the head's far side, as a share of its usual width, 0.3..1."""
         return 1 - float(np.clip(2.2 * (abs(self.turned) - 0.06), 0, 0.7))
-
-    def outline(self, numbers: Sequence[int]) -> np.ndarray:
-        """The landmarks of these numbers, (N, 2) face coordinates."""
-        return self.points[list(numbers)]
 
     def pixels(self, curve: np.ndarray) -> np.ndarray:
         """Face coordinates (N, 2) to canvas pixels."""
@@ -78,7 +69,7 @@ class Canvas:
 
     def fill(self, shapes: Sequence[np.ndarray]) -> np.ndarray:
         """Cover (h, w) float32 in 0..1 of polygons (N, 2) in face coordinates, antialiased; overlaps count once."""
-        height, width = self.shape
+        height, width = self.x.shape
         large = np.zeros((height * FINER, width * FINER), np.uint8)
         for shape in shapes:
             # Pixel centres lie at whole numbers in both resolutions.
@@ -98,7 +89,7 @@ class Canvas:
         for at_x, at_y, r, w in np.broadcast(*curve.T, radius, weight):
             np.maximum(cover, w * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * r * r)), out=cover)
         # Sample n lies at pixel n * COARSER, not in the middle of its block: cv2.resize would shift it.
-        height, width = self.shape
+        height, width = self.x.shape
         back = np.array([[1 / COARSER, 0, 0], [0, 1 / COARSER, 0]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         large = cv2.warpAffine(cover, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -129,8 +120,6 @@ class Canvas:
 
 def resized(values: np.ndarray, shape: Sequence[int], enlarging: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Values (h, w, ...) at another height and width; averaged where they shrink."""
-    if values.shape[:2] == tuple(shape):
-        return values
     interpolation = cv2.INTER_AREA if values.shape[0] > shape[0] else enlarging
     return cv2.resize(values, shape[::-1], interpolation=interpolation)
 
@@ -158,3 +147,15 @@ def ribbon(centre: np.ndarray, widths: np.ndarray | float) -> np.ndarray:
     """The polygon (2N, 2) of a stroke along `centre` (N, 2) of one full width, or of (N,)."""
     half = normals(centre) * np.reshape(widths, (-1, 1)) / 2
     return np.concatenate([centre + half, (centre - half)[::-1]])
+
+
+def point_at(curve: np.ndarray, t: float) -> np.ndarray:
+    """The point (2,) of a curve (N, 2) at t in 0..1."""
+    return np.array([np.interp(t * (len(curve) - 1), np.arange(len(curve)), values) for values in curve.T])
+
+
+def hair_stroke(root: np.ndarray, bend: np.ndarray, end: np.ndarray, width: float) -> np.ndarray:
+    """The polygon of a hair that thins out along a quadratic Bezier curve."""
+    t = np.linspace(0, 1, 12)[:, None]
+    line = (1 - t) ** 2 * root + 2 * t * (1 - t) * bend + t**2 * end
+    return ribbon(line, width * (1 - t[:, 0]) ** 0.8 + 0.001)

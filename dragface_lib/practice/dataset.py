@@ -53,8 +53,8 @@ def prepare_faces(
     """Crop the faces of photos/selfie and photos/drag, or paint practice faces from the selfies; returns their rows.
 
     archive: packed faces of an earlier session, unpacked where `faces` holds none. drag: "practice", or "photos" for
-    the photos of photos/drag, which take the practice faces' place. Photos are cropped as well where practice faces
-    cannot be painted: the selfies show one person only, or `faces` holds faces cropped from photos, which stay.
+    the photos of photos/drag; practice faces make room for these. Photos are cropped too where painting is not
+    possible: the selfies show one person only, or `faces` holds faces cropped from photos, which stay.
     gates, limit: see `crop_photos`.
     """
     photos, faces, domains = Path(photos), Path(faces), DOMAINS
@@ -90,7 +90,7 @@ def practice_faces(
     photo has a make-up of its own, the pairs the look's own. limit: only the first so many photos. Raises DragFaceError
     when there are no photos, when they show only one person, or when `faces` holds faces cropped from photos.
     """
-    draw_makeup(look)  # raises for a wrong name before anything is done
+    draw_makeup(look, seed)  # Raises for a wrong name or seed before anything is removed.
     faces, folder = Path(faces), Path(photos or Workspace.open().photos / "selfie")
     listed = read_manifest(manifest) if manifest else []
     paths = photos_below(folder, faces) if folder.is_dir() else {}
@@ -102,7 +102,12 @@ def practice_faces(
         raise DragFaceError(f"{folder} holds no photos to paint: download some first (scrape), or name a folder.")
     fixed = splits_of_groups(listed)
     assigned = _assigned({name: split_of(known.get(name), name, fixed, ()) for name in names}, fixed)
-    _mark(faces, json.dumps({"look": look, "painter": PAINTER, "seed": seed}) + "\n")
+    mark, settings = faces / PRACTICE, json.dumps({"look": look, "painter": PAINTER, "seed": seed}) + "\n"
+    if not mark.exists() and read_crops(faces):
+        raise DragFaceError(f"{faces} holds faces cropped from photos: name another folder for practice faces.")
+    if mark.exists() and mark.read_text(encoding="utf-8") != settings:
+        clear_practice(faces)
+    write_atomically(mark, settings.encode())
     earlier = {row.photo: row for row in read_crops(faces)}
     for name in earlier.keys() - set(names):
         _remove(faces, name)
@@ -128,15 +133,6 @@ def clear_practice(faces: str | Path) -> None:
             _remove(faces, row.photo)
         (faces / "crops.csv").unlink(missing_ok=True)
         (faces / PRACTICE).unlink()
-
-
-def _mark(faces: Path, settings: str) -> None:
-    """Mark the folder as one of practice faces, before the first is painted; faces of other settings are removed."""
-    if not (faces / PRACTICE).exists() and read_crops(faces):
-        raise DragFaceError(f"{faces} holds faces cropped from photos: name another folder for practice faces.")
-    if (faces / PRACTICE).exists() and (faces / PRACTICE).read_text(encoding="utf-8") != settings:
-        clear_practice(faces)
-    write_atomically(faces / PRACTICE, settings.encode())
 
 
 def _assigned(splits: Mapping[str, tuple[str, str]], fixed: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
@@ -168,31 +164,36 @@ def _is_current(faces: Path, row: CropRow, before: CropRow) -> bool:
 
 def _make_face(path: Path, faces: Path, row: CropRow, detector: Detector, look: str, seed: int) -> CropRow:
     """Crop one photo, bare or painted, and its pair where it is for testing; returns its row with a status."""
-    try:
-        photo = open_photo(path)
-    except UnreadablePhoto as error:
-        return replace(row, status="unreadable", reason=str(error))
-    face = next(iter(find_faces(photo, detector)), None)
-    if face is None:
-        return replace(row, status="no_face", reason="no face was found")
-    bare = aligned_face(photo, face.points, SIZE)
-    if reason := fault(measure(photo, face, bare)):
-        return replace(row, status="rejected", reason=reason)
 
     def painted(makeup: str | Makeup, seed: int) -> np.ndarray:
         return aligned_face(paint(photo, face.points, makeup, seed, face.box.turned).photo, face.points, SIZE)
 
     try:
+        photo = open_photo(path)
+        located = find_faces(photo, detector)
+        if not located:
+            return replace(row, status="no_face", reason="no face was found")
+        face = located[0]
+        bare = aligned_face(photo, face.points, SIZE)
+        if reason := fault(measure(photo, face, bare)):
+            return replace(row, status="rejected", reason=reason)
         check_face(photo, face.points, face.box.turned)
-        if row.split == "test":
-            for file, picture in zip(_pair(faces, row.photo), (bare, painted(draw_makeup(look), seed)), strict=True):
-                save_photo(file, picture)
+        pair = [bare, painted(draw_makeup(look), seed)] if row.split == "test" else []
         picture = bare if row.domain == "selfie" else painted(look, make_up_seed(row.photo, seed))
+    except UnreadablePhoto as error:
+        return replace(row, status="unreadable", reason=str(error))
     except Unpaintable as error:
         return replace(row, status="rejected", reason=str(error))
-    file = f"{row.domain}/{row.split}/{face_name(row.photo)}.jpg"
-    save_photo(faces / file, picture, quality=95)
-    return replace(row, status="kept", face=file)
+    except DragFaceError:
+        raise
+    except Exception as error:  # A fault with one photo is no reason to lose the others.
+        reason = f"{path} cannot be painted ({type(error).__name__}: {error}): save it anew with another program."
+        return replace(row, status="unreadable", reason=reason)
+    row = replace(row, status="kept", face=f"{row.domain}/{row.split}/{face_name(row.photo)}.jpg")
+    save_photo(faces / row.face, picture, quality=95)
+    for file, half in zip(_pair(faces, row.photo), pair, strict=False):
+        save_photo(file, half)
+    return row
 
 
 def make_up_seed(photo: str, seed: int) -> int:

@@ -2,24 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from ..crop.landmarks import CONTOURS
 from ..crop.masks import smoothstep
-from .canvas import Canvas, ribbon, smooth_curve
-from .eye_shapes import Eye, contour, hair_stroke, point_at, study_eyes
+from .canvas import Canvas, hair_stroke, point_at, ribbon, smooth_curve
 from .looks import Makeup
 from .skin import Skin, pigment
 
 SHADOW = 0.96  # Opacity of the eye shadow.
+BROW_WIDTH = 0.084  # Width of the drawn brow where it is widest, in interocular distances.
+CLOSED = 0.14  # Opening of the lids, as a share of the eye's width, below which an eye is shut.
+
+
+@dataclass(frozen=True)
+class Eye:
+    """An eye in face coordinates whose x runs outwards from the nose, so that both eyes are alike.
+
+    side: -1 at the left of the picture, 1 at the right. The curves (N, 2) run from the nose outwards. brow: the
+    middle line of the drawn brow, and brow_width (N,) its width. room: for wing and tail of the brow beyond the outer
+    corner; less than 1 on the far side of a turned head. where: (h, w) in 0..1, where make-up may go.
+    """
+
+    side: int
+    upper: np.ndarray
+    lower: np.ndarray
+    crease: np.ndarray
+    brow: np.ndarray
+    brow_width: np.ndarray
+    room: float
+    where: np.ndarray
+
+    @property
+    def width(self) -> float:
+        """From corner to corner, in interocular distances."""
+        return float(np.linalg.norm(self.upper[-1] - self.upper[0]))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the lids are together, or nearly so."""
+        return float(np.max(self.lower[:, 1] - self.upper[:, 1])) < CLOSED * self.width
+
+    def fill(self, canvas: Canvas, shapes: list[np.ndarray]) -> np.ndarray:
+        """Cover (h, w) of polygons in the eye's coordinates."""
+        return canvas.fill([shape * [self.side, 1] for shape in shapes])
+
+
+def _edge(canvas: Canvas, name: str, side: int) -> np.ndarray:
+    """Landmarks of an eye in its own coordinates, from the nose outwards."""
+    left_to_right = CONTOURS[f"{'left' if side < 0 else 'right'}_{name}"]
+    return canvas.points[list(left_to_right[::side])] * [side, 1]
+
+
+def _eyes(canvas: Canvas, makeup: Makeup, where: np.ndarray) -> list[Eye]:
+    """Both eyes, with the brows that suit them: as alike as the face allows."""
+    natural = {}  # Heights of the brow's start, arch and tail above the corners of the eye.
+    for side in (-1, 1):
+        top, bottom, upper = (_edge(canvas, name, side)[:, 1] for name in ("brow_top", "brow_bottom", "upper_lashes"))
+        parts = (top[:2].mean() + bottom[:2].mean()) / 2, top.min(), (top[-1] + bottom[-1]) / 2
+        natural[side] = (upper[0] + upper[-1]) / 2 - np.array(parts)
+    mean = np.mean(list(natural.values()), axis=0)
+    t = np.linspace(0, 1, 64)
+    widths = PchipInterpolator([0, 0.06, 0.25, 0.5, 0.66, 0.85, 1], [0.62, 0.85, 1.0, 0.88, 0.66, 0.34, 0.04])(t)
+    eyes = []
+    for side, heights in natural.items():
+        upper, lower, crease = (_edge(canvas, name, side) for name in ("upper_lashes", "lower_lashes", "crease"))
+        start, peak, end = 0.25 * heights + 0.75 * mean
+        level, first, width = (upper[0, 1] + upper[-1, 1]) / 2, upper[0, 0], upper[-1, 0] - upper[0, 0]
+        hairline = level - canvas.points[137:142, 1].max() - 0.12
+        start = np.clip(start, 0.24, 0.45) + 0.75 * makeup.brow_lift
+        peak = min(np.clip(peak, 0.34, 0.62) + makeup.brow_lift, max(hairline, 0.42))
+        end = max(np.clip(end, 0.18, 0.42) + 0.6 * makeup.brow_lift, peak - 0.26)
+        above = np.array([*(start + np.array([0, 0.22, 0.62, 0.93]) * (peak - start)), peak, peak - 0.045, end])
+        at = np.array([-0.14, 0.08, 0.36, 0.62, 0.84, 1.10, 1.50])
+        room = canvas.far_side if side * canvas.turned > 0 else 1.0
+        at = np.where(at > 1, 1 + (at - 1) * room, at)
+        brow = smooth_curve(np.stack([first + at * width, level - above], 1), 64)
+        curves = smooth_curve(upper), smooth_curve(lower), smooth_curve(crease), brow
+        eyes.append(Eye(side, *curves, widths * BROW_WIDTH, room, where))
+    return eyes
 
 
 def cover_brows(canvas: Canvas, skin: Skin, rng: np.random.Generator) -> None:
     """Lay skin over the natural brows: glue, powder and foundation, with pores but without hairs."""
     strips = []
     for side in (-1, 1):
-        edges = (contour(canvas, name, side) * [side, 1] for name in ("brow_top", "brow_bottom"))
+        edges = (_edge(canvas, name, side) * [side, 1] for name in ("brow_top", "brow_bottom"))
         top, bottom = (smooth_curve(edge, 32) for edge in edges)
         middle, half = (top + bottom) / 2, np.linalg.norm(top - bottom, axis=1) / 2
         ends = middle[0] - 1.5 * (middle[2] - middle[0]), middle[-1] + 2.0 * (middle[-1] - middle[-3])
@@ -30,7 +102,7 @@ def cover_brows(canvas: Canvas, skin: Skin, rng: np.random.Generator) -> None:
     pores = canvas.lab[..., 0] - canvas.blur(canvas.lab[..., 0], 0.008)
     cheeks = (skin.worn > 0.9) & (canvas.y > 0.25) & (canvas.y < 0.6) & (np.abs(canvas.x) > 0.3)
     depth = float(np.clip(np.median(np.abs(pores[cheeks])) * 1.48, 0, 2)) if cheeks.sum() > 30 else 0.5
-    grain = cv2.GaussianBlur(rng.standard_normal(canvas.shape, np.float32), (0, 0), max(0.5, 0.004 * canvas.unit))
+    grain = cv2.GaussianBlur(rng.standard_normal(canvas.x.shape, np.float32), (0, 0), max(0.5, 0.004 * canvas.unit))
     fill = skin.base.copy()
     fill[..., 0] += grain / max(float(grain.std()), 1e-6) * depth
     canvas.lay(fill, cover)
@@ -38,7 +110,7 @@ def cover_brows(canvas: Canvas, skin: Skin, rng: np.random.Generator) -> None:
 
 def paint_eyes(canvas: Canvas, skin: Skin, makeup: Makeup, rng: np.random.Generator) -> None:
     """Paint shadow, liner, lashes and brows."""
-    eyes = study_eyes(canvas, makeup, skin.free * skin.oval)
+    eyes = _eyes(canvas, makeup, skin.free * skin.oval)
     for eye in eyes:
         _shadow(canvas, skin, makeup, eye, rng)
     for eye in eyes:

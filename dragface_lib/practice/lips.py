@@ -8,8 +8,8 @@ from scipy.interpolate import PchipInterpolator
 
 from ..crop.masks import smoothstep
 from .canvas import Canvas, normals, ribbon
+from .features import Mouth
 from .looks import Makeup
-from .mouth import Mouth
 from .skin import Skin
 
 ALONG = np.linspace(0, 1, 48)  # Along each edge of the mouth, from its left corner to its right one.

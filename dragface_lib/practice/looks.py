@@ -17,16 +17,13 @@ import numpy as np
 
 from ..errors import DragFaceError
 
-COLOURS = ("lid", "crease", "transition", "lower", "lip", "lip_liner", "blush", "brow", "liner", "glow")
-
-
 LIGHTER = 2.0  # How far colours wander in lightness either way, in CIELAB units.
 Colour = tuple[float, float, float]  # CIELAB: L 0..100, a, b
 
 
 @dataclass(frozen=True)
 class Makeup:
-    """One make-up, on whatever face. Lengths are in interocular distances."""
+    """A make-up for any face: colours, then amounts and shapes. Lengths are in interocular distances."""
 
     lid: Colour  # on the lid, below the cut crease
     crease: Colour  # the dark of crease, outer corner and wing
@@ -54,8 +51,8 @@ class Makeup:
 class Look:
     """Palettes, and how far a make-up may wander from them.
 
-    palettes: #rrggbb of each of COLOURS. hue: degrees either way. chroma: CIELAB units either way. shapes: (lowest,
-    highest) of some of Makeup's numbers; the middle is the look's own.
+    palettes: #rrggbb of Makeup's colours, in their order. hue: degrees either way. chroma: CIELAB units either way.
+    shapes: (lowest, highest) of some of Makeup's numbers; the middle is the look's own.
     """
 
     palettes: tuple[str, ...]
@@ -111,20 +108,22 @@ LOOKS = {
 
 
 def draw_makeup(name: str, seed: int | None = None) -> Makeup:
-    """One make-up of a look: the same for the same seed; without a seed, the look's own.
+    """A make-up of a look: the same for the same seed; without a seed, the look's own.
 
-    Raises DragFaceError for an unknown name.
+    Raises DragFaceError for an unknown name or a negative seed.
     """
     if name not in LOOKS:
         raise DragFaceError(f"There is no look called {name!r}: use {', '.join(LOOKS)}.")
+    if seed is not None and seed < 0:
+        raise DragFaceError(f"The seed {seed} is negative: use 0 or a larger whole number.")
     look = LOOKS[name]
     rng = None if seed is None else np.random.default_rng([seed, len(name), *name.encode()])
     palette = look.palettes[0 if rng is None else rng.integers(len(look.palettes))]
-    colours = zip(COLOURS, palette.split(), strict=True)
-    values: dict[str, Any] = {part: _varied(lab_of(colour), look, rng) for part, colour in colours}
-    for part, (low, high) in look.shapes.items():
-        values[part] = (low + high) / 2 if rng is None else float(rng.uniform(low, high))
-    return Makeup(**values)
+    colours: Any = [_varied(lab_of(colour), look, rng) for colour in palette.split()]
+    shapes: Any = {
+        part: sum(ends) / 2 if rng is None else float(rng.uniform(*ends)) for part, ends in look.shapes.items()
+    }
+    return Makeup(*colours, **shapes)
 
 
 def lab_of(colour: str) -> Colour:
@@ -135,7 +134,7 @@ def lab_of(colour: str) -> Colour:
 
 
 def _varied(lab: Colour, look: Look, rng: np.random.Generator | None) -> Colour:
-    """A colour near `lab`, other in hue, lightness and chroma."""
+    """A colour near `lab` in hue, lightness and chroma."""
     if rng is None:
         return lab
     turn, lighter, more = rng.uniform(-1, 1, 3) * (np.radians(look.hue), LIGHTER, look.chroma)

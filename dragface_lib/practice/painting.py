@@ -21,8 +21,7 @@ from .canvas import EYE_OUTLINES, LIP_OUTLINES, Canvas, resized, to_rgb
 from .eyes import cover_brows, paint_eyes
 from .lips import paint_lips
 from .looks import Makeup, draw_makeup
-from .sculpting import LANDMARKS, sculpt
-from .skin import Skin, foundation, study_skin
+from .skin import SIDES, Skin, foundation, sculpt, study_skin
 
 SMALLEST = 32.0  # Minimum distance of the pupils in pixels.
 TURNED = 0.5  # Maximum of `Box.turned`, about 35 degrees: beyond, the far eye's landmarks lie beside the face.
@@ -110,17 +109,17 @@ def check_face(photo: np.ndarray, points: np.ndarray, turned: float) -> np.ndarr
 def _check_visible(canvas: Canvas, skin: Skin) -> None:
     """Raise Unpaintable where a cheek, an eye or the mouth is hidden, by colour: landmarks are found there too."""
     p = canvas.points
-    for side, (edges, mouth, eye, *_) in LANDMARKS.items():
+    for side, (edges, mouth, eye, *_) in SIDES.items():
         corners = np.array([p[eye] + [0, 0.15], *p[list(edges[1:4])], p[mouth] + [0.12 * side, 0]])
         cheek = canvas.fill([corners]) > 0.5
         if cheek.any() and skin.likeness[cheek].mean() < CHEEK_SEEN:
             raise Unpaintable("One side of the face is not seen: it is turned too far, or something hangs before it.")
     differs = canvas.blur(canvas.lab, 0.012) - skin.base
     for outline in EYE_OUTLINES:
-        where = canvas.grow(canvas.outline(outline), 0.03) > 0.5
+        where = canvas.grow(canvas.points[list(outline)], 0.03) > 0.5
         if np.percentile(np.abs(differs[where, 0]), 90) < EYE_CONTRAST * skin.tone[0]:
             raise Unpaintable("An eye is not seen: something of the colour of skin, perhaps a hand, is before it.")
-    lips = canvas.fill([canvas.outline(LIP_OUTLINES[0])]) > 0.5
+    lips = canvas.fill([canvas.points[list(LIP_OUTLINES[0])]]) > 0.5
     pink = np.percentile(differs[lips, 1] - 0.6 * differs[lips, 2], 88)
     if pink < LIP_PINKNESS and np.percentile(-differs[lips, 0], 95) < MOUTH_DARKNESS * skin.tone[0]:
         raise Unpaintable("The mouth is not seen: something of the colour of skin, perhaps a hand, is before it.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -156,11 +157,35 @@ def test_what_cannot_be_built_is_said_in_one_sentence(photos, tmp_path, portrait
     shutil.copy(portraits["astronaut"], tmp_path / "one" / "a_2.jpg")
     with pytest.raises(DragFaceError, match="1 person"):
         build(tmp_path / "one", tmp_path / "faces")
-    with pytest.raises(DragFaceError, match="no look called 'disco'"):
-        build(photos, tmp_path / "faces", look="disco")
     crop_photos(tmp_path / "one", tmp_path / "cropped", detector=DETECTOR, progress=False)
     with pytest.raises(DragFaceError, match="name another folder"):
         build(photos, tmp_path / "cropped")
+
+
+def test_an_unknown_look_or_a_negative_seed_removes_nothing(photos, manifest, faces):
+    before = files(faces)
+    with pytest.raises(DragFaceError, match="no look called 'disco'"):
+        build(photos, faces, manifest, look="disco")
+    with pytest.raises(DragFaceError, match="The seed -3 is negative"):
+        build(photos, faces, manifest, seed=-3)
+    assert files(faces) == before
+
+
+def test_an_unexpected_error_costs_one_photo_and_names_it(photos, manifest, faces, monkeypatch):
+    def fails(photo, *rest):
+        if next(calls) == 0:
+            raise IndexError("out of range")
+        return paint(photo, *rest)
+
+    paint, calls = dataset.paint, itertools.count()
+    monkeypatch.setattr(dataset, "paint", fails)
+    before = {row.photo: row for row in read_crops(faces)}
+    after = build(photos, faces, manifest, look="goth")
+    (failed,) = [row for name, row in after.items() if row != before[name]]
+    assert failed.status == "unreadable"
+    assert failed.reason.startswith(f"{photos / failed.photo} cannot be painted (IndexError: out of range)")
+    assert failed.photo not in {row.photo for row in read_crops(faces) if row.status == "kept"}
+    assert not list(faces.rglob(f"{Path(failed.photo).stem}*"))
 
 
 def test_cropped_faces_are_not_mixed_into_practice_faces(photos, manifest, faces):
