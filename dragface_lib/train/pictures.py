@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,8 @@ def forget_after(run: Path, step: int) -> None:
     kept = list(samples(run).items()) + list(numbered(run / "milestones", ".safetensors").items())
     for later, path in [*kept, (best_step_and_score(run)[0], run / "best.safetensors")]:
         if later > step:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is written over when the run comes there
+                path.unlink(missing_ok=True)
 
 
 def is_milestone(step: int, every: int) -> bool:

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dragface_lib.devices import choose_precision
+from dragface_lib.errors import DragFaceError
 from dragface_lib.train import graph as module
 from dragface_lib.train import read_journal, train
 from dragface_lib.train.config import choose_kernels
@@ -156,6 +157,36 @@ def test_a_checkpoint_of_another_device_goes_on_with_this_one_s_layout_and_setti
     for trainer in (first, second):
         trainer.step(1, *faces_of(1))
     assert same_state(first, second)
+
+
+@pytest.mark.parametrize(("before", "now"), [("fp32", "fp16"), ("bf16", "fp16"), ("fp16", "fp32"), ("fp16", "bf16")])
+def test_a_checkpoint_of_another_precision_goes_on(settings, before, now):
+    first, second = (Trainer(settings(), CPU, choose_precision(name, CPU)) for name in (before, now))
+    first.step(0, *faces_of(0))
+    second.load_state(copy.deepcopy(first.state()))
+    assert all(map(torch.equal, second.networks.parameters(), first.networks.parameters()))
+    assert second.step(1, *faces_of(1))["generator"].isfinite()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        {},
+        7,
+        {"networks": 7},
+        {"networks": {}},
+        {"generator_optimiser": {}},
+        {"scaler": {"scale": "no"}},
+        {"ema": {}},
+    ]
+    + [{"discriminator_optimiser": {"param_groups": [], "state": {}}}],
+)
+def test_a_checkpoint_of_something_else_is_refused_by_the_run_s_name(settings, state):
+    trainer = Trainer(settings(), CPU, torch.float16)
+    content = trainer.state() | state if isinstance(state, dict) and state else state
+    with pytest.raises(DragFaceError, match="The checkpoint of the run .*/run does not fit"):
+        trainer.load_state(content)
 
 
 def test_after_a_failure_within_an_update_no_scale_of_it_is_left(settings, monkeypatch):

@@ -21,8 +21,10 @@ from torch.utils._pytree import tree_leaves
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import locked
-from dragface_lib.train import train
+from dragface_lib.model import load_generator, save_generator
+from dragface_lib.train import loop, train
 from dragface_lib.train.config import TrainConfig
+from dragface_lib.train.step import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +159,58 @@ def test_more_steps_go_on_and_are_noted(settings, stopped):
     assert journal_of(stopped)[-1]["lr"] == pytest.approx(1e-4 / 5)
 
 
+def test_fewer_steps_than_are_done_are_said_and_the_old_number_is_kept(settings, stopped, capsys):
+    before = files_of(stopped) | {"config.json": ""}
+    assert train(settings(steps=3))
+    assert "8 steps are done already, so the run keeps its 8: ask for more" in capsys.readouterr().err
+    assert TrainConfig.load(stopped).steps == 8
+    assert files_of(stopped) | {"config.json": ""} == before
+
+
+def test_a_run_goes_on_in_another_precision_and_back(settings, tmp_path):
+    for steps, precision in enumerate(("fp32", "fp16", "bf16", "fp16"), 1):
+        assert train(settings(steps=steps, precision=precision), progress=False)
+    assert [note for note in notes_of(tmp_path / "run") if note.startswith("precision")] == [
+        "precision was torch.float32 and is now torch.float16.",
+        "precision was torch.float16 and is now torch.bfloat16.",
+        "precision was torch.bfloat16 and is now torch.float16.",
+    ]
+
+
+def test_milestones_and_the_best_generator_go_with_the_steps_they_came_from(settings, stopped):
+    checkpoints_of(stopped)[-1].unlink()  # so that the run goes on from step 6
+    generator = load_generator(stopped / "generator.safetensors")
+    for step in (4, 8):
+        save_generator(generator, stopped / "best.safetensors", {"steps": str(step), "score": "0.5"})
+        assert train(settings(steps=6), progress=False)
+        assert (stopped / "best.safetensors").exists() == (step == 4)
+    assert [path.name for path in (stopped / "milestones").iterdir()] == ["step_00000004.safetensors"]
+
+
+def test_a_best_generator_is_replaced_by_a_better_one_alone(settings, stopped, monkeypatch):
+    """Its score stands in its own file: that of a lost future does not count."""
+    monkeypatch.setattr(loop, "Validation", lambda faces: lambda generator: {"score": 0.4, "line": 0.1})
+    generator = load_generator(stopped / "generator.safetensors")
+    for steps, before, after in ((9, "0.5", "0.5"), (10, "0.3", "0.4")):
+        save_generator(generator, stopped / "best.safetensors", {"steps": "8", "score": before})
+        assert train(settings(steps=steps, validate_every=1), progress=False)
+        assert load_generator(stopped / "best.safetensors").metadata["score"] == after
+
+
+def test_no_picture_ends_a_training(settings, stopped, capsys):
+    (stopped / "samples/step_00000004.jpg").write_bytes(b"")
+    (stopped / "milestones/step_00000012.safetensors").mkdir()
+    (stopped / "progression.jpg").unlink()
+    (stopped / "progression.jpg").mkdir()
+    with open(stopped / "journal.jsonl", "a") as file:
+        file.write("# the rate was too high\n")
+    assert train(settings(steps=12, sample_every=2), watch=lambda: 1 / 0)
+    said = capsys.readouterr().err
+    for sentence in ("step_00000004.jpg is empty", "progression.jpg cannot be written", "division by zero", "1 lines"):
+        assert said.count(sentence) == 1, sentence
+    assert said.count("milestones/step_00000012.safetensors cannot be written") == 1
+
+
 def test_changed_faces_and_settings_are_noted(settings, stopped, faces, tmp_path):
     shutil.copytree(faces, tmp_path / "faces")
     shutil.copy(faces / "drag/test/face_10.jpg", tmp_path / "faces/drag/train/new.jpg")
@@ -194,6 +248,25 @@ def test_the_command_keeps_the_settings_of_a_run(faces, tmp_path):
     assert main([*start, "--steps", "2"]) == 0
     config = TrainConfig.load(tmp_path / "run")
     assert (config.size, config.channels, config.form, config.look, config.steps) == (64, 2, "published", "glam", 2)
+
+
+def test_a_run_that_was_killed_before_its_first_save_takes_the_balance_of_the_form_it_is_given(
+    faces, tmp_path, monkeypatch
+):
+    begun, seen = ["train", "--faces", str(faces), "--run", str(tmp_path / "run"), "--steps", "1"], []
+    tiny = ["--size", "64", "--channels", "2", "--device", "cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", killed)
+        with pytest.raises(Killed):
+            main([*begun, *tiny])
+    monkeypatch.setattr(Trainer, "__init__", lambda self, config, *more, **rest: seen.append(config) or killed())
+    with pytest.raises(Killed):
+        main([*begun, "--form", "published", "--device", "cpu"])
+    assert (seen[0].cam_loss_weight, seen[0].discriminator_gain, seen[0].size) == (1000, 1, 64)
+
+
+def killed(*arguments):
+    raise Killed
 
 
 def test_the_seed_decides_the_result(settings, whole, tmp_path):

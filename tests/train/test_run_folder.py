@@ -126,7 +126,7 @@ def test_losses_that_are_no_numbers_stop_the_run_before_it_saves_them(settings, 
 
 
 def test_losses_that_explode_before_the_first_save_promise_no_checkpoint(settings, tmp_path):
-    with pytest.raises(DragFaceError, match=r"has exploded at step 2: nothing was saved yet; begin with .* --lr\."):
+    with pytest.raises(DragFaceError, match=r"exploded at step 2: nothing was saved yet; begin with a smaller --lr\."):
         train(settings(lr=0.9, steps=2), progress=False)
     assert not (tmp_path / "run/checkpoints").exists()
 

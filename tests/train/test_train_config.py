@@ -1,6 +1,8 @@
 """Settings of a run: checked by name, written and read back; the learning rate is a pure function of the step."""
 
 import json
+import re
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ import torch
 from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.errors import DragFaceError
 from dragface_lib.train import TrainConfig
-from dragface_lib.train.config import learning_rate
+from dragface_lib.train.config import NOTED, REFUSED, SILENT, changes_since, facts_in, facts_of, learning_rate
+from dragface_lib.train.data import DOMAINS
 
 
 def test_the_learning_rate_is_constant_to_the_half_and_then_falls_straight_to_zero():
@@ -39,11 +42,22 @@ def test_each_form_has_a_balance_of_its_own_unless_told_otherwise():
     "wrong",
     [{"size": 65}, {"size": 32}, {"steps": 0}, {"batch": 0}, {"channels": 0}, {"blocks": 17}, {"lr": 0.0}]
     + [{"gain": 0.0}, {"cam_weight": -2.0}]
-    + [{"lr": -1.0}, {"form": "other"}, {"precision": "fp8"}, {"save_every": 0}, {"log_every": -1}],
+    + [{"lr": -1.0}, {"form": "other"}, {"precision": "fp8"}, {"save_every": 0}, {"log_every": -1}]
+    + [
+        {"channels": 1.5},
+        {"steps": True},
+        {"light": "no"},
+        {"light": 1},
+        {"lr": "0.1"},
+        {"batch": None},
+        {"scratch": 7},
+    ]
+    + [{"form": ["residual"]}, {"cam_weight": float("nan")}, {"beta1": 1.0}, {"weight_decay": -1.0}, {"lr": 10**400}]
+    + [{"look": "a\nb"}, {"licence": "\x1b[2J"}, {"look": "\ud800"}],
 )
 def test_a_setting_out_of_range_is_refused_by_name(wrong):
     name, value = next(iter(wrong.items()))
-    with pytest.raises(DragFaceError, match=f"^{name} is {value!r}: use"):
+    with pytest.raises(DragFaceError, match="^" + re.escape(f"{name} is {value!r}: use")):
         TrainConfig(faces="f", run="r", **wrong)
 
 
@@ -62,6 +76,64 @@ def test_a_damaged_configuration_is_named(tmp_path, content):
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(DragFaceError, match=r"config\.json"):
         TrainConfig.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "hand",
+    [{"steps": None}, {"light": "no"}, {"channels": 1.5}, {"cam_weight": "10"}, {"size": [64]}, {"licence": {}}]
+    + [{"lr": float("nan")}, {"form": None}, {"batch": "two"}],
+)
+def test_a_configuration_edited_by_hand_is_refused_by_file_and_name(tmp_path, hand):
+    TrainConfig(faces="faces", run=str(tmp_path)).save()
+    content = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content | hand))
+    with pytest.raises(DragFaceError, match=rf"config\.json .*{next(iter(hand))} is"):
+        TrainConfig.load(tmp_path)
+
+
+def test_two_point_zero_is_two(tmp_path):
+    (tmp_path / "config.json").write_text('{"faces": "f", "steps": 2.0, "channels": 8.0, "lr": 1, "gain": null}')
+    config = TrainConfig.load(tmp_path)
+    assert (config.steps, config.channels, config.lr, config.gain) == (2, 8, 1, None)
+    assert type(config.steps) is int
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"steps": ' + "9" * 5000 + "}", "\ufeff{}", "7"])
+def test_a_crafted_configuration_is_a_sentence(tmp_path, content):
+    (tmp_path / "config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(DragFaceError, match=r"config\.json is not a run's configuration"):
+        TrainConfig.load(tmp_path)
+
+
+def test_nothing_in_a_file_says_where_to_write_or_for_how_long(tmp_path):
+    config = TrainConfig("f", str(tmp_path), scratch=str(tmp_path / "s"), device="cpu", session_minutes=5.0)
+    (tmp_path / "s").mkdir()
+    config.save()
+    written = json.loads((tmp_path / "s/config.json").read_text())
+    assert not written.keys() & {"run", "scratch", "device", "session_minutes"}
+    hostile = {"run": "/etc", "scratch": "/etc", "device": "abacus", "session_minutes": -1}
+    (tmp_path / "config.json").write_text(json.dumps(written | hostile))
+    assert TrainConfig.load(tmp_path) == replace(config, scratch="", device="auto", session_minutes=0.0)
+
+
+def test_one_table_says_what_each_setting_and_fact_may_do_between_two_parts_of_a_run():
+    known = [field.name for field in fields(TrainConfig)] + ["processes", "threads", "torch", "python"]
+    known += [f"The faces in {domain}/train" for domain in DOMAINS]
+    assert sorted(REFUSED + NOTED + SILENT) == sorted(known)
+    now = facts_of(TrainConfig("f", "r"), torch.device("cpu"), torch.float32)
+    assert now.keys() == set(REFUSED + NOTED) - {f"The faces in {domain}/train" for domain in DOMAINS}
+    for name in REFUSED:
+        with pytest.raises(DragFaceError, match=f"r was trained with {name} other, not"):
+            changes_since(now | {name: "other"}, now, "r")
+    assert changes_since(now | dict.fromkeys(SILENT, "other"), now, "r") == []
+    saved = now | {"precision": "torch.float16", "processes": 2, "device": "cuda", "lr": torch.zeros(2)}
+    assert len(changes_since(saved, now, "r")) == 4
+
+
+@pytest.mark.parametrize("checkpoint", [{}, {"facts": None}, {"facts": [1]}])
+def test_a_checkpoint_without_facts_is_a_sentence(checkpoint):
+    with pytest.raises(DragFaceError, match="of the run r does not say"):
+        facts_in(checkpoint, "r")
 
 
 def test_devices_and_precisions():
