@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 from .errors import DragFaceError
 
 # Suffixes treated as images.
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+SUFFIXES = {".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"}
+SUFFIXES |= {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp"}
 
 RETRY_AFTER = (0.2, 1.0, 3.0)  # seconds; Google Drive drops out and comes back within seconds
 # Errors that say what a path is, and not that its drive does not answer.

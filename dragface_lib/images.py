@@ -5,27 +5,32 @@ Inside the library a picture is a numpy array of shape (height, width, 3), uint8
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
-import threading
+import os
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from .errors import DragFaceError
 from .files import SUFFIXES, write_atomically
 
 MAX_PIXELS = 100_000_000  # phone photos reach 50 megapixels; a decompression bomb starts far above
-# Pillow knows many more, some of which start other programs (EPS). HEIF needs a plug-in.
+# Pillow knows many more, some of which start other programs (EPS).
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+NAMED = 3  # names of other files that are printed
 
-_opening = threading.Lock()  # the filters of `warnings` belong to the whole process
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
+# Editors write several megabytes of XMP, printers profiles as large; Pillow's limit for all texts together stays.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
 class UnreadablePhoto(DragFaceError):
@@ -33,96 +38,123 @@ class UnreadablePhoto(DragFaceError):
 
 
 def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
-    """Open a picture as (height, width, 3) uint8 RGB, turned upright by its EXIF orientation.
+    """Open a picture as (height, width, 3) uint8 RGB in sRGB, turned upright by its EXIF or XMP orientation.
 
-    Palette, grey, 16-bit and CMYK pictures become 8-bit RGB, transparency is laid over white, and of an
+    Palette, grey, 16- and 32-bit and CMYK pictures become 8-bit RGB, transparency is laid over white, and of an
     animation the first frame is taken. Raises UnreadablePhoto, naming the file, for anything else.
     """
     path = Path(source) if isinstance(source, (str, Path)) else None
     name = str(source) if path else getattr(source, "name", None) or "the picture"
-    too_large = f"{name} has more than the {MAX_PIXELS / 1e6:.0f} megapixels allowed: make it smaller first."
+    too_large = f"{name} has more than the {MAX_PIXELS / 1e6:.0f} megapixels allowed, or than memory holds: reduce it."
     try:
-        if path and path.is_dir():
-            raise UnreadablePhoto(f"{name} is a folder: name a photo.")
         if path and path.exists() and not path.is_file():  # opening a pipe would wait for ever
-            raise UnreadablePhoto(f"{name} is not a file: name a photo.")
+            raise UnreadablePhoto(f"{name} is {'a folder' if path.is_dir() else 'not a file'}: name a photo.")
         stream = io.BytesIO(source) if isinstance(source, bytes) else cast(BinaryIO, source)
         with open(path, "rb") if path else nullcontext(stream) as file:
             if not file.seekable():  # a download, for example
                 file = io.BytesIO(file.read())
-            if file.seek(0, io.SEEK_END) == 0:
-                raise UnreadablePhoto(f"{name} is empty (0 bytes): copy or download it again.")
-            file.seek(0)
-            try:
-                picture = _recognise(file)
-            except UnidentifiedImageError:
-                raise UnreadablePhoto(f"{name} is {_what_it_is(file)}.") from None
-            with picture:
+            with _recognise(file, name) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise UnreadablePhoto(too_large)
-                picture.seek(0)
-                picture.load()
-                with suppress(Exception):  # unreadable EXIF says nothing about the pixels
-                    ImageOps.exif_transpose(picture, in_place=True)
-                return np.array(_to_rgb(picture))
+                return np.array(_to_rgb(_decoded(picture, file)))
     except DragFaceError:
         raise
     except FileNotFoundError:
         if path and path.is_symlink():
             raise UnreadablePhoto(f"{name} is a link to a file that is gone: remove it, or link it anew.") from None
         raise UnreadablePhoto(f"{name} does not exist: check the name.") from None
-    except PermissionError:
-        raise UnreadablePhoto(f"{name} cannot be read: check its permissions.") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, MemoryError):
         raise UnreadablePhoto(too_large) from None
-    except MemoryError:
-        raise UnreadablePhoto(f"{name} does not fit into memory: make it smaller first.") from None
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise UnreadablePhoto(f"{name} is damaged or cut short ({reason}): copy or download it again.") from error
+        fault = f"is damaged or cut short ({reason}): copy or download it again"
+        if isinstance(error, OSError) and error.errno:
+            fault = f"cannot be read ({error.strerror}): check its permissions, or try again"
+        raise UnreadablePhoto(f"{name} {fault}.") from error
 
 
-def _recognise(file: BinaryIO) -> Image.Image:
+def _recognise(file: BinaryIO, name: str) -> Image.Image:
     """Open without decoding, allowing FORMATS only."""
-    Image.init()
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about sizes below MAX_PIXELS
-        return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
-
-
-def _what_it_is(file: BinaryIO) -> str:
-    """What a file is that cannot be opened as a picture, and what to do."""
     file.seek(0)
     start = file.read(16)
-    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
-        return "a HEIC photo, which cannot be opened here: save or share it as JPEG"
-    if start.startswith(b"%PDF"):
-        return "a PDF, not a photo: save the picture in it as JPEG or PNG"
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
-        return "a web page, not a picture: look for the picture's own address there"
-    return "not a picture that can be opened: use a JPEG, PNG or WebP file"
+    is_heic = start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf")
+    Image.init()
+    if is_heic and "HEIF" not in Image.OPEN:
+        with suppress(ImportError):
+            importlib.import_module("pillow_heif").register_heif_opener()
+    file.seek(0)
+    with suppress(UnidentifiedImageError):
+        return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
+    if not start:
+        kind = "empty (0 bytes): copy or download it again"
+    elif is_heic:
+        kind = "a HEIC photo: run `pip install pillow-heif` and try again, or save or share it as JPEG"
+    elif start.startswith(b"%PDF"):
+        kind = "a PDF, not a photo: save the picture in it as JPEG or PNG"
+    elif start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
+        kind = "a web page, not a picture: look for the picture's own address there"
+    else:
+        kind = "not a picture that can be opened: use a JPEG, PNG or WebP file"
+    raise UnreadablePhoto(f"{name} is {kind}.")
+
+
+def _decoded(picture: Image.Image, file: BinaryIO) -> Image.Image:
+    """The first frame with its pixels, upright. A JPEG may lack its end marker; raises OSError where pixels lack."""
+    try:
+        picture.seek(0)
+        picture.load()
+    except OSError:
+        if picture.format not in ("JPEG", "MPO"):
+            raise
+        file.seek(0)
+        data = file.read().rstrip(b"\xff")
+        # Where all pixels are there, the bytes between them and the end marker change none.
+        ended = [Image.open(io.BytesIO(data + more + b"\xff\xd9"), formats=["JPEG"]) for more in (b"", b"U" * 1000)]
+        if ended[0].tobytes() != ended[1].tobytes():
+            raise
+        picture = ended[0]
+    with suppress(Exception):  # unreadable EXIF says nothing about the pixels
+        ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
-        # 16-bit files fill 0..65535; a float or 32-bit one is stretched to the range it uses.
-        top = 65535.0 if picture.mode.startswith("I") and values.max(initial=0) <= 65535 else values.max()
-        values = np.clip(values / max(top, 1e-9) * 255.0, 0, 255)
-        return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
-    if picture.mode in ("CMYK", "RGB", "RGBA") and picture.info.get("icc_profile"):
-        # The profile says how an ink looks; phones photograph in wider colour spaces than sRGB.
-        with suppress(ImageCms.PyCMSError, OSError):
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
-            if "sRGB" not in ImageCms.getProfileDescription(profile):
-                mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-                screen = ImageCms.createProfile("sRGB")
-                picture = ImageCms.profileToProfile(picture, profile, screen, outputMode=mode) or picture
-    if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
+    """The picture in sRGB, over white."""
+    info, alpha = picture.info, None
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        picture = Image.fromarray(_to_8_bits(picture))
+    base = Image.getmodebase(picture.mode)  # L, RGB or CMYK, or P for a palette
+    if base == "P":
+        base = "RGB" if np.ptp(np.reshape(picture.getpalette() or [0] * 3, (-1, 3)), axis=1).any() else "L"
+    if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        page = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(page, picture).convert("RGB")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+        alpha = picture.getchannel("A")
+    profile, gamma, rgb = info.get("icc_profile"), info.get("gamma"), None
+    if profile:
+        with suppress(ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):  # a broken one says nothing
+            opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[opened.profile.xcolor_space.strip()]
+            if mode == base or (mode, base) == ("RGB", "L"):
+                screen = ImageCms.createProfile("sRGB")
+                rgb = ImageCms.profileToProfile(picture.convert(mode), opened, screen, outputMode="RGB")
+    rgb = rgb or picture.convert("RGB")
+    if gamma and not profile and "srgb" not in info and abs(gamma * 2.2 - 1) > 0.05:  # else sRGB is meant
+        light = np.linspace(0, 1, 256) ** (1 / gamma)
+        srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+        rgb = rgb.point((srgb * 255).round().astype(int).tolist() * 3)
+    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha) if alpha else rgb
+
+
+def _to_8_bits(picture: Image.Image) -> np.ndarray:
+    """Grey values of 16 or 32 bits or floats as (H, W) uint8; white is 1, 255 or 65,535, or else the highest value."""
+    values = np.asarray(picture)
+    if picture.mode == "I":
+        values = values.view(np.uint32)  # Pillow has no mode for these
+    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    highest = values.max(initial=0.0) / (4 if picture.mode == "F" else 1)  # floats may go beyond white
+    whites = (65535.0,) if picture.mode.startswith("I;16") else (1.0, 255.0, 65535.0)
+    white = next((white for white in whites if highest <= white), highest)
+    return (values / white * 255).clip(0, 255).round().astype(np.uint8)
 
 
 def encode_photo(
@@ -138,10 +170,8 @@ def encode_photo(
     try:
         Image.fromarray(rgb).save(buffer, format=format, **options, **(metadata or {}))
     except (OSError, ValueError) as error:  # JPEG ends at 65,535 pixels a side, WebP at 16,383
-        raise DragFaceError(
-            f"A picture of {rgb.shape[1]} x {rgb.shape[0]} pixels cannot be saved as {format} ({error}): "
-            "save it as .png or make it smaller."
-        ) from error
+        fault = f"{rgb.shape[1]} x {rgb.shape[0]} pixels cannot be saved as {format} ({error})"
+        raise DragFaceError(f"{fault}: save the picture as .png or make it smaller.") from error
     return buffer.getvalue()
 
 
@@ -159,22 +189,33 @@ def format_of(path: str | Path) -> str:
     return formats[suffix]
 
 
-def find_photos(folder: str | Path, strays: bool = False) -> list[Path]:
-    """Every file below `folder` whose suffix is a picture's, sorted; hidden files and folders are left out.
+def find_photos(folder: str | Path) -> list[Path]:
+    """Every photo below `folder`, sorted, see `photos_among`; hidden files and folders are left out.
 
-    strays: also folders and broken links of such names, which a caller then reports.
+    Folders and broken links with a photo's suffix are among them: opening them says what they are.
     Raises DragFaceError when the folder does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DragFaceError(f"{folder} is not a folder: name one that holds photos.")
-    return sorted(
+    return photos_among(
         path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and (strays or path.is_file())
+        for path in sorted(folder.rglob("*"))
+        if (path.is_file() or path.suffix.lower() in SUFFIXES)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+def photos_among(files: Iterable[Any]) -> list[Any]:
+    """The files, by their names or paths, with a photo's suffix. The others are counted and named on stderr."""
+    files = list(files)
+    photos = [file for file in files if PurePath(file).suffix.lower() in SUFFIXES]
+    others = [file for file in files if PurePath(file).suffix.lower() not in SUFFIXES]
+    if others:
+        names = [os.fsencode(PurePath(file).name).decode(errors="replace") for file in others[:NAMED]]
+        count = f"{len(others)} files are no photos" if len(others) > 1 else "1 file is no photo"
+        print(f"{count}: {', '.join(names + ['…'] * (len(others) > NAMED))}", file=sys.stderr)
+    return photos
 
 
 def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import sys
+import zipfile
+import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
+from dragface_lib.archives import members
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import (
     UnreadablePhoto,
@@ -16,6 +23,7 @@ from dragface_lib.images import (
     encode_photo,
     find_photos,
     open_photo,
+    photos_among,
     resize,
     save_photo,
 )
@@ -76,20 +84,196 @@ def test_palette_cmyk_and_transparent_pictures_keep_their_colours(mode, suffix, 
     assert difference(open_photo(tmp_path / f"a.{suffix}"), astronaut) <= tolerance
 
 
-def test_a_photo_in_a_wider_colour_space_is_brought_to_srgb(tmp_path):
+def icc_profile(gamma: float, grey: bool = False) -> bytes:
+    """A profile that calls itself sRGB and has its primaries, but values are light ** (1 / gamma)."""
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ " + struct.pack(">4x3i", *(round(value * 65536) for value in values))
+
+    curve = b"curv" + struct.pack(">4xIH2x", 1, round(gamma * 256))
+    tags = {b"desc": b"desc" + struct.pack(">4xI5s78x", 5, b"sRGB\0"), b"wtpt": xyz(0.9642, 1, 0.8249)}
+    if grey:
+        tags[b"kTRC"] = curve
+    else:
+        tags |= {b"rXYZ": xyz(0.4361, 0.2225, 0.0139), b"gXYZ": xyz(0.3851, 0.7169, 0.0971)}
+        tags |= {b"bXYZ": xyz(0.1431, 0.0606, 0.7141), b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
+    table, content, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        data += bytes(-len(data) % 4)
+        table += name + struct.pack(">II", start + len(content), len(data))
+        content += data
+    head = struct.pack(">I4xI4s4s4s", start + len(content), 0x02100000, b"mntr", b"GRAY" if grey else b"RGB ", b"XYZ ")
+    head = head.ljust(36, b"\0") + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + content
+
+
+def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+def with_chunks(png: bytes, **chunks: bytes) -> bytes:
+    """A PNG with chunks after its first."""
+    added = (
+        struct.pack(">I", len(d)) + k.encode() + d + struct.pack(">I", zlib.crc32(k.encode() + d))
+        for k, d in chunks.items()
+    )
+    return png[:33] + b"".join(added) + png[33:]
+
+
+def with_gamma(picture: Image.Image, gamma: float) -> Image.Image:
+    """What a picture's light is when its values are stored as light ** (1 / gamma)."""
+    values = np.asarray(picture) / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return Image.fromarray((255 * light ** (1 / gamma)).round().astype(np.uint8))
+
+
+COLOURS = {  # of a picture: how it is stored, and the largest mean difference to what it shows
+    "linear light called sRGB": (lambda p: encoded(with_gamma(p, 1), icc_profile=icc_profile(1)), 2),
+    "gamma 1.8 with alpha": (
+        lambda p: encoded(with_gamma(p, 1.8).convert("RGBA"), icc_profile=icc_profile(1.8)),
+        1,
+    ),
+    "a JPEG": (lambda p: encoded(with_gamma(p, 1.8), "JPEG", quality=97, icc_profile=icc_profile(1.8)), 3),
+    "a WebP": (lambda p: encoded(with_gamma(p, 1.8), "WEBP", lossless=True, icc_profile=icc_profile(1.8)), 1),
+    "a TIFF": (lambda p: encoded(with_gamma(p, 1.8), "TIFF", icc_profile=icc_profile(1.8)), 1),
+    "a palette": (lambda p: encoded(with_gamma(p, 1.8).quantize(256), icc_profile=icc_profile(1.8)), 9),
+    "a broken profile": (lambda p: encoded(p, icc_profile=icc_profile(1)[:150]), 0),
+    "no profile at all": (lambda p: encoded(p, icc_profile=b"no profile" * 20), 0),
+    "grey's profile on colours": (lambda p: encoded(p, icc_profile=icc_profile(1, grey=True)), 0),
+    "the gamma of linear light": (lambda p: with_chunks(encoded(with_gamma(p, 1)), gAMA=struct.pack(">I", 100_000)), 2),
+    "the gamma of old Macs": (lambda p: with_chunks(encoded(with_gamma(p, 1.8)), gAMA=struct.pack(">I", 55_556)), 1),
+    "the usual gamma": (lambda p: with_chunks(encoded(p), gAMA=struct.pack(">I", 45_455)), 0),
+    "a gamma beside sRGB": (lambda p: with_chunks(encoded(p), gAMA=struct.pack(">I", 100_000), sRGB=b"\0"), 0),
+    "no gamma": (lambda p: with_chunks(encoded(p), gAMA=bytes(4)), 0),
+}
+
+
+@pytest.mark.parametrize("stored", COLOURS)
+def test_colours_are_those_that_profile_and_gamma_mean(stored, astronaut):
+    store, tolerance = COLOURS[stored]
+    assert difference(open_photo(store(astronaut)), astronaut) <= tolerance
+
+
+def test_a_profile_with_other_primaries_counts():
     """A profile whose primaries are sRGB's in another order: red comes out as green if it is heeded."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile = profile.replace(b"rXYZ", b"tmpX", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"tmpX", b"gXYZ", 1)
-    profile = profile.replace("sRGB".encode("utf-16-be"), "none".encode("utf-16-be"))
+    profile = icc_profile(2.2).replace(b"rXYZ", b"tmpX", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"tmpX", b"gXYZ", 1)
     for mode in ("RGB", "RGBA"):
-        Image.new(mode, (8, 8), "red").save(tmp_path / "wide.png", icc_profile=bytes(profile))
-        assert np.abs(open_photo(tmp_path / "wide.png")[0, 0].astype(int) - [0, 255, 0]).max() <= 2
+        data = encoded(Image.new(mode, (8, 8), "red"), icc_profile=profile)
+        assert np.abs(open_photo(data)[0, 0].astype(int) - [0, 255, 0]).max() <= 2
 
 
-def test_a_16_bit_picture_keeps_its_brightness(astronaut, tmp_path):
+GREYS = {  # how a grey picture `g` of gamma 1.8 is stored
+    "grey": lambda g: g,
+    "grey with alpha": lambda g: g.convert("LA"),
+    "a palette of greys": lambda g: g.convert("P"),
+    "16 bits": lambda g: Image.fromarray(np.asarray(g).astype(np.uint16) * 257),
+}
+
+
+@pytest.mark.parametrize("stored", GREYS)
+@pytest.mark.parametrize("grey", [True, False], ids=["grey profile", "colour profile"])
+def test_greys_are_those_that_the_profile_means(stored, grey, astronaut):
+    bare = astronaut.convert("L")
+    data = encoded(GREYS[stored](with_gamma(bare, 1.8)), icc_profile=icc_profile(1.8, grey))
+    assert difference(open_photo(data), bare) <= 1
+
+
+DEEP = {  # type of the values, and what white is
+    "floats to 1": (np.float32, 1),
+    "floats to 255": (np.float32, 255),
+    "floats to 65535": (np.float32, 65535),
+    "32 bits, 8 used": (np.int32, 255),
+    "32 bits, 16 used": (np.int32, 65535),
+    "32 bits": (np.uint32, 2**32 - 1),
+    "16 bits": (np.uint16, 65535),
+}
+
+
+@pytest.mark.parametrize("values", DEEP)
+def test_grey_of_more_than_8_bits_keeps_its_brightness(values, astronaut):
     grey = astronaut.convert("L")
-    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    assert difference(open_photo(tmp_path / "deep.png"), grey) < 1
+    kind, white = DEEP[values]
+    deep = (np.asarray(grey) / 255 * white).astype(kind)
+    deep = deep.view(np.int32) if kind is np.uint32 else deep
+    assert difference(open_photo(encoded(Image.fromarray(deep), "TIFF")), grey) < 1
+
+
+def test_floats_beyond_white_are_white_and_what_is_no_number_is_black():
+    values = np.array([[0, 1, 2, -1, np.nan, np.inf]], np.float32)
+    assert open_photo(encoded(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == [0, 255, 255, 0, 0, 0]
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_without_exif_the_orientation_of_xmp_counts(format, astronaut):
+    upright = astronaut.crop((100, 0, 400, 200))
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    options = {"PNG": {"pnginfo": text}, "TIFF": {"tiffinfo": {700: XMP}}}.get(format, {"xmp": XMP})
+    assert difference(open_photo(encoded(upright.rotate(90, expand=True), format, **options)), upright) < 6
+
+
+@pytest.mark.parametrize("kind", ["text", "xmp", "profile"])
+def test_a_png_with_much_text_or_a_large_profile_opens(kind, astronaut):
+    text, options = PngInfo(), {}
+    if kind == "profile":
+        options = {"icc_profile": icc_profile(2.2) + bytes(3_000_000)}
+    elif kind == "text":
+        text.add_text("Comment", "a" * 3_000_000, zip=True)
+    else:
+        text.add_itxt("XML:com.adobe.xmp", XMP.decode() + " " * 3_000_000, zip=True)
+    small = astronaut.crop((0, 0, 90, 60))
+    shown = open_photo(encoded(small, pnginfo=text, **options))
+    assert shown.shape == ((90, 60, 3) if kind == "xmp" else (60, 90, 3))
+
+
+def test_texts_of_a_png_have_an_upper_limit():
+    bomb = with_chunks(encoded(Image.new("L", (8, 8))), zTXt=b"a\0\0" + zlib.compress(bytes(70_000_000), 1))
+    with pytest.raises(UnreadablePhoto, match="damaged"):
+        open_photo(bomb)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+def test_a_jpeg_that_lacks_only_its_end_marker_opens(options, astronaut):
+    whole = encoded(astronaut, "JPEG", quality=90, **options)
+    for missing in (1, 2):
+        assert np.array_equal(open_photo(whole[:-missing]), open_photo(whole))
+    for missing in (5, 50, 500, len(whole) // 2):
+        with pytest.raises(UnreadablePhoto, match="cut short"):
+            open_photo(whole[:-missing])
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def test_a_heic_photo_opens_with_a_decoder_and_names_it_without(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    with pytest.raises(UnreadablePhoto, match="HEIC.*pip install pillow-heif"):
+        open_photo(HEIC)
+
+    class Decoder(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self):
+            self._mode, self._size = "RGB", (4, 3)
+
+        def load(self):
+            self.im = Image.new("RGB", (4, 3), "red").im
+
+    monkeypatch.setattr(Image, "ID", [*Image.ID, "HEIF"])
+    decoder = SimpleNamespace(
+        register_heif_opener=lambda: monkeypatch.setitem(
+            Image.OPEN, "HEIF", (Decoder, lambda start: start[4:12] == b"ftypheic")
+        )
+    )
+    monkeypatch.setitem(sys.modules, "pillow_heif", decoder)
+    assert (open_photo(HEIC) == (255, 0, 0)).all()
 
 
 def test_a_dark_16_bit_picture_stays_dark(tmp_path):
@@ -170,12 +354,35 @@ def test_encoded_photos_carry_no_metadata(astronaut):
 
 
 def test_photos_are_found_in_subfolders_sorted_and_hidden_files_left_out(tmp_path):
-    for name in ("b.JPG", "sub/a.png", ".hidden.jpg", "text.txt"):
+    for name in ("b.JPG", "sub/a.png", ".hidden.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert find_photos(tmp_path) == [tmp_path / "b.JPG", tmp_path / "sub" / "a.png"]
     with pytest.raises(DragFaceError, match="is not a folder"):
         find_photos(tmp_path / "nowhere")
+
+
+def test_what_is_no_photo_is_counted_and_named(tmp_path, capsys):
+    photos = [f"a{suffix}" for suffix in (".HEIC", ".heif", ".hif", ".jfif", ".jpe", ".mpo", ".tiff")]
+    for name in photos:
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in find_photos(tmp_path)] == photos
+    assert capsys.readouterr().err == ""
+    for names, said in (
+        (["notes.txt"], "1 file is no photo: notes.txt\n"),
+        (["a.mp4", "b.docx"], "3 files are no photos: a.mp4, b.docx, notes.txt\n"),
+        (["c"], "4 files are no photos: a.mp4, b.docx, c, …\n"),
+    ):
+        for name in names:
+            (tmp_path / name).write_bytes(b"x")
+        assert len(find_photos(tmp_path)) == len(photos)
+        assert capsys.readouterr().err == said
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.jfif", "sub/a.jfif")
+        archive.writestr("sub/list.txt", "text")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert photos_among(member.filename for member in members(archive)) == ["sub/a.jfif"]
+    assert capsys.readouterr().err == "1 file is no photo: list.txt\n"
 
 
 def test_resizing_keeps_the_mean_colour(astronaut):

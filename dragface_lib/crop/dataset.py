@@ -120,14 +120,12 @@ def crop_photos(
 
 
 def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
-    """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none. Folders
-    and broken links that are named like a picture are among them: opening them says what they are.
-    """
+    """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none."""
     top = photos.resolve()
     made = [(faces / folder).resolve() for folder in (PAIRS, *(part for name in DOMAINS for part in folders(name)))]
     if any(top.is_relative_to(folder) for domain in DOMAINS for folder in [(faces / domain).resolve(), *made]):
         raise DragFaceError(f"{photos} is where the faces are written: name another folder for the faces.")
-    paths = {path.relative_to(photos).as_posix(): path for path in find_photos(photos, strays=True)}
+    paths = {path.relative_to(photos).as_posix(): path for path in find_photos(photos)}
     return {n: path for n, path in paths.items() if not any((top / n).is_relative_to(folder) for folder in made)}
 
 

@@ -24,8 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
-from ..files import SUFFIXES
-from ..images import find_photos
+from ..images import find_photos, photos_among
 from ..manifest import Row, find_manifest, read_manifest
 
 OWN = "own photo"  # stands where a licence stands for photos that the user brings along
@@ -119,11 +118,11 @@ class Own(Source):
 
 def _unpack(path: Path, folder: Path) -> None:
     with open_archive(path) as archive:
-        for member in members(archive):
-            if PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
-                target = folder / member.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(read_member(archive, member))
+        files = {member.filename: member for member in members(archive)}
+        for name in photos_among(files):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(read_member(archive, files[name]))
 
 
 def _fetch_from_drive(link: str, folder: Path) -> None:

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
 from ..files import SUFFIXES, DiskFull, refuse_inputs, replace_atomically, write_atomically
-from ..images import encode_photo, find_photos, format_of
+from ..images import encode_photo, find_photos, format_of, photos_among
 from ..model import Generator
 from . import provenance
 from .transform import Photo, checked_strength, crop_only, make_drag
@@ -130,8 +130,8 @@ def photos_in(source: Source) -> Iterator[list[tuple[str, Callable[[], Photo]]]]
             ]
         else:
             archive = stack.enter_context(open_archive(source))
-            files = [file for file in members(archive) if PurePosixPath(file.filename).suffix.lower() in SUFFIXES]
-            photos = [(file.filename, partial(_unpacked, archive, file)) for file in files]
+            files = {file.filename: file for file in members(archive)}
+            photos = [(name, partial(_unpacked, archive, files[name])) for name in photos_among(files)]
         if not photos:
             raise DragFaceError(f"{source} holds no photos: put JPEG, PNG or WebP files into it.")
         yield photos
