@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from .errors import DragFaceError
+from .files import retry
 
 MAX_MEMBERS = 100_000
 MAX_UNPACKED = 20_000_000_000  # bytes of all members together
@@ -22,9 +23,9 @@ DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, Ru
 
 @contextmanager
 def open_archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip for reading. Raises DragFaceError when it is missing or damaged."""
+    """Open a zip. Raises DragFaceError when it is missing or damaged, Unavailable when it cannot be read now."""
     try:
-        archive = zipfile.ZipFile(path)
+        archive = retry(lambda: _open(path), path)
     except DAMAGES as error:
         raise DragFaceError(f"{path} is not a whole zip ({_reason(error)}): make it again.") from error
     with archive:
@@ -56,16 +57,25 @@ def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """The bytes of one member. Raises DragFaceError when it is damaged or too large."""
+    """The bytes of one member. Raises DragFaceError when it is damaged or too large, Unavailable as `open_archive`."""
     try:
         if member.file_size > MAX_MEMBER:
             raise ValueError(f"it has more than {MAX_MEMBER / 1e6:g} MB")
         if member.file_size > MAX_RATIO * max(member.compress_size, 1000):
             raise ValueError(f"it grows more than {MAX_RATIO} times when it is unpacked")
-        return archive.read(member)
+        return retry(lambda: archive.read(member), str(archive.filename))
     except DAMAGES as error:
         name = f"{member.filename} in {archive.filename}"
         raise DragFaceError(f"{name} cannot be read ({_reason(error)}): pack it again.") from error
+
+
+def _open(path: str | Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        if isinstance(error.__context__, OSError):  # zipfile takes any error of the drive for damage
+            raise error.__context__ from None
+        raise
 
 
 def _name(member: zipfile.ZipInfo) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
-from ..files import SUFFIXES, replace_atomically, write_atomically
+from ..files import SUFFIXES, Unavailable, replace_atomically, retry, write_atomically
 from .table import REJECTED
 
 BESIDE = ("crops.csv", "practice.json", "card.md", "card.png")  # what travels with the faces
@@ -58,7 +58,8 @@ def unpack(archive: str | Path, faces: str | Path) -> Path:
 def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str, bytes]]:
     """Yield (name, bytes) of the faces of one domain and split, sorted by name, from a folder or a zip.
 
-    A file that cannot be read comes with no bytes. Raises DragFaceError for an archive that is damaged or hostile.
+    A file that is damaged, or a folder or a broken link, comes with no bytes. Raises DragFaceError for an archive that
+    is damaged or hostile, and Unavailable when the drive does not answer.
     """
     faces = Path(faces)
     if not faces.is_file():
@@ -66,14 +67,17 @@ def read_faces(faces: str | Path, domain: str, split: str) -> Iterator[tuple[str
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                 content = b""
                 with suppress(OSError):  # a folder or a broken link with the name of a picture
-                    content = path.read_bytes()
+                    content = retry(path.read_bytes, path)
                 yield path.name, content
         return
     with open_archive(faces) as archive:
         for member in members(archive):
             path = PurePosixPath(member.filename)
             if path.suffix.lower() in SUFFIXES and path.parent.parts[-2:] == (domain, split):
-                content = b""
-                with suppress(DragFaceError):  # one face is damaged; the others may be whole
+                try:
                     content = read_member(archive, member)
+                except Unavailable:
+                    raise
+                except DragFaceError:  # one face is damaged; the others may be whole
+                    content = b""
                 yield path.name, content

@@ -33,6 +33,7 @@ from ..model.generator import to_unit
 Drawn = TypeVar("Drawn")
 DOMAINS = ("selfie", "drag")
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
+FLAT = 2.0  # standard deviation of each colour, of 255, below which a picture is flat: norms divide by it
 
 
 class MaskCache:
@@ -78,7 +79,7 @@ class FaceSet:
         digest = hashlib.sha256()
         for name, content in read_faces(faces, domain, split):
             try:
-                face = np.array(open_photo(content))
+                face = _open_face(content)
             except UnreadablePhoto as error:
                 self.unreadable.append((name, str(error)))
                 continue
@@ -93,6 +94,17 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def _open_face(content: bytes) -> np.ndarray:
+    """Open a face. Raises UnreadablePhoto where it cannot be opened, or would be squashed or teach nothing but NaN."""
+    face = open_photo(content)
+    height, width = face.shape[:2]
+    if height != width:
+        raise UnreadablePhoto(f"{width} x {height} pixels are not a square")
+    if face.std(axis=(0, 1)).max() < FLAT:
+        raise UnreadablePhoto("it has one flat colour")
+    return face
 
 
 def _resized(picture: np.ndarray, size: int) -> Tensor:
@@ -111,8 +123,10 @@ def load_domains(faces: str | Path, size: int, with_masks: bool = False) -> dict
         sets[domain, "train"] = FaceSet(faces, domain, "train", size, masks)
         sets[domain, "test"] = FaceSet(faces, domain, "test", size)
     if missing := [f"{domain}/train" for domain in DOMAINS if not len(sets[domain, "train"])]:
+        left_out = [f" ({name}: {reason})" for found in sets.values() for name, reason in found.unreadable]
         raise DragFaceError(
-            f"There are no faces in {' and '.join(missing)} of {faces}: crop photos first, with 02_crop or the command."
+            f"There are no faces in {' and '.join(missing)} of {faces}{''.join(left_out[:1])}: crop photos first, with "
+            "02_crop or the command, or name trainA and trainB of another project selfie/train and drag/train."
         )
     if masks is not None:
         masks.save()

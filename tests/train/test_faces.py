@@ -1,15 +1,20 @@
 """Faces for training: read from folders and archives, drawn as a pure function of seed and step."""
 
+import errno
 import shutil
 import threading
 import zipfile
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dragface_lib import files
 from dragface_lib.errors import DragFaceError
+from dragface_lib.files import Unavailable
+from dragface_lib.images import save_photo
 from dragface_lib.model.generator import to_bytes, to_unit
 from dragface_lib.train import data
 from dragface_lib.train.data import FaceSet, MaskCache, Sampler, load_domains, prefetched
@@ -170,6 +175,63 @@ def test_a_damaged_face_of_an_archive_is_left_out_and_the_others_are_read(faces,
     assert [name for name, _ in found.unreadable] == ["face_0.jpg"]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("failures", [2, 100])
+def test_a_face_that_cannot_be_read_now_is_not_taken_for_damaged(faces, tmp_path, monkeypatch, packed, failures):
+    monkeypatch.setattr(files, "RETRY_AFTER", (0, 0, 0))
+    folder, owner, name = faces, Path, "read_bytes"
+    if packed:
+        folder, owner, name = Path(shutil.make_archive(str(tmp_path / "faces"), "zip", faces)), zipfile.ZipFile, "read"
+    left, read = [failures], getattr(owner, name)
+
+    def fail(*arguments):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(*arguments)
+
+    monkeypatch.setattr(owner, name, fail)
+    if failures == 2:
+        assert len(FaceSet(folder, "selfie", "train", 64)) == 5
+    else:
+        with pytest.raises(Unavailable, match="cannot be read now .*try again"):
+            FaceSet(folder, "selfie", "train", 64)
+
+
+def test_an_archive_that_cannot_be_read_now_is_not_said_to_be_no_zip(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "RETRY_AFTER", (0, 0, 0))
+    path = shutil.make_archive(str(tmp_path / "faces"), "zip", faces)
+
+    def fail(file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile, "_EndRecData", fail)
+    with pytest.raises(Unavailable, match=r"faces\.zip cannot be read now"):
+        FaceSet(path, "selfie", "train", 64)
+
+
+FLAT = {"black": (72, 0), "white": (72, 255), "one_pixel": (1, 99), "grey": (256, 128)}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_picture_of_one_flat_colour_is_left_out_with_its_name(faces, tmp_path, name):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    size, shade = FLAT[name]
+    for path in (f"drag/train/{name}.jpg", f"selfie/test/{name}.jpg"):
+        save_photo(folder / path, np.full((size, size, 3), shade, np.uint8))
+    for (domain, split), count in {("drag", "train"): 3, ("selfie", "test"): 2}.items():
+        found = FaceSet(folder, domain, split, 64)
+        assert len(found) == count
+        assert found.unreadable == [(f"{name}.jpg", "it has one flat colour")]
+        assert found.digest == FaceSet(faces, domain, split, 64).digest
+
+
+def test_a_face_that_is_not_square_is_left_out_rather_than_squashed(faces, tmp_path):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    save_photo(folder / "drag/train/wide.jpg", np.random.default_rng(0).integers(0, 255, (72, 90, 3), np.uint8))
+    assert FaceSet(folder, "drag", "train", 64).unreadable == [("wide.jpg", "90 x 72 pixels are not a square")]
+
+
 def test_missing_faces_are_named(faces, tmp_path):
     with pytest.raises(DragFaceError, match="nowhere"):
         load_domains(tmp_path / "nowhere", 64)
@@ -179,6 +241,9 @@ def test_missing_faces_are_named(faces, tmp_path):
     (tmp_path / "broken.zip").write_bytes(b"PK no archive")
     with pytest.raises(DragFaceError, match=r"broken\.zip"):
         load_domains(tmp_path / "broken.zip", 64)
+    shutil.copytree(faces / "selfie/train", tmp_path / "port/trainA")
+    with pytest.raises(DragFaceError, match="trainA"):
+        load_domains(tmp_path / "port", 64)
 
 
 def test_the_next_batches_are_made_while_one_is_computed_on():
