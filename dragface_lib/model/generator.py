@@ -34,8 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import DragFaceError
-from .norms import LIN, AdaLIN, instance_norm, no_autocast
-from .padding import ReflectionPad, padded
+from .norms import LIN, AdaLIN, ReflectionPad, instance_norm, no_autocast, padded
 
 Form = Literal["residual", "published"]
 SIZES = range(64, 513, 4)  # pixels a side; two halvings must come out whole

@@ -1,13 +1,12 @@
-"""AdaLIN and LIN: the normalisations that mix instance and layer statistics (U-GAT-IT, section 2.1.1).
+"""AdaLIN and LIN, which mix instance and layer statistics (U-GAT-IT, section 2.1.1), and reflection padding.
 
     a_I = (a - mu_I) / sqrt(sigma_I^2 + eps)        per channel of each picture
     a_L = (a - mu_L) / sqrt(sigma_L^2 + eps)        over all channels of each picture
     AdaLIN(a, gamma, beta) = gamma * (rho * a_I + (1 - rho) * a_L) + beta,   rho in 0..1
 
-Both are affine in `a`, so they are computed as one multiply-add whose scale and shift come from one pass of
-statistics: the layer's mean and variance follow from those of its channels. The gradient of `a` is affine in `a` as
-well. Forward and backward are written out here, since autograd would take five times as many operations, most of them
-on a few numbers, and would keep copies in fp32.
+Both norms are affine in `a`, so they are computed as one multiply-add. Its scale and shift come from one pass of
+statistics: the layer's mean and variance follow from those of its channels. The gradient of `a` is affine in `a` too.
+Forward and backward are written out here: autograd would take five times as many operations and keep copies in fp32.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 EPSILON = 1e-5
 
@@ -25,16 +25,16 @@ Features = Float[Tensor, "batch channels height width"]
 
 
 def no_autocast(tensor: Tensor) -> AbstractContextManager:
-    """Where autocast leaves the precision of tensors alone."""
+    """A context in which autocast changes no precision."""
     device = tensor.device.type
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def instance_norm(features: Features) -> Features:
-    """Instance normalisation without parameters, as F.instance_norm has it (biased variance), of any precision.
+    """Instance normalisation without parameters: F.instance_norm (biased variance) in the features' own precision.
 
-    That one rearranges channels_last features, and under autocast computes in fp32 what the next convolution wants
-    in half precision. Here scale and shift are rounded to the features' precision. Error at most eps * |mean| / std.
+    F.instance_norm rearranges channels_last features, and under autocast it computes in fp32. Here scale and shift are
+    rounded to the features' precision. Error at most eps * |mean| / std.
     """
     return _InstanceNorm.apply(features)
 
@@ -170,3 +170,54 @@ def clip_rho(network: nn.Module) -> None:
     rhos: list[Tensor] = [module.rho for module in network.modules() if isinstance(module, (AdaLIN, LIN))]
     torch._foreach_clamp_min_(rhos, 0.0)
     torch._foreach_clamp_max_(rhos, 1.0)
+
+
+class ReflectionPad(nn.Module):
+    """Mirrors `padding` pixels at each side, see `padded`."""
+
+    def __init__(self, padding: int):
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, C, H, W). Returns (B, C, H + 2 padding, W + 2 padding)."""
+        return padded(features, self.padding)
+
+
+def padded(features: Tensor, padding: int, mode: str = "reflect") -> Tensor:
+    """features: (B, C, H, W). Returns (B, C, H + 2 padding, W + 2 padding) in the same precision.
+
+    mode: "reflect" mirrors at the outermost pixel, "replicate" repeats it (`padding` 1 only).
+    PyTorch's own padding keeps its input for the gradient, and under autocast on a CPU it works in fp32. Its gradient
+    on a GPU is not deterministic.
+    """
+    return _Padded.apply(features, padding, mode)
+
+
+class _Padded(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, features: Tensor, padding: int, mode: str) -> Tensor:
+        context.padding, context.mode = padding, mode
+        with no_autocast(features):
+            return F.pad(features, [padding] * 4, mode=mode)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        padding, mode = context.padding, context.mode
+        if gradient.is_cuda and torch.are_deterministic_algorithms_enabled():
+            return folded(folded(gradient, padding, 2, mode), padding, 3, mode), None, None
+        inside = gradient[:, :, padding:-padding, padding:-padding]  # of its input's shape and layout, in no new memory
+        aten = torch.ops.aten
+        back = aten.reflection_pad2d_backward if mode == "reflect" else aten.replication_pad2d_backward
+        return back(gradient, inside, [padding] * 4), None, None
+
+
+def folded(gradient: Tensor, padding: int, dim: int, mode: str) -> Tensor:
+    """The gradient of a padding along one dimension: each row's copy is added to that of its original."""
+    before, inside, after = gradient.split([padding, gradient.shape[dim] - 2 * padding, padding], dim)
+    first = 1 if mode == "reflect" else 0
+    last = inside.shape[dim] - first - padding
+    result = inside.clone()
+    result.narrow(dim, first, padding).add_(before.flip(dim))
+    result.narrow(dim, last, padding).add_(after.flip(dim))
+    return result

@@ -33,56 +33,58 @@ class SpectralNorm(nn.Module):
 
 
 class SpectralConv2d(nn.Conv2d):
-    """A convolution with its kernel divided by sigma and multiplied by `gain`. What it returns is scaled instead of the
-    kernel: that is the same, and the kernel of a discriminator has many times more numbers than its features.
+    """A convolution whose features are scaled by gain / sigma instead of its kernel.
+
+    That is the same, and a discriminator's kernel has many times more numbers than its features.
     """
 
-    def __init__(self, *arguments: Any, gain: float = 1.0, **options: Any):
+    def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self.gain = gain
         self.sigma = SpectralNorm(self.weight)
 
-    def forward(self, features: Tensor, normalised: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """features: (B, C, H, W). normalised: of `spectral_factors`, where those of several layers are at hand."""
-        factor, weight = normalised or spectral_factors([self])[0]
+    def forward(self, features: Tensor, factor: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
+        """features: (B, C, H, W). factor, weight: see `spectral_factors`."""
         return _ScaleAndShift.apply(self._conv_forward(features, weight, None), factor, self.bias)
 
 
 class SpectralLinear(nn.Linear):
-    """A linear layer without bias, with its weight divided by sigma and multiplied by `gain`."""
+    """The same for a linear layer without bias."""
 
-    def __init__(self, inputs: int, outputs: int, gain: float = 1.0):
+    def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, bias=False)
-        self.gain = gain
         self.sigma = SpectralNorm(self.weight)
 
-    def forward(self, features: Tensor, normalised: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """features: (B, inputs)."""
-        factor, weight = normalised or spectral_factors([self])[0]
+    def forward(self, features: Tensor, factor: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
+        """features: (B, inputs). factor, weight: see `spectral_factors`."""
         return F.linear(features, weight) * factor
 
 
-def spectral_factors(layers: Sequence[SpectralConv2d | SpectralLinear]) -> list[tuple[Tensor, Tensor]]:
-    """gain / sigma of each layer, and its weight in the precision of autocast, rounded together with the others.
+def spectral_factors(layers: Sequence[SpectralConv2d | SpectralLinear], gain: float) -> list[tuple[Tensor, Tensor]]:
+    """gain / sigma of each layer, and its weight in the precision of autocast.
 
-    All layers have the same gain. In training mode sigma follows one power iteration; its arithmetic stays in fp32
-    under autocast, since in half precision it would drift.
+    In training mode sigma follows one power iteration, in fp32 even under autocast: in half precision it would drift.
     """
     weights: list[Tensor] = [layer.weight for layer in layers]
     device = weights[0].device.type
     halved = torch.is_autocast_enabled(device)
     with no_autocast(weights[0]):
-        factors, *rounded = _Factors.apply(layers, torch.get_autocast_dtype(device) if halved else None, *weights)
+        factors, *rounded = _Factors.apply(layers, gain, torch.get_autocast_dtype(device) if halved else None, *weights)
     return list(zip(factors.unbind(), rounded or weights, strict=True))
 
 
 class _Factors(torch.autograd.Function):
     @staticmethod
     def forward(
-        context: Any, layers: Sequence[SpectralConv2d | SpectralLinear], precision: torch.dtype | None, *weights: Tensor
+        context: Any,
+        layers: Sequence[SpectralConv2d | SpectralLinear],
+        gain: float,
+        precision: torch.dtype | None,
+        *weights: Tensor,
     ) -> tuple[Tensor, ...]:
         u, v = [layer.sigma.u for layer in layers], [layer.sigma.v for layer in layers]
-        matrices = [_as_matrix(weight) for weight in weights]
+        # (outputs, everything else in the order in which it lies in memory), which needs no copy.
+        shapes = [(len(weight), weight[0].numel()) for weight in weights]
+        matrices = [weight.as_strided(shape, (shape[1], 1)) for weight, shape in zip(weights, shapes, strict=True)]
         if layers[0].training:
             previous = u, v
             v, _ = _normalised([matrix.t().mv(vector) for matrix, vector in zip(matrices, u, strict=True)])
@@ -90,8 +92,8 @@ class _Factors(torch.autograd.Function):
             torch._foreach_copy_(previous[0] + previous[1], u + v)
         else:
             sigmas = [torch.dot(left, matrix.mv(right)) for left, matrix, right in zip(u, matrices, v, strict=True)]
-        factors = layers[0].gain / torch.stack(sigmas)
-        context.layers = layers
+        factors = gain / torch.stack(sigmas)
+        context.gain, context.layouts = gain, [(weight.shape, weight.stride()) for weight in weights]
         context.save_for_backward(factors, *u, *v)
         if precision is None:
             return (factors,)
@@ -103,38 +105,22 @@ class _Factors(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor, *of_rounded: Tensor) -> tuple[Tensor | None, ...]:
         """Sigma's gradient is u v^T; that of the rounded weights is added to it."""
         factors, *vectors = context.saved_tensors
-        layers, count = context.layers, len(factors)
-        of_sigmas = (gradient * factors).mul_(factors).mul_(-1 / layers[0].gain)
+        count = len(factors)
+        of_sigmas = (gradient * factors).mul_(factors).mul_(-1 / context.gain)
         scaled = torch._foreach_mul(vectors[:count], list(of_sigmas.unbind()))
         outer = [torch.outer(*pair) for pair in zip(scaled, vectors[count:], strict=True)]
-        of_weights = [_as_weight(matrix, layer.weight) for matrix, layer in zip(outer, layers, strict=True)]
+        of_weights = [matrix.as_strided(*layout) for matrix, layout in zip(outer, context.layouts, strict=True)]
         if of_rounded:
             exact = [torch.empty_like(weight) for weight in of_weights]
             torch._foreach_copy_(exact, of_rounded)
             torch._foreach_add_(of_weights, exact)
-        return None, None, *of_weights
+        return None, None, None, *of_weights
 
 
 def _normalised(vectors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """The vectors with length 1, and the lengths that they had."""
     lengths = list(torch._foreach_norm(vectors))
     return list(torch._foreach_div(vectors, list(torch._foreach_clamp_min(lengths, 1e-12)))), lengths
-
-
-def _is_channels_last(weight: Tensor) -> bool:
-    return weight.dim() == 4 and not weight.is_contiguous()
-
-
-def _as_matrix(weight: Tensor) -> Tensor:
-    """(outputs, everything else in the order in which it lies in memory), which needs no copy."""
-    return (weight.movedim(1, -1) if _is_channels_last(weight) else weight).flatten(1)
-
-
-def _as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
-    """The reverse of `_as_matrix`."""
-    if not _is_channels_last(weight):
-        return matrix.view(weight.shape)
-    return matrix.view(weight.movedim(1, -1).shape).movedim(-1, 1)
 
 
 class _ScaleAndShift(torch.autograd.Function):

@@ -167,7 +167,7 @@ class Trainer:
                     for reach in ("global", "local"):
                         judged = learning[f"{domain}_{reach}"](faces)
                         of_discriminators[f"{domain}_{reach}"] = losses.discriminator_loss(judged)
-                discriminator_loss = losses.ADVERSARIAL_WEIGHT * reduce(add, of_discriminators.values())
+                discriminator_loss = reduce(add, of_discriminators.values())
             self._descend(self.discriminator_optimiser, discriminator_loss)
 
             # Take the generators' losses from the discriminators just updated.

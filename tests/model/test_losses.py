@@ -7,11 +7,13 @@ import torch
 
 from dragface_lib.model import losses
 from dragface_lib.model.discriminator import Judgement
+from dragface_lib.train.config import CAM_WEIGHTS
 
 
 def test_the_weights_are_the_papers():
-    weights = (losses.ADVERSARIAL_WEIGHT, losses.CYCLE_WEIGHT, losses.IDENTITY_WEIGHT, losses.CAM_WEIGHT)
-    assert weights == (1, 10, 10, 1000)
+    weights = losses.GENERATOR_WEIGHTS
+    assert [weights[name] for name in ("fool_drag", "fool_selfie", "cycle", "identity")] == [1, 1, 10, 10]
+    assert CAM_WEIGHTS["published"] == 1000
 
 
 def test_least_squares():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dragface_lib.model.padding import ReflectionPad, folded, padded
+from dragface_lib.model.norms import ReflectionPad, folded, padded
 
 
 def features(layout=torch.contiguous_format, dtype=torch.float32):
