@@ -89,9 +89,10 @@ class Validation:
         self.faces = [face for face in opened.values() if face is not None]
         self.left_out = [name for name, face in opened.items() if face is None]
         if not self.faces:
-            raise DragFaceError(
-                f"{faces} has no test face to measure on, in pairs or in selfie/test: make practice faces or crop more."
-            )
+            advice = "make practice faces, or crop more photos"
+            if names:
+                advice = f"no face is seen in its place on {names[0]} and the others, so crop the photos they are from"
+            raise DragFaceError(f"{faces} has no test face to measure on, in pairs or in selfie/test: {advice}.")
         self.drag = np.empty(0) if self.paired else _drag_domain(faces, limit)
         for face in self.faces:
             face.missing = np.maximum(self._wrong(face, face.bare), 1e-6)  # the truth may be the selfie itself

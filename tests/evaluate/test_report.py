@@ -10,9 +10,8 @@ import pytest
 from stand_in import StandIn
 
 from dragface_lib.__main__ import main
-from dragface_lib.evaluate import Validation, evaluate, worst_faces
+from dragface_lib.evaluate import MEANINGS, Validation, evaluate
 from dragface_lib.evaluate.measures import mean_interval
-from dragface_lib.evaluate.report import MEANINGS
 from dragface_lib.images import open_photo
 from dragface_lib.model import Generator, save_generator
 
@@ -65,8 +64,10 @@ def test_without_pairs_the_table_says_nothing_of_a_truth(painted, tmp_path):
 
 
 def test_the_worst_faces_are_written_to_a_table_and_shown(painted, tmp_path):
-    sheet = worst_faces(Generator(64, 2, 1), painted, tmp_path / "evaluation")
-    with open(tmp_path / "evaluation/faces.csv") as file:
+    report = evaluate(Generator(64, 2, 1), painted)
+    report.save(tmp_path)
+    sheet = report.worst
+    with open(tmp_path / "faces.csv") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["score"]) for row in rows] == sorted(float(row["score"]) for row in rows)
     assert all((painted / row["face"]).is_file() for row in rows)
