@@ -80,13 +80,16 @@ def run_withdraw(options: Namespace) -> None:
 def run_credits(options: Namespace) -> None:
     """Say whose photos were used, and under which licences."""
     from .crop.splits import used_in
-    from .files import write_atomically
+    from .files import reserve, write_atomically
     from .manifest import manifest_of, read_manifest
     from .scrape import credits, credits_page
     from .session import Workspace
     from .train import TrainConfig
 
-    rows = read_manifest(options.manifest or manifest_of(Workspace.open().photos))
+    manifest = options.manifest or manifest_of(Workspace.open().photos)
+    if options.output:
+        reserve(options.output, manifest, *filter(None, [options.faces, options.run]))
+    rows = read_manifest(manifest)
     faces = TrainConfig.load(options.run).faces if options.run else options.faces
     rows = [row for row in (used_in(faces, rows) if faces else rows) if row.status in ("", "stored")]
     if options.output:

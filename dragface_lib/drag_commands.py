@@ -4,53 +4,64 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .arguments import COUNT, command, number, option
 from .errors import DragFaceError
-from .files import refuse_inputs, write_atomically
+from .files import reserve, write_atomically
+
+if TYPE_CHECKING:
+    from .model import Generator
 
 LOOK = option("--look", dest="generator", default="classic", metavar="NAME", help="classic (the default) or goth")
 WEIGHTS = option("--weights", dest="generator", default="classic", metavar="FILE", help="a generator file")
+SIZE = option("--size", type=COUNT, metavar="N", help="px that a light .pt file of UGATIT was trained at, default 256")
+REPORT = ("evaluation.json", "evaluation.md", "evaluation.jpg", "faces.csv")  # what evaluate writes
 STRENGTH = option("--strength", type=number(0, 1.5), default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
+
+
+def _generator(options: Namespace, *inputs: str) -> Generator:
+    """The generator that the options name. Refuses an output that would be written over it, or over an input."""
+    from .model import generator_path, load_look
+
+    reserve(options.output, generator_path(options.generator), *inputs)
+    return load_look(options.generator, options.size)
 
 
 @command(
     option("photos", nargs="+", metavar="PHOTO", help="photos, or one folder or zip of them"),
     option("-o", "--output", required=True, metavar="OUT", help="a file for one photo; a folder or zip for several"),
     option("--crop-only", action="store_true", help="write the aligned 256 px face instead"),
-    *(LOOK, WEIGHTS, STRENGTH),
+    *(LOOK, WEIGHTS, SIZE, STRENGTH),
 )
 def run_transform(options: Namespace) -> None:
     """Put the faces of photos into drag."""
     from .showcase.folders import holds_photos, transform_all
-    from .showcase.looks import load_look
 
-    generator = None if options.crop_only else load_look(options.generator)
-    source = options.photos[0] if len(options.photos) == 1 else options.photos
-    many = source is not options.photos and holds_photos(source)
-    result = transform_all(source, options.output, generator, options.strength, options.crop_only)
+    generator = None if options.crop_only else _generator(options)
+    many = holds_photos(options.photos)
+    result = transform_all(options.photos, options.output, generator, options.strength, options.crop_only)
     left_out = f", {len(result.left_out)} photos left out" if result.left_out else ""
     print(f"{len(result.pictures)} pictures in {options.output}{left_out}." if many else options.output)
-    if result.left_out and not many:
+    if result.left_out and len(options.photos) > 1:
         raise DragFaceError(" ".join(reason for _, reason in result.left_out))
 
 
 @command(
     option("photo", nargs="?", help="default: the public-domain astronaut portrait of scikit-image"),
     option("-o", "--output", default="out/before_after.jpg", metavar="OUT"),
-    *(LOOK, WEIGHTS),
+    *(LOOK, WEIGHTS, SIZE),
 )
 def run_demo(options: Namespace) -> None:
     """Write a before/after picture of one photo."""
     from .showcase import provenance
-    from .showcase.looks import load_look
     from .showcase.transform import example_photo, make_drag
 
-    refuse_inputs(options.output, *filter(None, [options.photo]))
-    drag = make_drag(options.photo or example_photo(), load_look(options.generator))
+    generator = _generator(options, *filter(None, [options.photo]))
+    drag = make_drag(options.photo or example_photo(), generator)
     provenance.save(options.output, drag.before_after(), drag.look)
     print(f"Before and after: {Path(options.output).resolve()}")
 
@@ -63,28 +74,26 @@ def run_demo(options: Namespace) -> None:
 )
 def run_progression(options: Namespace) -> None:
     """Show a face through the generators that a run has kept."""
-    from .showcase.pages import face_progression, save_progression
+    from .showcase.pages import face_progression
 
-    refuse_inputs(options.output, options.photo)
+    reserve(options.output, options.photo, Path(options.run, "losses.png"))
     progress = face_progression(options.photo, options.run, options.strength)
-    save_progression(progress, options.output)
+    progress.save(options.output)
     print(f"{options.output}: {', '.join(progress.captions)}")
 
 
 @command(
     option("photos", metavar="PHOTOS", help="folder or zip"),
     option("-o", "--output", required=True, metavar="PAGE", help="ends in .html"),
-    *(LOOK, WEIGHTS, STRENGTH),
+    *(LOOK, WEIGHTS, SIZE, STRENGTH),
 )
 def run_gallery(options: Namespace) -> None:
     """Guess who: a page of everybody in drag, shuffled, names on click."""
-    from .showcase.looks import load_look
     from .showcase.pages import guess_who
 
     if Path(options.output).suffix.lower() not in (".html", ".htm"):
         raise DragFaceError(f"{options.output} is no page: end its name in .html.")
-    refuse_inputs(options.output, options.photos)
-    page = guess_who(options.photos, load_look(options.generator), options.strength)
+    page = guess_who(options.photos, _generator(options, options.photos), options.strength)
     write_atomically(options.output, page.encode())
     print(options.output)
 
@@ -104,32 +113,33 @@ def run_train(options: Namespace) -> None:
     option("--faces", required=True, metavar="FACES", help="folder or archive made by practice or crop"),
     option("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation"),
     option("--json", action="store_true", help="print one JSON object instead of the table"),
-    *(LOOK, WEIGHTS),
+    *(LOOK, WEIGHTS, SIZE),
 )
 def run_evaluate(options: Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
     from .evaluate import evaluate
-    from .showcase.looks import load_look
 
-    report = evaluate(load_look(options.generator), options.faces)
+    generator, output = _generator(options, options.faces), Path(options.output)
+    standing = [output / name for name in REPORT if (output / name).exists()]
+    if standing and output / REPORT[0] not in standing:
+        raise DragFaceError(f"{standing[0]} is of no earlier evaluation and stays: name another folder.")
+    report = evaluate(generator, options.faces)
     report.save(options.output)
     print(json.dumps(report.numbers) if options.json else report.table())
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
 
 
 @command(
-    option("weights", nargs="?", metavar="FILE", help="a generator (default: the one of --look)"),
-    option("--look", default="classic", metavar="NAME", help="classic (the default) or goth"),
+    option("generator", nargs="?", default=SUPPRESS, metavar="FILE", help="a generator (default: the one of --look)"),
+    *(LOOK, SIZE),
     option("-o", "--output", required=True, metavar="FILE", help="ends in .onnx or .safetensors"),
     option("--half", action="store_true", help="weights in half precision: half the bytes"),
 )
 def run_export(options: Namespace) -> None:
     """Write a generator as ONNX, for other programs, or as .safetensors."""
     from .model.export import export
-    from .showcase.looks import load_look
 
-    refuse_inputs(options.output, *filter(None, [options.weights]))
-    size = export(load_look(options.weights or options.look), options.output, options.half)
+    size = export(_generator(options), options.output, options.half)
     print(f"{options.output}: {size / 1e6:.1f} MB")
 
 

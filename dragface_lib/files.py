@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,12 +90,25 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def refuse_inputs(output: str | Path, *inputs: str | Path) -> None:
-    """Raise DragFaceError when a file to write is one of the files that are read, or lies in a folder of them."""
-    target = Path(output).resolve()
-    for source in inputs:
-        if Path(source).resolve() in (target, *target.parents):
-            raise DragFaceError(f"{output} is {source} itself, or lies within it: name another place.")
+def reserve(path: str | Path, *inputs: str | Path, taken: set[str] | None = None) -> Path:
+    """The path that a command may write to: the one place where it is made sure that nothing is lost by it.
+
+    inputs: files and folders that the command reads. Raises DragFaceError where the path is one of them, be it through
+    a link or in other letters' case, or lies in one of the folders. taken: for a name that the user did not choose, the
+    paths reserved so far, in small letters; it gets a number where a file stands there or it is taken, and is added.
+    """
+    path, number = Path(path), 2
+    places = [os.path.realpath(path), *map(str, Path(os.path.realpath(path)).parents)]
+    for place, source in product(places, inputs):
+        with suppress(OSError):  # one of them does not exist
+            if os.path.samefile(place, source):
+                raise DragFaceError(f"{path} is {source} itself, or lies within it: name another place.")
+    if taken is not None:
+        first = path
+        while os.path.lexists(path) or str(path).casefold() in taken:
+            path, number = first.with_stem(f"{first.stem}_{number}"), number + 1
+        taken.add(str(path).casefold())
+    return path
 
 
 def numbered(folder: str | Path, suffix: str) -> dict[int, Path]:
@@ -156,4 +170,6 @@ def _flush_to_disk(path: Path) -> None:
 def _unwritable(path: Path, error: OSError) -> DragFaceError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"The disk is full, so {path} was not written: free some space and run it again.")
-    return DragFaceError(f"{path} cannot be written ({error.strerror or error}): choose a folder you may write to.")
+    return DragFaceError(
+        f"{path} cannot be written ({error.strerror or error}): choose a folder you may write to, or another name."
+    )

@@ -37,7 +37,7 @@ class UnreadablePhoto(DragFaceError):
     """A file that is missing, empty, not a picture, damaged or too large."""
 
 
-def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
+def open_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> np.ndarray:
     """Open a picture as (height, width, 3) uint8 RGB in sRGB, turned upright by its EXIF or XMP orientation.
 
     Palette, grey, 16- and 32-bit and CMYK pictures become 8-bit RGB, transparency is laid over white, and of an
@@ -47,6 +47,8 @@ def open_photo(source: str | Path | bytes | BinaryIO) -> np.ndarray:
     name = str(source) if path else getattr(source, "name", None) or "the picture"
     too_large = f"{name} has more than the {MAX_PIXELS / 1e6:.0f} megapixels allowed, or than memory holds: reduce it."
     try:
+        if isinstance(source, Image.Image):
+            return np.array(_to_rgb(ImageOps.exif_transpose(source)))
         if path and path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise UnreadablePhoto(f"{name} is {'a folder' if path.is_dir() else 'not a file'}: name a photo.")
         stream = io.BytesIO(source) if isinstance(source, bytes) else cast(BinaryIO, source)

@@ -4,6 +4,7 @@
 // rate drops messages.
 const WAIT = 6000;
 const PART = 900 << 10; // bytes of a file that are sent at once: servers refuse messages above 1 MB
+const newName = () => Math.random().toString(36).slice(2); // other views and windows ask, too
 
 // The page's end of an `AnsweringWidget` (see widgets.py).
 export function connect(model) {
@@ -14,7 +15,7 @@ export function connect(model) {
   // The answer to a question: { content, buffers }. Raises the error that is answered. onProgress: called with each
   // sentence on the way, and with none when nothing was heard for a while.
   function ask(question, { buffers = [], onProgress = () => {} } = {}) {
-    const request = Math.random().toString(36).slice(2); // other views and windows ask, too
+    const request = newName();
     return new Promise((resolve, reject) => {
       let timer, tries = 0;
       const listen = () => {
@@ -47,20 +48,20 @@ export function connect(model) {
 
   // Send a file part by part; the answer to the last part, or null where `isWanted` no longer holds.
   async function sendFile(question, file, isWanted, onProgress) {
-    const parts = Math.max(1, Math.ceil(file.size / PART));
+    const parts = Math.max(1, Math.ceil(file.size / PART)), upload = newName();
     let answer = null;
     for (let part = 0; part < parts && isWanted(); part++) {
       const bytes = await file.slice(part * PART, (part + 1) * PART).arrayBuffer();
-      answer = await ask({ ...question, part, parts }, { buffers: [bytes], onProgress });
+      answer = await ask({ ...question, upload, part, parts }, { buffers: [bytes], onProgress });
     }
     return isWanted() ? answer : null;
   }
 
-  // The file that the widget holds ready, as a Blob.
-  async function fetchFile(type, isWanted = () => true) {
+  // A file that the widget holds ready, as a Blob.
+  async function fetchFile(file, type, isWanted = () => true) {
     const pieces = [];
     for (let parts = 1; pieces.length < parts && isWanted();) {
-      const { content, buffers } = await ask({ kind: "part", part: pieces.length });
+      const { content, buffers } = await ask({ kind: "part", file, part: pieces.length });
       parts = content.parts;
       pieces.push(buffers[0]);
     }

@@ -19,6 +19,7 @@ SHARED = Path(__file__).parent
 IMPORT_OR_EXPORT = re.compile(r'^(import .* from ".*";\n|export (?!default))', re.MULTILINE)
 PART = 512 << 10  # bytes of a file that are sent at once; a server may refuse messages above 1 MB a second
 ANSWERS_KEPT = 8
+FILES_KEPT = 3  # each view of a widget may be fetching one
 
 Answer = tuple[dict[str, Any], Sequence[bytes]]
 
@@ -28,13 +29,14 @@ class AnsweringWidget(anywidget.AnyWidget):
 
     A question has a `request` (its name), a `kind` and whatever `answer` needs. What comes back has the same `request`
     and a `state`: "progress" with a text, any number of times, then "done" or "error" with a text. A page that hears
-    nothing asks again; the same request is answered again without doing the work twice. The kind "part" fetches the
-    widget's `file` part by part. Photos travel in buffers, never in traits: a notebook saves nothing of them.
+    nothing asks again; the same request is answered again without doing the work twice. The kind "part" fetches one of
+    the widget's `files`, by its name, part by part. Photos travel in buffers, never in traits: a notebook saves nothing
+    of them. Messages of another shape are of no page of ours and get no answer.
     """
 
     def __init__(self, **traits: Any):
         super().__init__(**traits)
-        self.file = b""
+        self.files: dict[str, bytes] = {}  # by name; of those that an answer adds, the last ones are kept
         self._answers: dict[str, Answer] = {}  # the last ones, by request
         self.on_msg(self._on_message)
 
@@ -47,8 +49,8 @@ class AnsweringWidget(anywidget.AnyWidget):
         self.send({"request": question["request"], "state": "progress", "text": text})
 
     def forget(self) -> None:
-        """Drop the file and the answers that are kept for a page that asks again."""
-        self.file, self._answers = b"", {}
+        """Drop the files and the answers that are kept for a page that asks again."""
+        self.files, self._answers = {}, {}
 
     def close(self) -> None:
         """Take the widget away and free its memory."""
@@ -56,18 +58,24 @@ class AnsweringWidget(anywidget.AnyWidget):
         super().close()
 
     def _on_message(self, _: Any, question: Any, buffers: Sequence[Any]) -> None:
+        words = [question.get(name) for name in ("request", "kind")] if isinstance(question, dict) else [None]
+        if not all(isinstance(word, str) for word in words):
+            return
         request = question["request"]
         if request not in self._answers:
             self._answers[request] = self._answer(question, [bytes(buffer) for buffer in buffers])
             self._answers = dict(list(self._answers.items())[-ANSWERS_KEPT:])
+            self.files = dict(list(self.files.items())[-FILES_KEPT:])
         content, pictures = self._answers[request]
         self.send({"request": request, "state": "done", **content}, list(pictures))
 
     def _answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
         try:
-            if question.get("kind") == "part":
-                start = PART * question["part"]
-                return {"parts": -(-len(self.file) // PART)}, [self.file[start : start + PART]]
+            if question["kind"] == "part":
+                if question["file"] not in self.files:
+                    raise DragFaceError("The file is no longer here: ask for it once more.")
+                file, start = self.files[question["file"]], PART * question["part"]
+                return {"parts": -(-len(file) // PART)}, [file[start : start + PART]]
             return self.answer(question, buffers)
         except DragFaceError as error:
             text = str(error)

@@ -200,6 +200,29 @@ def test_a_photo_is_never_replaced_by_its_drag(capsys, portraits, generator_file
     assert [(tmp_path / name).read_bytes() for name in ("a.jpg", "b.jpg")] == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ["transform LONG -o o.jpg", "transform a.jpg -o LONG.jpg", "transform a.jpg -o o.jpg --weights LONG"]
+    + ["transform LOOP -o o.jpg", "transform LOOP LOOP -o out", "transform a.jpg -o LONG", "transform LONG.zip -o out"]
+    + ["demo LONG", "demo LOOP -o o.jpg", "demo a.jpg -o LONG.jpg", "gallery LONG -o o.html", "gallery LOOP -o o.html"]
+    + ["gallery a.jpg -o LONG.html", "progression a.jpg --run LONG -o o.jpg", "progression LOOP --run . -o o.jpg"]
+    + ["export LONG -o o.onnx", "export LOOP -o o.onnx", "export -o LONG.onnx", "credits --manifest LONG"]
+    + ["evaluate --faces LONG", "evaluate --faces LOOP -o out", "crop LONG -o faces", "crop LOOP -o faces"],
+)
+def test_names_that_no_file_can_have_and_links_to_themselves_are_one_line(
+    capsys, portraits, tmp_path, monkeypatch, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(portraits["astronaut"].read_bytes())
+    os.symlink("loop", "loop")
+    refusal_with_output(capsys, *arguments.replace("LONG", "n" * 5000).replace("LOOP", "loop").split())
+
+
+def test_an_error_does_not_steer_the_terminal(capsys, tmp_path):
+    line = refusal(capsys, "transform", tmp_path / "a\x1b[31m\nred\u202e.jpg", "-o", tmp_path / "o.jpg")
+    assert "a[31m red.jpg does not exist" in line
+
+
 def test_png_photos_become_png_in_a_folder(portraits, tmp_path):
     save_photo(tmp_path / "a.png", open_photo(portraits["astronaut"]))
     assert run("transform", tmp_path / "a.png", portraits["grace_hopper"], "-o", tmp_path / "out", "--crop-only") == 0

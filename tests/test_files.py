@@ -12,7 +12,7 @@ import pytest
 
 from dragface_lib import files
 from dragface_lib.errors import DragFaceError
-from dragface_lib.files import replace_atomically, sha256_of, write_atomically
+from dragface_lib.files import replace_atomically, reserve, sha256_of, write_atomically
 
 
 def test_a_written_file_has_its_bytes_and_leaves_nothing_beside_it(tmp_path):
@@ -71,9 +71,49 @@ def test_a_folder_without_fsync_such_as_drive_is_no_error(tmp_path, monkeypatch)
     assert (tmp_path / "a.bin").read_bytes() == b"data"
 
 
-def test_a_written_file_can_be_read_by_others(tmp_path):
-    write_atomically(tmp_path / "a.bin", b"data")
-    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_written_file_is_decided_by_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "a.bin", b"data")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == mode
+
+
+def test_what_a_command_reads_is_never_what_it_writes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("photos/sub").mkdir(parents=True)
+    Path("photos/me.jpg").write_bytes(b"me")
+    os.symlink("photos/me.jpg", "link.jpg")
+    os.link("photos/me.jpg", "hard.jpg")
+    os.symlink("photos", "linked")
+    os.symlink("loop.jpg", "loop.jpg")
+    for path in (
+        "photos/me.jpg",
+        "link.jpg",
+        "hard.jpg",
+        "photos/sub/../me.jpg",
+        "linked/me.jpg",
+        tmp_path / "hard.jpg",
+    ):
+        with pytest.raises(DragFaceError, match="itself, or lies within it"):
+            reserve(path, "other.jpg", "photos/me.jpg")
+    for path in ("photos", "photos/new.jpg", "linked/sub/new.jpg", "photos/not/there/yet.jpg"):
+        with pytest.raises(DragFaceError, match=r"photos itself, or lies within it: name another place\."):
+            reserve(path, "photos")
+    for path in ("new.jpg", "photos/new.jpg", "loop.jpg", "x" * 300):
+        assert reserve(path, "photos/me.jpg", "nowhere.jpg", "loop.jpg" if path != "loop.jpg" else "") == Path(path)
+
+
+def test_a_name_that_was_not_chosen_by_the_user_is_given_to_one_file_alone(tmp_path):
+    (tmp_path / "me.jpg").touch()
+    os.symlink("gone.jpg", tmp_path / "me_2.jpg")
+    taken: set[str] = set()
+    names = [
+        reserve(tmp_path / name, taken=taken).name for name in ("me.jpg", "me.jpg", "ME.jpg", "you.jpg", "You.JPG")
+    ]
+    assert names == ["me_3.jpg", "me_4.jpg", "ME.jpg", "you.jpg", "You_2.JPG"]
 
 
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):

@@ -50,9 +50,9 @@ def export(generator: Generator, path: str | Path, half: bool = False) -> int:
     path = Path(path)
     metadata = {name: value for name, value in generator.metadata.items() if name not in {*ARCHITECTURE, "format"}}
     metadata["intended_use"] = INTENDED_USE
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         save_generator(generator, path, metadata, half)
-    elif path.suffix == ".onnx":
+    elif path.suffix.lower() == ".onnx":
         write_atomically(path, _onnx_bytes(generator, metadata, half))
     else:
         raise DragFaceError(f"{path} ends neither in .onnx nor in .safetensors: end its name in one of them.")

@@ -2,6 +2,8 @@
 
     generator = load_generator("runs/mine/generator.safetensors")
     image, cam_logits, attention = generator(faces)
+    generator = load_look("goth")                           a starter, or a file, on the GPU where there is one
+    for name, path in find_looks("runs").items(): ...       what there is to choose from
 
 A .safetensors file holds one generator and, in its metadata, everything needed to rebuild and use it.
 Nothing here unpickles code: foreign checkpoints are read with weights_only=True.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 import re
 from pathlib import Path
@@ -21,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ..devices import choose_device
 from ..errors import DragFaceError
 from ..files import write_atomically
 from .generator import Generator
@@ -31,6 +35,7 @@ STARTERS = Path(__file__).with_name("starters")
 # What networks are built from; a run of other values cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
 PUBLISHED_SIZE = 256  # a light checkpoint does not say its size; this is the port's default
+LONGEST_TEXT = 1000  # characters of a text in a file's metadata
 ENTRY = {"selfie_to_drag": "genA2B", "drag_to_selfie": "genB2A"}
 
 
@@ -45,6 +50,37 @@ def starter_path(look: str = "classic") -> Path:
         looks = " or ".join(starter_looks())
         raise DragFaceError(f"There is no look called {look}: choose {looks}, or name a generator file.")
     return STARTERS / f"{look}.safetensors"
+
+
+def generator_path(look: str | Path) -> Path:
+    """The file of a look: a starter's name ("classic", "goth"), or a file itself. Raises DragFaceError for neither."""
+    is_file = isinstance(look, Path) or Path(look).suffix or os.path.isfile(look)
+    return Path(look) if is_file else starter_path(str(look))
+
+
+def load_look(look: str | Path, size: int | None = None) -> Generator:
+    """A generator on the GPU where there is one; look: see `generator_path`. Raises what `load_generator` raises."""
+    return load_generator(generator_path(look), device=choose_device("auto"), size=size)
+
+
+def find_looks(runs: str | Path | None = None) -> dict[str, Path]:
+    """Names and files of the looks: the starters, then the generators of a folder of runs, the newest run first.
+
+    Of a run: its newest generator, the best on test faces, and the milestones, latest first.
+    """
+    looks = {look: starter_path(look) for look in starter_looks()}
+    newest = list(Path(runs).glob("*/generator.safetensors")) if runs else []
+    for path in sorted(newest, key=lambda path: path.stat().st_mtime, reverse=True):
+        run = path.parent
+        looks[f"{run.name}, newest"] = path
+        looks |= {f"{run.name}, best on test faces": best for best in run.glob("best.safetensors")}
+        looks |= {f"{run.name}, step {int(kept.stem[5:]):,}": kept for kept in reversed(milestones(run))}
+    return looks
+
+
+def milestones(run: str | Path) -> list[Path]:
+    """The generators that a run has kept at growing steps, in the order of the steps."""
+    return sorted(path for path in Path(run).glob("milestones/step_*.safetensors") if path.stem[5:].isdecimal())
 
 
 def newest_generator(runs: str | Path) -> Path:
@@ -77,24 +113,32 @@ def _with_sorted_header(content: bytes) -> bytes:
 
 
 def load_generator(
-    path: str | Path, direction: Direction = "selfie_to_drag", device: str | torch.device = "cpu"
+    path: str | Path,
+    direction: Direction = "selfie_to_drag",
+    device: str | torch.device = "cpu",
+    size: int | None = None,
 ) -> Generator:
     """Read a generator for use, in evaluation mode; its `.metadata` says what the file says of itself.
 
     path: a .safetensors file of this project, or a .pt checkpoint of UGATIT-pytorch or the first DragFace
-    (full or light; genA2B is selfie_to_drag). Raises DragFaceError when the file is missing, damaged,
+    (full or light; genA2B is selfie_to_drag). size: pixels a side that a light checkpoint of the port was trained
+    at, as it does not say so itself (default 256). Raises DragFaceError when the file is missing, damaged,
     holds the other direction or another architecture.
     """
     path = Path(path)
     if direction not in get_args(Direction):
         raise DragFaceError(f"The direction {direction!r} is unknown: choose selfie_to_drag or drag_to_selfie.")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DragFaceError(
             f"There is no generator file {path}: check the name, or choose a look: {', '.join(starter_looks())}."
         )
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_port_checkpoint
     try:
-        state, architecture, metadata = read(path, direction)
+        if path.suffix.lower() == ".safetensors":
+            state, architecture, metadata = _read_safetensors(path, direction)
+        else:
+            state, architecture, metadata = _read_port_checkpoint(path, direction, size or PUBLISHED_SIZE)
+        if size not in (None, architecture["size"]):
+            raise _Refused(f"was trained at {architecture['size']} px, not at {size}: leave the size out.")
         with torch.device("meta"):  # no random weights are drawn only to be thrown away
             generator = Generator(**architecture)
         generator.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
@@ -105,7 +149,8 @@ def load_generator(
         raise DragFaceError(
             f"{path} is damaged or of another architecture ({reason[0].strip():.200}): copy it again or choose another."
         ) from error
-    generator.metadata = metadata | {name: str(value) for name, value in architecture.items()}
+    unsaid = {"look": path.stem, "licence": "unknown", "steps": "0"}
+    generator.metadata = unsaid | metadata | {name: str(value) for name, value in architecture.items()}
     return generator.eval().requires_grad_(False).to(device)
 
 
@@ -115,35 +160,49 @@ class _Refused(Exception):
 
 def _read_safetensors(path: Path, direction: Direction) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
+        metadata = {name: _printable(text) for name, text in (file.metadata() or {}).items()}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     if metadata.get("format") != FORMAT:
         raise _Refused("is a safetensors file, but not a DragFace generator: choose one written by training.")
     if metadata.get("direction", "selfie_to_drag") != direction:
-        raise _Refused(f"translates {metadata['direction']}, not {direction}: choose another file.")
-    return state, {name: json.loads(metadata[name]) for name in ARCHITECTURE}, metadata
+        raise _Refused(f"translates {metadata['direction']:.40}, not {direction}: choose another file.")
+    architecture = {name: json.loads(metadata[name]) for name in ARCHITECTURE}
+    if [type(value) for value in architecture.values()] != [int, int, int, bool, str]:
+        raise _Refused("does not say in whole numbers what it is built like: choose another file.")
+    if not re.fullmatch("[0-9]{1,12}", metadata.get("steps", "0")):
+        raise _Refused("does not say in a whole number how many steps it was trained for: choose another file.")
+    return state, architecture, metadata
 
 
-def _read_port_checkpoint(path: Path, direction: Direction) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
+def _printable(text: str) -> str:
+    """A stranger's text in one line and of bounded length: it is printed and written into pictures."""
+    line = "".join(character if character.isprintable() else " " for character in text[:LONGEST_TEXT])
+    return " ".join(line.split())
+
+
+def _read_port_checkpoint(
+    path: Path, direction: Direction, light_size: int
+) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _Refused("cannot be read safely: it holds more than weights, or is damaged.") from error
+    if isinstance(content, dict) and "ema" in content:
+        raise _Refused("is what a run goes on training from: choose the generator.safetensors in the run's folder.")
     state = content.get(ENTRY[direction], content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise _Refused(f"has no entry {ENTRY[direction]}: choose a checkpoint of UGATIT-pytorch or DragFace.")
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    architecture = _architecture_of_port(state)
-    metadata = {"direction": direction, "look": path.stem, "licence": "unknown"}
-    return _renamed(state, architecture["blocks"]), architecture, metadata
+    architecture = _architecture_of_port(state, light_size)
+    return _renamed(state, architecture["blocks"]), architecture, {"direction": direction}
 
 
-def _architecture_of_port(state: dict[str, Tensor]) -> dict[str, Any]:
+def _architecture_of_port(state: dict[str, Tensor], light_size: int) -> dict[str, Any]:
     channels = state["DownBlock.1.weight"].shape[0]
     blocks = sum(re.fullmatch(r"UpBlock1_\d+\.conv1\.weight", name) is not None for name in state)
     pooled = state["FC.0.weight"].shape[1]
     light = pooled == channels * 4
-    size = PUBLISHED_SIZE if light else 4 * math.isqrt(pooled // (channels * 4))
+    size = light_size if light else 4 * math.isqrt(pooled // (channels * 4))
     return {"size": size, "channels": channels, "blocks": blocks, "light": light, "form": "published"}
 
 

@@ -1,4 +1,4 @@
-"""Photos in, pictures out: one photo, several, or a folder or zip of them; one photo is in memory at a time.
+"""Photos in, pictures out: any number of photos, folders and zips of them; one photo is in memory at a time.
 
     result = transform_all("photos", "drag.zip", generator)
     print(len(result.pictures), result.left_out)
@@ -22,13 +22,13 @@ from tqdm.auto import tqdm
 
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
-from ..files import SUFFIXES, DiskFull, refuse_inputs, replace_atomically, write_atomically
+from ..files import SUFFIXES, DiskFull, replace_atomically, reserve, write_atomically
 from ..images import encode_photo, find_photos, format_of, photos_among
 from ..model import Generator
 from . import provenance
-from .transform import Photo, checked_strength, crop_only, make_drag
+from .transform import Photo, crop_only, make_drag
 
-Source = str | Path | Sequence[str | Path]  # a photo, a folder, a zip, or a list of photos
+Source = str | Path | Sequence[str | Path]  # a photo, a folder or a zip, or a list of them
 
 
 class Transformed(NamedTuple):
@@ -51,44 +51,50 @@ def transform_all(
     a name that is taken gets a number. crops: write the aligned 256 px faces instead. Raises DragFaceError when the
     output makes no sense, and what `for_each_photo` and `transform` raise; DiskFull.
     """
-    output, folder, file_name = Path(output), Path(output), ""
-    checked_strength(strength)
-    refuse_inputs(output, *([source] if isinstance(source, (str, Path)) else source))
-    if output.suffix.lower() != ".zip":
-        if isinstance(source, (str, Path)) and not holds_photos(source) and not output.is_dir():
-            format_of(output)  # refuses other suffixes
-            folder, file_name = output.parent, output.name
-        elif output.is_file() or output.suffix.lower() in SUFFIXES:
-            raise DragFaceError(f"{output} is no folder and cannot hold several photos: name a folder or a .zip.")
+    output = folder = reserve(output, *_listed(source))
+    is_zip = output.suffix.lower() == ".zip"
+    is_file = not is_zip and not output.is_dir() and not holds_photos(source)
+    if is_file:
+        format_of(output)  # refuses other suffixes
+        folder = output.parent
+    elif not is_zip and not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+        raise DragFaceError(f"{output} is no folder and cannot hold several photos: name a folder or a .zip.")
     pictures: list[str] = []
-    with _writer(folder) as write:
+    taken: set[str] = set()
+    with _writer(folder, is_zip) as write:
 
         def work(name: str, photo: Photo) -> None:
             kind = ".png" if name.lower().endswith(".png") else ".jpg"
-            path = PurePosixPath(file_name or PurePosixPath(name).with_suffix(kind))
-            format = format_of(path.name)
+            path = output if is_file else folder / PurePosixPath(name).with_suffix(kind)
+            format = format_of(path)
             if crops:
                 encoded = [encode_photo(face, format) for face in crop_only(photo)]
             else:
                 drag = make_drag(photo, generator)
                 encoded = [provenance.encode(drag.at(strength), format, drag.look)]
             for data in encoded:
-                target = file_name if file_name and not pictures else _free_name(folder, path, pictures)
-                write(target, data)
-                pictures.append(target)
+                target = path if is_file and not pictures else reserve(path, taken=taken)
+                pictures.append(target.relative_to(folder).as_posix())
+                write(pictures[-1], data)
 
         left_out = for_each_photo(source, work)
     return Transformed(pictures, left_out)
 
 
-def for_each_photo(source: Source, work: Callable[[str, Photo], None]) -> list[tuple[str, str]]:
+def for_each_photo(
+    source: Source, work: Callable[[str, Photo], None], most: int = sys.maxsize
+) -> list[tuple[str, str]]:
     """Call `work` with the name of each photo, and with what `make_drag` takes.
 
     Photos that cannot be read, or have no face, are named on the progress bar (on stderr) and left out. Returns
-    (name, reason) of each. Raises DragFaceError when that is all of them, and what `photos_in` raises; DiskFull.
+    (name, reason) of each. most: says so and stops after so many photos. Raises DragFaceError when no photo gave
+    anything, and what `photos_in` raises; DiskFull.
     """
     left_out: list[tuple[str, str]] = []
     with photos_in(source) as photos:
+        if len(photos) > most:
+            print(f"These are {len(photos)} photos: only the first {most} are taken.", file=sys.stderr)
+            del photos[most:]
         bar = tqdm(photos, unit="photo", disable=len(photos) == 1)
         for name, read in bar:
             try:
@@ -107,9 +113,10 @@ def for_each_photo(source: Source, work: Callable[[str, Photo], None]) -> list[t
     return left_out
 
 
-def holds_photos(source: str | Path) -> bool:
-    """Whether this is a folder or zip of photos, and not a photo."""
-    return Path(source).is_dir() or Path(source).suffix.lower() == ".zip"
+def holds_photos(source: Source) -> bool:
+    """Whether these may be several photos: a list, a folder or a zip."""
+    paths = _listed(source)
+    return len(paths) != 1 or os.path.isdir(paths[0]) or Path(paths[0]).suffix.lower() == ".zip"
 
 
 @contextmanager
@@ -118,23 +125,25 @@ def photos_in(source: Source) -> Iterator[list[tuple[str, Callable[[], Photo]]]]
 
     Raises DragFaceError when there is no such zip, when it is damaged, or when there is no photo.
     """
-    photos: list[tuple[str, Callable[[], Photo]]]
+    photos: list[tuple[str, Callable[[], Photo]]] = []
     with ExitStack() as stack:
-        if not isinstance(source, (str, Path)) or not holds_photos(source):
-            paths = [source] if isinstance(source, (str, Path)) else source
-            photos = [(Path(path).name, partial(Path, path)) for path in paths]
-        elif Path(source).is_dir():
-            photos = [
-                (os.fsencode(path.relative_to(source)).decode(errors="replace"), partial(Path, path))
-                for path in find_photos(source)
-            ]
-        else:
-            archive = stack.enter_context(open_archive(source))
-            files = {file.filename: file for file in members(archive)}
-            photos = [(name, partial(_unpacked, archive, files[name])) for name in photos_among(files)]
+        for path in map(Path, _listed(source)):
+            if os.path.isdir(path):
+                for photo in find_photos(path):
+                    photos.append((os.fsencode(photo.relative_to(path)).decode(errors="replace"), partial(Path, photo)))
+            elif path.suffix.lower() == ".zip":
+                archive = stack.enter_context(open_archive(path))
+                files = {file.filename: file for file in members(archive)}
+                photos += [(name, partial(_unpacked, archive, files[name])) for name in photos_among(files)]
+            else:
+                photos.append((path.name, partial(Path, path)))
         if not photos:
             raise DragFaceError(f"{source} holds no photos: put JPEG, PNG or WebP files into it.")
         yield photos
+
+
+def _listed(source: Source) -> list[str | Path]:
+    return [source] if isinstance(source, (str, Path)) else [*source]
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
@@ -144,18 +153,10 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
 
 
 @contextmanager
-def _writer(output: Path) -> Iterator[Callable[[str, bytes], None]]:
+def _writer(output: Path, is_zip: bool) -> Iterator[Callable[[str, bytes], None]]:
     """A function that writes a file of a name into the folder or the zip; the zip is there when all is done."""
-    if output.suffix.lower() != ".zip":
+    if not is_zip:
         yield lambda name, data: write_atomically(output / name, data)
         return
     with replace_atomically(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         yield lambda name, data: archive.writestr(zipfile.ZipInfo(name), data)  # a fixed date; pictures are packed
-
-
-def _free_name(folder: Path, path: PurePosixPath, taken: list[str]) -> str:
-    """The name of the path, with a number where a file stands there or it is taken, be it in other letters' case."""
-    folded, name, number = {name.casefold() for name in taken}, path, 2
-    while str(name).casefold() in folded or (folder / name).exists():
-        name, number = path.with_stem(f"{path.stem}_{number}"), number + 1
-    return str(name)

@@ -1,7 +1,7 @@
 """Pages of pictures that need nothing but a browser: a face as training went on, and everybody to guess.
 
 progression = face_progression("selfie.jpg", "runs/mine")
-save_progression(progression, "progression.webp")       or .gif, .jpg, .png (a strip), .html
+progression.save("progression.webp")                    or .gif, .jpg, .png (a strip), .html
 write_atomically("guess_who.html", guess_who("photos", generator).encode())
 PageView(progression.page())                            in a notebook, which keeps nothing of it
 """
@@ -24,14 +24,15 @@ from ..crop.align import aligned_face
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..images import contact_sheet, encode_photo
-from ..model import Generator
+from ..model import Generator, load_look, milestones
 from ..widgets import Answer, AnsweringWidget, script
 from . import provenance
+from .drag_photo import DragPhoto
 from .folders import Source, for_each_photo
-from .looks import load_look, milestones
-from .transform import DragPhoto, Photo, make_drag, repaint
+from .transform import Photo, make_drag, repaint
 
 FACE, CARD = 320, 256  # pixels of a face of a progression, and of a card to guess
+MAX_CARDS = 200
 MAX_GENERATORS = 12  # of a progression; each is read and used in turn
 STEP_MS, LAST_MS = 500, 2000  # how long each picture of an animation stands
 # Nothing is loaded from anywhere, whatever a photo's name says.
@@ -42,6 +43,17 @@ h1 { font-size: 1.2em; margin: 0 0 10px; } img { max-width: 100%; border-radius:
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: 8px; margin-bottom: 8px; }
 figure { margin: 0; } figcaption, details { text-align: center; overflow-wrap: anywhere; }
 summary { list-style: none; cursor: pointer; } summary:focus-visible { outline: 3px solid #c2185b; }
+"""
+# In a frame of its own, which may do nothing but show.
+SHOW_PAGE = """
+function render({ model, el }) {
+  const notebook = connect(model), frame = element("iframe", "df-page", { title: "Pictures", sandbox: "" });
+  frame.style.cssText = "width: 100%; height: 600px; border: 0; background: #fff";
+  el.append(frame);
+  notebook.fetchFile("page", "text/html").then((blob) => blob.text()).then((page) => { frame.srcdoc = page; });
+  return notebook.close;
+}
+export default { render };
 """
 
 
@@ -78,6 +90,22 @@ class Progression:
         losses = f'<img src="{_data(self.losses, "png")}" alt="losses of the run">' if self.losses else ""
         return _html_page("The same face, as training went on", f'<main class="grid">{figures}</main>{losses}')
 
+    def save(self, path: str | Path) -> None:
+        """Write a strip (.jpg, .png), an animation (.gif, .webp) or a page with the losses (.html).
+
+        Raises DragFaceError for another suffix, or a folder that cannot be written.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix in (".gif", ".webp"):
+            write_atomically(path, self.animation(suffix[1:].upper()))
+        elif suffix == ".html":
+            write_atomically(path, self.page().encode())
+        elif suffix in (".jpg", ".jpeg", ".png"):
+            strip = contact_sheet(self.faces, len(self.faces), cell=200, captions=self.captions)
+            provenance.save(path, strip, self.look)
+        else:
+            raise DragFaceError(f"{path} cannot hold a progression: end its name in .jpg, .png, .gif, .webp or .html.")
+
 
 def face_progression(photo: Photo, run: str | Path, strength: float = 1.0) -> Progression:
     """The largest face of a photo through at most 12 generators that a run has kept, the newest among them.
@@ -105,28 +133,11 @@ def face_progression(photo: Photo, run: str | Path, strength: float = 1.0) -> Pr
     return Progression(tuple(faces.values()), tuple(faces), drag.look, losses.read_bytes() if losses.exists() else b"")
 
 
-def save_progression(progression: Progression, path: str | Path) -> None:
-    """Write a strip (.jpg, .png), an animation (.gif, .webp) or a page with the losses (.html).
-
-    Raises DragFaceError for another suffix, or a folder that cannot be written.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix in (".gif", ".webp"):
-        write_atomically(path, progression.animation(suffix[1:].upper()))
-    elif suffix == ".html":
-        write_atomically(path, progression.page().encode())
-    elif suffix in (".jpg", ".jpeg", ".png"):
-        strip = contact_sheet(progression.faces, len(progression.faces), cell=200, captions=progression.captions)
-        provenance.save(path, strip, progression.look)
-    else:
-        raise DragFaceError(f"{path} cannot hold a progression: end its name in .jpg, .png, .gif, .webp or .html.")
-
-
 def guess_who(source: Source, generator: Generator | None = None, strength: float = 1.0) -> str:
     """One HTML page, which needs nothing else: the largest face of each photo, shuffled; a click tells who it is.
 
-    source: a folder, zip or list of photos, whose names are their files'. Raises what `for_each_photo` and `transform`
-    raise. A card takes about 60 kB.
+    source: folders, zips or photos, whose names are their files'; the first 200 photos are taken, as a card has about
+    60 kB. Raises what `for_each_photo` and `transform` raise.
     """
     cards: list[str] = []
 
@@ -140,7 +151,7 @@ def guess_who(source: Source, generator: Generator | None = None, strength: floa
             f'<img src="{_data(before)}" alt="the photo"><br>{html.escape(PurePosixPath(name).stem)}</details>'
         )
 
-    for_each_photo(source, work)
+    for_each_photo(source, work, MAX_CARDS)
     random.Random(0).shuffle(cards)
     return _html_page("Guess who", f'<main class="grid">{"".join(cards)}</main>')
 
@@ -148,11 +159,11 @@ def guess_who(source: Source, generator: Generator | None = None, strength: floa
 class PageView(AnsweringWidget):
     """Shows a page below a notebook's cell: it is fetched as the widget's file, so a notebook saves nothing of it."""
 
-    _esm = script(Path(__file__).with_name("pages.js"))
+    _esm = script() + SHOW_PAGE
 
     def __init__(self, page: str):
         super().__init__()
-        self.file = page.encode()
+        self.files["page"] = page.encode()
 
     def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
         """Nothing but the file is ever asked for."""

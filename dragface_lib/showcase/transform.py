@@ -9,81 +9,30 @@ The command `python -m dragface_lib transform` and the widget call the same func
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
+import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torchvision.transforms.v2 import functional as TF
 
 from ..crop.align import ALIGNMENT, aligned_face, apply, similarity
 from ..crop.find import Face, find_faces
-from ..crop.masks import face_mask
+from ..crop.masks import face_mask, smoothstep
 from ..errors import DragFaceError
-from ..images import UnreadablePhoto, encode_photo, open_photo, resize
-from ..model import Generator
+from ..images import UnreadablePhoto, open_photo
+from ..model import Generator, load_look
 from ..model.generator import to_unit
-from .blend import add_change, change_between, shrunk_matrix
-from .looks import load_look
+from .drag_photo import FACE_SIZE, DragFace, DragPhoto
 
-STRONGEST = 1.5
-FACE_SIZE = 256  # pixels of the crops that training reads
-
-Photo = str | Path | bytes | BinaryIO | np.ndarray
+Photo = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 Tell = Callable[[str], None]
 
 
 class NoFace(DragFaceError):
     """A photo in which no face was found."""
-
-
-class DragFace(NamedTuple):
-    """A translated face: where it is, and what to add to the photo there.
-
-    matrix: (2, 3), from pixels of the photo to those of the change; change: (S, S, 3) float32, -255..255,
-    already faded out by the mask of the face. attention: (S/4, S/4) float32, 0 or more, where the generator looked.
-    cam_logit: how sure the generator is that this is a bare face; below 0 it takes it for made up, and changes little.
-    """
-
-    face: Face
-    matrix: np.ndarray
-    change: np.ndarray
-    attention: np.ndarray
-    cam_logit: float
-
-
-@dataclass(frozen=True)
-class DragPhoto:
-    """A photo and the changes that make it drag: one translation serves every strength and every size.
-
-    photo: (H, W, 3) uint8 RGB as it was; faces: largest first; look: what the generator calls its style.
-    """
-
-    photo: np.ndarray
-    faces: tuple[DragFace, ...]
-    look: str = "drag"
-
-    def at(self, strength: float = 1.0, longest_side: int | None = None) -> np.ndarray:
-        """The whole photo with the drag at `strength` (0 the photo itself, 1 as learned, at most 1.5).
-
-        longest_side: shrink the picture to this many pixels first. Returns (height, width, 3) uint8 RGB, a
-        new array. Raises DragFaceError for a strength out of range.
-        """
-        strength = checked_strength(strength)
-        height, width = self.photo.shape[:2]
-        scale = (longest_side or max(height, width)) / max(height, width)
-        smaller = max(1, round(height * scale)), max(1, round(width * scale))
-        picture = resize(self.photo, *smaller) if scale < 1 else self.photo.copy()
-        factor = np.array([width, height]) / picture.shape[1::-1]
-        for face in self.faces if strength else ():
-            add_change(picture, face.change * np.float32(strength), shrunk_matrix(face.matrix, factor))
-        return picture
-
-    def before_after(self, longest_side: int = 800) -> np.ndarray:
-        """The photo and its drag side by side, each at most so large, with a white gap: (H, W, 3) uint8 RGB."""
-        before, after = (self.at(strength, longest_side) for strength in (0, 1))
-        return np.hstack([before, np.full((len(before), 8, 3), 255, np.uint8), after])
 
 
 def example_photo() -> np.ndarray:
@@ -93,22 +42,14 @@ def example_photo() -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[:384, 40:424])
 
 
-def checked_strength(strength: float) -> float:
-    """The strength, or DragFaceError when it is out of range."""
-    if not 0 <= strength <= STRONGEST:  # also refuses NaN
-        raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
-    return float(strength)
-
-
 def transform(photo: Photo, generator: Generator | None = None, strength: float = 1.0) -> np.ndarray:
     """The drag version of a photo: all faces translated, everything else as it was.
 
-    photo: a path, the bytes of a picture file, or (H, W, 3) uint8 RGB. generator: selfie to drag, the
-    starter when None. strength: 0..1.5, how much of the change is applied; 0 returns the photo unchanged.
+    photo: a path, the bytes of a picture file, a picture of Pillow's, or (H, W, 3) uint8 RGB. generator: selfie to
+    drag, the starter when None. strength: 0..1.5, how much of the change is applied; 0 returns the photo unchanged.
     Returns (H, W, 3) uint8 RGB. Raises NoFace when there is no face in it, UnreadablePhoto when it is not a
     picture, DragFaceError for a strength out of range or a generator that does not fit.
     """
-    checked_strength(strength)
     return make_drag(photo, generator).at(strength)
 
 
@@ -141,7 +82,7 @@ def _faces_in(photo: Photo, tell: Tell = lambda sentence: None) -> tuple[np.ndar
     if not isinstance(photo, np.ndarray):
         rgb = open_photo(photo)
     elif photo.dtype == np.uint8 and photo.shape[2:] in ((), (3,), (4,)) and photo.ndim > 1 and photo.size:
-        rgb = photo if photo.shape[2:] == (3,) else open_photo(encode_photo(photo, "PNG"))
+        rgb = photo if photo.shape[2:] == (3,) else open_photo(Image.fromarray(photo))
     else:
         raise UnreadablePhoto(
             f"An array of shape {photo.shape} and type {photo.dtype} is no photo: use (height, width, 3) uint8 RGB."
@@ -185,3 +126,21 @@ def _translate(rgb: np.ndarray, face: Face, generator: Generator) -> DragFace:
     change = change_between(before, after, redrawn=generator.form == "published")
     change *= face_mask(apply(matrix, face.points), size)[:, :, None]
     return DragFace(face, matrix, change, attention[0].numpy(), float(logits[1]))
+
+
+def change_between(before: np.ndarray, after: np.ndarray, redrawn: bool) -> np.ndarray:
+    """What to add to a photo: (S, S, 3) float32, -255..255, from two (S, S, 3) float32 crops in 0..255.
+
+    redrawn: the generator drew the face anew (the published form) and so blurred it. The fine detail is then
+    taken from whichever of the two has more of it: painted lines come along, blurred skin does not.
+    """
+    change = after - before
+    if not redrawn:
+        return change
+    sigma = before.shape[0] / 64
+    detail_before, detail_after = (face - cv2.GaussianBlur(face, (0, 0), sigma) for face in (before, after))
+    energy_before, energy_after = (
+        cv2.GaussianBlur(np.square(detail).mean(axis=2), (0, 0), sigma) for detail in (detail_before, detail_after)
+    )
+    kept = smoothstep(0.3, 0.7, energy_after / (energy_before + energy_after + 1e-3))[:, :, None]
+    return (change - (1 - kept) * (detail_after - detail_before)).astype(np.float32)

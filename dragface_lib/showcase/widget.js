@@ -2,8 +2,7 @@
 
 import { connect, element } from "./widgets.js";
 import { buildIntake } from "./intake.js";
-import { buildComparison } from "./compare.js";
-import { buildControls } from "./controls.js";
+import { buildComparison, buildControls } from "./result.js";
 
 const CONSENT = "Use a photo of yourself, or of someone who said yes. This paints make-up for fun and gives nobody " +
   "another person's face. Your photo is not saved, neither here nor in the notebook.";
@@ -86,7 +85,7 @@ function render({ model, el }) {
     const question = { kind: "download", ...controls.chosen(), ...controls.file() };
     const fetch = async (onProgress, isWanted) => {
       const { content } = await notebook.ask(question, { onProgress });
-      return { name: content.name, blob: await notebook.fetchFile(content.type, isWanted) };
+      return { name: content.name, blob: await notebook.fetchFile(content.file, content.type, isWanted) };
     };
     run("Making the picture in full size …", true, fetch, ({ name, blob }) => {
       const href = URL.createObjectURL(blob);

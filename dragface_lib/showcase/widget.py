@@ -20,16 +20,16 @@ import traitlets
 from ..crop.align import aligned_face
 from ..errors import DragFaceError
 from ..images import encode_photo
-from ..model import Generator
+from ..model import Generator, find_looks, load_look
 from ..widgets import Answer, AnsweringWidget, script, style
-from . import views
-from .looks import find_looks, load_look
+from .drag_photo import STRONGEST, DragPhoto, checked_strength
 from .provenance import encode
-from .transform import STRONGEST, DragPhoto, checked_strength, example_photo, make_drag, repaint
+from .transform import example_photo, make_drag, repaint
 
 HERE = Path(__file__).parent
 THUMBNAIL = 88  # pixels
 PREVIEW_SIDE = 1000  # pixels; the JPEGs of a view stay below what Jupyter lets a kernel send at once (3 MB)
+LARGEST = 25 << 20  # bytes of a photo's file, as in intake.js
 GIVEN = "your generator"  # the look that is none of the list
 EXAMPLE = "Eileen Collins (NASA, public domain)"
 
@@ -43,13 +43,13 @@ class Showcase(AnsweringWidget):
 
     The kinds of questions (see `AnsweringWidget`); a `view` is look, faces (numbers; null for all), alone and heat:
         open      view                      what is held, or the portrait to begin with
-        photo     view, name, part, parts: a part of a file, in the buffer; the last is answered as `open` is
+        photo     view, name, upload, part, parts: a part of a file, in the buffer; the last is answered as `open` is
         view      view                      the photo held, shown otherwise
-        download  view, strength, format (JPEG or PNG): makes the file; its name and type
+        download  view, strength, format (JPEG or PNG): makes a file; what it is called here (file), and its name
         forget                              drops the photo and all that was made of it
     """
 
-    _esm = script(*(HERE / f"{name}.js" for name in ("intake", "compare", "controls", "widget")))
+    _esm = script(*(HERE / f"{name}.js" for name in ("intake", "result", "widget")))
     _css = style(HERE / "widget.css")
     strength = traitlets.Float(1.0, help="how much of the drag is applied").tag(sync=True)
     looks = traitlets.List(traitlets.Unicode(), help="names of the looks to choose from").tag(sync=True)
@@ -71,7 +71,8 @@ class Showcase(AnsweringWidget):
     def forget(self) -> None:
         """Drop the photo and all that was made of it."""
         super().forget()
-        self._parts: list[bytes] = []  # of the photo that is arriving
+        self._arriving = bytearray()  # the photo, as far as it is here
+        self._expected = "", 0  # the upload and its part that come next
         self._drag: DragPhoto | None = None
         self._name = ""  # of the photo's file; empty for the portrait to begin with
 
@@ -82,8 +83,12 @@ class Showcase(AnsweringWidget):
             self._transform(example_photo(), "", question)
         elif kind == "photo":
             self._take_part(question, buffers[0])
-            if self._parts:  # more are to come
+            if question["part"] + 1 < question["parts"]:
                 return {}, []
+            file = io.BytesIO(self._arriving)
+            file.name = str(question["name"])  # for error messages
+            self._arriving = bytearray()
+            self._transform(file, file.name, question)
         elif kind == "view":
             self._change_look(question)
         elif kind == "download":
@@ -93,17 +98,14 @@ class Showcase(AnsweringWidget):
             return {}, []
         return self._view(question)
 
-    def _take_part(self, question: dict[str, Any], part: bytes) -> None:
-        if question["part"] == 0:  # a newer photo takes the place of one that is still arriving
-            self._parts = []
-        if question["part"] != len(self._parts):
+    def _take_part(self, question: dict[str, Any], data: bytes) -> None:
+        upload, part = question["upload"], question["part"]
+        if part == 0:  # a newer photo takes the place of one that is still arriving
+            self._arriving, self._expected = bytearray(), (upload, 0)
+        if (upload, part) != self._expected or len(self._arriving) + len(data) > LARGEST:
             raise DragFaceError("The photo did not arrive whole: drop it once more.")
-        self._parts.append(part)
-        if len(self._parts) == question["parts"]:
-            file = io.BytesIO(b"".join(self._parts))
-            file.name = str(question["name"])  # for error messages
-            self._parts = []
-            self._transform(file, file.name, question)
+        self._arriving += data
+        self._expected = upload, part + 1
 
     def _transform(self, photo: io.BytesIO | np.ndarray, name: str, question: dict[str, Any]) -> None:
         if self._generator is None:
@@ -133,20 +135,16 @@ class Showcase(AnsweringWidget):
     def _view(self, question: dict[str, Any]) -> Answer:
         """Each face as it was, then before, after at strength 1 and at 1.5, and the heat map where it is wanted."""
         photo, alone = self._held(), question["alone"]
-        drag = views.only(photo, question["faces"])
-        pictures = [views.view(drag, strength, alone, PREVIEW_SIDE) for strength in (0.0, 1.0, STRONGEST)]
+        drag = photo.only(question["faces"])
+        pictures = [drag.view(strength, alone, PREVIEW_SIDE) for strength in (0.0, 1.0, STRONGEST)]
         if question["heat"]:
-            pictures.append(views.view(drag, 0, alone, PREVIEW_SIDE, heat=True))
-        content = {
-            "example": "" if self._name else EXAMPLE,
-            "faces": len(photo.faces),
-            "remarks": views.remarks(photo),
-        }
+            pictures.append(drag.view(0, alone, PREVIEW_SIDE, heat=True))
+        content = {"example": "" if self._name else EXAMPLE, "faces": len(photo.faces), "remarks": photo.remarks}
         faces = [aligned_face(photo.photo, face.face.points, THUMBNAIL) for face in photo.faces]
         return content, [encode_photo(picture, quality=88) for picture in faces + pictures]
 
     def _download(self, question: dict[str, Any]) -> Answer:
-        drag, format = views.only(self._held(), question["faces"]), question["format"]
-        self.file = encode(views.view(drag, question["strength"], question["alone"]), format, drag.look)
+        drag, format, file = self._held().only(question["faces"]), question["format"], question["request"]
+        self.files[file] = encode(drag.view(question["strength"], question["alone"]), format, drag.look)
         name = f"{PurePath(self._name).stem or 'portrait'}_drag.{'jpg' if format == 'JPEG' else 'png'}"
-        return {"name": name, "type": f"image/{format.lower()}"}, []
+        return {"file": file, "name": name, "type": f"image/{format.lower()}"}, []

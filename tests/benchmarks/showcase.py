@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from dragface_lib.images import encode_photo, find_photos, open_photo, resize
+from dragface_lib.model import load_look
 from dragface_lib.showcase import make_drag, provenance
-from dragface_lib.showcase.looks import load_look
 
 
 def main(folder: Path, count: int = 8, look: str = "classic") -> None:

@@ -42,7 +42,7 @@ def source(request, tmp_path_factory):
 def exported(source):
     """What the command made of it, the full architecture in half precision: {suffix: path}."""
     half = ["--half"] if "half" in source.name else []
-    paths = {suffix: source.with_name(f"exported{suffix}") for suffix in (".onnx", ".safetensors")}
+    paths = {suffix: source.with_name(f"exported{suffix.upper()}") for suffix in (".onnx", ".safetensors")}
     for path in paths.values():
         assert main(["export", str(source), "-o", str(path), *half]) == 0
     return paths

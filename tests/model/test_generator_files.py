@@ -8,6 +8,7 @@ import torch
 from reference_generator import trained_reference
 from safetensors.torch import load_file, save_file
 
+from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.model import Generator, load_generator, newest_generator, save_generator, starter_looks, starter_path
 from dragface_lib.model.weights import FORMAT
@@ -156,6 +157,57 @@ def test_weights_that_do_not_fit_the_stated_architecture_are_refused(tmp_path, c
     metadata = {"format": FORMAT} | {name: json.dumps(value) for name, value in stated.items()}
     save_file({name: tensor.contiguous() for name, tensor in small_generator().state_dict().items()}, path, metadata)
     refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("size", "9" * 5000), ("size", "[" * 100_000), ("size", "64.0"), ("size", "-64"), ("channels", "1e0")]
+    + [("channels", "true"), ("channels", str(10**9)), ("blocks", "NaN"), ("blocks", "{}"), ("blocks", str(10**7))]
+    + [("light", '"yes"'), ("light", "1"), ("form", "null"), ("form", '["residual"]'), ("format", "x" * 10**6)]
+    + [("steps", "9" * 5000), ("steps", "many"), ("steps", "-1"), ("steps", "1.5"), ("steps", "٣")]
+    + [("direction", "\x1b[31m" * 9999)],
+    ids=lambda text: text[:9].encode("ascii", "replace").decode(),
+)
+def test_what_a_strangers_file_says_of_itself_is_checked_where_it_is_read(tmp_path, name, text):
+    path = tmp_path / "g.safetensors"
+    stated = {"size": 64, "channels": 4, "blocks": 2, "light": True, "form": "residual"}
+    metadata = {"format": FORMAT} | {name: json.dumps(value) for name, value in stated.items()} | {name: text}
+    save_file({name: tensor.contiguous() for name, tensor in small_generator().state_dict().items()}, path, metadata)
+    assert refusal(path).isprintable()
+
+
+def test_texts_of_a_file_are_one_line_of_bounded_length_and_what_is_unsaid_is_filled_in(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_generator(small_generator(), path, {"look": "a\x1b[31m\n<b>\0" + "x" * 10**6})
+    told = load_generator(path).metadata
+    assert told["look"].startswith("a [31m <b> xxx")
+    assert len(told["look"]) <= 1000
+    assert (told["licence"], told["steps"]) == ("unknown", "0")
+    save_generator(small_generator(), path, {})
+    assert load_generator(path).metadata["look"] == "mine"
+
+
+@pytest.mark.parametrize("name", ["A.SAFETENSORS", "a.SafeTensors"])
+def test_a_suffix_in_capitals_is_read_as_any_other(tmp_path, name):
+    save_generator(small_generator(), tmp_path / name, METADATA)
+    assert load_generator(tmp_path / name).metadata["look"] == "glamour"
+
+
+def test_a_light_checkpoint_of_the_port_has_the_size_that_is_given(tmp_path, faces):
+    for light, path in ((True, tmp_path / "light.pt"), (False, tmp_path / "full.pt")):
+        torch.save({"genA2B": trained_reference(0, channels=4, blocks=1, light=light, size=64).state_dict()}, path)
+    assert load_generator(tmp_path / "light.pt").size == 256
+    assert load_generator(tmp_path / "light.pt", size=64).size == 64
+    assert load_generator(tmp_path / "full.pt", size=64).size == 64
+    with pytest.raises(DragFaceError, match=r"full\.pt was trained at 64 px, not at 128: leave the size out\."):
+        load_generator(tmp_path / "full.pt", size=128)
+    assert main(["export", str(tmp_path / "light.pt"), "--size", "64", "-o", str(tmp_path / "new.safetensors")]) == 0
+    assert load_generator(tmp_path / "new.safetensors").size == 64
+
+
+def test_a_checkpoint_of_a_run_is_told_from_a_generator(tmp_path):
+    torch.save({"step": 7, "networks": {}, "ema": small_generator().state_dict()}, tmp_path / "step_00000007.pt")
+    assert "choose the generator.safetensors in the run's folder" in refusal(tmp_path / "step_00000007.pt")
 
 
 def changed(state, case):

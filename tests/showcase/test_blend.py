@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dragface_lib.showcase.blend import add_change, change_between, shrunk_matrix
+from dragface_lib.showcase.drag_photo import add_change, shrunk_matrix
+from dragface_lib.showcase.transform import change_between
 
 
 def test_no_change_leaves_the_photo_alone(astronaut):

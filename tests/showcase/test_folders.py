@@ -1,8 +1,11 @@
 """A folder or zip of photos in, a folder or zip of pictures out."""
 
+import os
+import re
 import shutil
 import tracemalloc
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -13,6 +16,7 @@ from skimage import data
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
+from dragface_lib.model import starter_path
 from dragface_lib.showcase import crop_only, folders
 from dragface_lib.showcase.folders import photos_in, transform_all
 
@@ -149,13 +153,70 @@ def test_the_second_face_of_a_photo_is_not_written_over_another_photo(selfie, tm
     assert (tmp_path / "party_2.png").read_bytes() == before
 
 
-@pytest.mark.parametrize("command", ["transform", "demo", "progression --run .", "gallery", "export"])
-def test_no_command_writes_over_what_it_reads(command, selfie, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "command", ["transform", "transform --crop-only", "demo", "progression --run .", "gallery", "export"]
+)
+def test_no_command_writes_over_what_it_reads(command, selfie, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     own = tmp_path / "own.html"
     own.write_bytes(selfie)
-    assert main([*command.split(), str(own), "-o", str(own)]) == 2
-    assert "own.html itself" in capsys.readouterr().err
-    assert own.read_bytes() == selfie
+    os.symlink("own.html", "link.html")
+    os.link("own.html", "hard.html")
+    for photo, output in product(("own.html", "link.html"), ("own.html", "link.html", "hard.html")):
+        assert main([*command.split(), photo, "-o", output]) == 2
+        assert f"{output} is {photo} itself" in capsys.readouterr().err
+        assert own.read_bytes() == selfie
+
+
+def test_no_command_writes_over_its_generator_manifest_faces_or_run(selfie, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("me.jpg").write_bytes(selfie)
+    names = ("photos/me.jpg", "faces/selfie/test/me.jpg", "g.png", "run/losses.png", "list.csv", "old.html")
+    for name in (*names, "mine/faces.csv"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"mine")
+    for arguments in (
+        "transform me.jpg -o g.png --weights g.png",
+        "transform me.jpg photos -o photos/sub --crop-only",
+        "demo me.jpg -o g.png --weights g.png",
+        "gallery photos -o old.html --weights old.html",
+        "gallery photos -o photos/who.html",
+        "progression me.jpg --run run -o run/losses.png",
+        "evaluate --faces faces -o faces",
+        "evaluate --faces faces -o faces/selfie/test",
+        "evaluate --faces faces -o mine",
+        "export g.png -o g.png",
+        "credits --manifest list.csv -o list.csv",
+    ):
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        assert main(arguments.split()) == 2, arguments
+        assert re.search("itself, or lies within it|of no earlier evaluation", capsys.readouterr().err), arguments
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert main(["export", "--look", "goth", "-o", str(starter_path("goth"))]) == 2
+    assert "itself" in capsys.readouterr().err
+
+
+def test_a_result_is_not_written_over_another_photo_of_its_name(selfie, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in/party.webp").write_bytes(encode_photo(open_photo(selfie), "WEBP"))
+    (tmp_path / "out/party.jpg").write_bytes(b"mine")
+    assert transform_all(tmp_path / "in", tmp_path / "out", crops=True).pictures == ["party_2.jpg"]
+    assert (tmp_path / "out/party.jpg").read_bytes() == b"mine"
+
+
+def test_photos_folders_and_zips_can_be_named_together(photos, selfie, tmp_path):
+    (tmp_path / "me.png").write_bytes(selfie)
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.writestr("me.png", selfie)
+    result = transform_all([tmp_path / "me.png", photos / "deep", tmp_path / "more.zip"], tmp_path / "out", crops=True)
+    assert result.pictures == ["me.png", "er/me.jpg", "me_2.png"]
+
+
+def test_a_folder_may_have_the_name_of_a_picture(selfie, tmp_path):
+    (tmp_path / "me.png").write_bytes(selfie)
+    (tmp_path / "folder.jpg").mkdir()
+    assert transform_all(tmp_path / "me.png", tmp_path / "folder.jpg", crops=True).pictures == ["me.png"]
 
 
 def test_an_unexpected_failure_costs_one_photo_alone(photos, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.model import Generator, save_generator
-from dragface_lib.showcase import NoFace, provenance
+from dragface_lib.showcase import NoFace, pages, provenance
 from dragface_lib.showcase.pages import FACE, PageView, face_progression, guess_who
 from dragface_lib.widgets import PART
 
@@ -117,6 +117,12 @@ def test_guess_who_is_one_shuffled_page_with_both_pictures_of_everybody(everybod
         assert not Image.open(io.BytesIO(photo)).getexif()
 
 
+def test_a_gallery_of_too_many_photos_says_that_it_stops(everybody, generator, monkeypatch, capsys):
+    monkeypatch.setattr(pages, "MAX_CARDS", 3)
+    assert guess_who(everybody, generator).count("<details>") == 3
+    assert "These are 7 photos: only the first 3 are taken." in capsys.readouterr().err
+
+
 def test_the_gallery_command_refuses_what_is_no_page_and_a_folder_without_faces(everybody, tmp_path, capsys):
     assert main(["gallery", str(everybody), "-o", str(tmp_path / "guess.pdf")]) == 2
     assert "guess.pdf is no page" in capsys.readouterr().err
@@ -133,10 +139,11 @@ def test_a_page_in_a_notebook_travels_in_parts_and_leaves_nothing_in_its_state(m
     monkeypatch.setattr(view, "send", lambda content, buffers: sent.append((content, buffers)))
     assert "Zoë" not in str(view.get_state())
     for part in range(6):
-        view._handle_custom_msg({"kind": "part", "request": f"{part}", "part": part}, [])
+        view._handle_custom_msg({"kind": "part", "request": f"{part}", "file": "page", "part": part}, [])
     assert {content["parts"] for content, _ in sent} == {6}
     assert max(len(data) for _, (data,) in sent) <= PART
     assert b"".join(data for _, (data,) in sent).decode() == text
     view.close()
-    view._handle_custom_msg({"kind": "part", "request": "late", "part": 0}, [])
-    assert sent[-1][1] == [b""]
+    view._handle_custom_msg({"kind": "part", "request": "late", "file": "page", "part": 0}, [])
+    assert sent[-1][0]["state"] == "error"
+    assert sent[-1][1] == []

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
 from dragface_lib.crop.align import apply, interocular, similarity
@@ -93,9 +94,9 @@ def test_the_change_grows_with_the_strength(astronaut, generator):
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.6, float("nan")])
-def test_a_strength_out_of_range_is_refused_before_the_photo_is_opened(strength):
+def test_a_strength_out_of_range_is_refused(astronaut, generator, strength):
     with pytest.raises(DragFaceError, match="strength"):
-        transform("no such photo.jpg", strength=strength)
+        transform(astronaut, generator, strength=strength)
 
 
 def test_another_generator_paints_the_same_faces_without_looking_for_them_again(astronaut, generator, published, found):
@@ -150,12 +151,22 @@ def test_paint_keeps_its_place_and_colour_at_every_photo_size(scale, astronaut, 
     assert np.abs(comparable[1]).mean() == pytest.approx(np.abs(comparable[0]).mean(), rel=0.1)
 
 
-def test_a_photo_comes_as_path_bytes_or_array(astronaut, generator, tmp_path):
+def test_a_photo_comes_as_path_bytes_array_or_picture_of_pillow(astronaut, generator, tmp_path):
     save_photo(tmp_path / "selfie.png", astronaut)
     expected = transform(astronaut, generator)
     assert np.array_equal(transform(tmp_path / "selfie.png", generator), expected)
     assert np.array_equal(transform(str(tmp_path / "selfie.png"), generator), expected)
     assert np.array_equal(transform(encode_photo(astronaut, "PNG"), generator), expected)
+    assert np.array_equal(transform(Image.fromarray(astronaut), generator), expected)
+    assert np.array_equal(transform(Image.open(tmp_path / "selfie.png"), generator), expected)
+    assert transform(Image.fromarray(astronaut).convert("CMYK"), generator).shape == expected.shape
+    lying, exif = Image.fromarray(np.ascontiguousarray(np.rot90(astronaut))), Image.Exif()
+    exif[0x0112] = 6
+    lying.save(tmp_path / "lying.png", exif=exif)
+    assert np.array_equal(transform(Image.open(tmp_path / "lying.png"), generator), expected)
+    (tmp_path / "cut.png").write_bytes(encode_photo(astronaut, "PNG")[:9000])
+    with pytest.raises(UnreadablePhoto, match="damaged"):
+        transform(Image.open(tmp_path / "cut.png"), generator)
 
 
 def test_a_grey_array_becomes_colour(astronaut, generator):
@@ -201,10 +212,10 @@ def test_crops_are_the_aligned_faces(astronaut, hopper):
 
 def test_before_and_after_stand_side_by_side(astronaut, generator):
     drag = make_drag(astronaut, generator)
-    sheet = drag.before_after(longest_side=400)
-    assert sheet.shape == (400, 400 + 8 + 400, 3)
-    assert (sheet[:, 400:408] == 255).all()
-    assert np.array_equal(sheet[:, 408:], drag.at(1, longest_side=400))
+    sheet = drag.before_after()
+    assert sheet.shape == (512, 512 + 8 + 512, 3)
+    assert (sheet[:, 512:520] == 255).all()
+    assert np.array_equal(sheet[:, 520:], drag.at(1))
 
 
 def test_transform_opens_no_workspace_asks_for_no_drive_and_makes_no_folder(portraits, tmp_path):

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dragface_lib.crop.align import interocular
 from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.showcase import transform as transforming
 from dragface_lib.showcase.transform import make_drag
-from dragface_lib.showcase.views import only, remarks, view
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def drag_of(astronaut, generator, monkeypatch):
 
 
 def test_nothing_is_said_of_a_face_where_all_is_well(drag_of, face):
-    assert remarks(drag_of(face)) == ""
+    assert drag_of(face).remarks == ""
 
 
 def test_a_profile_is_remarked(drag_of, face):
@@ -36,31 +36,43 @@ def test_a_profile_is_remarked(drag_of, face):
     eyes = float(np.linalg.norm(nose[1] - nose[0]))
     nose[55, 0] += 0.5 * eyes  # its tip lies beside the eyes' middle as on a head turned by half
     turned = face._replace(points=nose, box=face.box._replace(points=None))
-    assert remarks(drag_of(turned)).startswith("This face is turned far to the side")
+    assert drag_of(turned).remarks.startswith("This face is turned far to the side")
 
 
 def test_a_face_at_the_edge_is_remarked(drag_of, face):
     cut = face._replace(points=face.points - np.float32([face.points[0, 0], 0]))
-    assert "cut off by the edge" in remarks(drag_of(cut))
+    assert "cut off by the edge" in drag_of(cut).remarks
 
 
 def test_a_face_that_is_made_up_already_is_remarked(drag_of, face):
     drag = drag_of(face, face)
     made_up = (drag.faces[0], drag.faces[1]._replace(cam_logit=-1.0))
-    assert remarks(replace(drag, faces=made_up)).startswith("Face 2: made up already")
+    assert replace(drag, faces=made_up).remarks.startswith("Face 2: made up already")
     both = tuple(one._replace(cam_logit=-1.0) for one in drag.faces)
-    assert remarks(replace(drag, faces=both)).startswith("Face 1, 2: made up already")
+    assert replace(drag, faces=both).remarks.startswith("Face 1, 2: made up already")
+
+
+def test_a_phone_before_the_mouth_a_dark_photo_and_a_face_hardly_changed_are_remarked(drag_of, face, astronaut):
+    drag = drag_of(face)
+    dark = replace(drag, photo=(astronaut * 0.15).astype(np.uint8))
+    assert dark.remarks == "This face is very dark: a photo in better light shows more."
+    photo, (x, y), eyes = astronaut.copy(), face.points[[87, 93]].mean(axis=0), interocular(face.points)
+    photo[int(y - 0.9 * eyes) : int(y + 1.2 * eyes), int(x - 0.9 * eyes) : int(x + 0.9 * eyes)] = (25, 25, 30)
+    assert replace(drag, photo=photo).remarks.startswith("This face is partly hidden, perhaps by a phone")
+    (painted,) = drag.faces
+    unchanged = replace(drag, faces=(painted._replace(change=painted.change * np.float32(0.02)),))
+    assert unchanged.remarks == "This face is hardly changed: choose another look, or more strength."
 
 
 def test_only_the_chosen_faces_are_painted_and_one_must_be(drag_of, face):
     beside = face._replace(points=face.points + np.float32([0, 250]))
     drag = drag_of(face, beside)
-    changed = (view(only(drag, [1]), 1) != drag.photo).any(axis=(1, 2))
+    changed = (drag.only([1]).view(1) != drag.photo).any(axis=(1, 2))
     assert not changed[:200].any()
     assert changed[300:].any()
-    assert only(drag, None) is drag
+    assert drag.only(None) is drag
     with pytest.raises(DragFaceError, match="choose at least one"):
-        only(drag, [])
+        drag.only([])
 
 
 def test_the_heat_map_is_brightest_where_the_generator_looked_most(drag_of, face):
@@ -68,7 +80,7 @@ def test_the_heat_map_is_brightest_where_the_generator_looked_most(drag_of, face
     looked = np.zeros((16, 16), np.float32)
     looked[4:8, 4:8] = 1  # a quarter of the crop, above and left of its middle
     drag = replace(drag, faces=(drag.faces[0]._replace(attention=looked),))
-    alone = view(drag, 0, alone=True, heat=True).astype(int)
+    alone = drag.view(0, alone=True, heat=True).astype(int)
     size = alone.shape[0]
     hot = alone[int(0.3 * size) : int(0.45 * size), int(0.3 * size) : int(0.45 * size)].mean()
     cold = alone[int(0.55 * size) : int(0.8 * size), int(0.55 * size) : int(0.8 * size)].mean()

@@ -15,10 +15,9 @@ from dragface_lib.crop.align import aligned_face
 from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
-from dragface_lib.model import Generator, save_generator, starter_path
+from dragface_lib.model import Generator, find_looks, save_generator, starter_path
 from dragface_lib.showcase import transform as transforming
 from dragface_lib.showcase import widget
-from dragface_lib.showcase.looks import find_looks
 from dragface_lib.showcase.transform import crop_only, transform
 from dragface_lib.showcase.widget import Showcase
 
@@ -50,7 +49,7 @@ class Page:
     def drop(self, data, name="me.jpg"):
         pieces = [data[start : start + PART] for start in range(0, len(data), PART)] or [b""]
         for part, piece in enumerate(pieces):
-            answer = self.ask("photo", [piece], name=name, part=part, parts=len(pieces))
+            answer = self.ask("photo", [piece], name=name, upload="drop", part=part, parts=len(pieces))
             if answer[0]["state"] == "error":
                 break
         return answer
@@ -58,12 +57,16 @@ class Page:
     def download(self, strength=1, **more):
         """Name and bytes of the finished picture."""
         content, _ = self.ask("download", strength=strength, **({"format": "JPEG"} | more))
+        return content["name"], self.fetch(content["file"])
+
+    def fetch(self, file):
+        """The bytes of a file that the widget holds."""
         pieces, parts = [], 1
         while len(pieces) < parts:
-            told, (piece,) = self.ask("part", part=len(pieces))
+            told, (piece,) = self.ask("part", file=file, part=len(pieces))
             pieces.append(piece)
             parts = told["parts"]
-        return content["name"], b"".join(pieces)
+        return b"".join(pieces)
 
     def refusal(self, kind, **more):
         content, _ = self.ask(kind, **more)
@@ -136,14 +139,73 @@ def test_of_thirty_faces_each_can_be_chosen_and_no_message_is_too_large(page, as
     assert not changed[:500].any()
 
 
-def test_a_photo_of_which_a_part_is_missing_is_asked_for_again(page):
-    page.ask("photo", [b"abc"], name="a.jpg", part=0, parts=3)
-    assert "did not arrive whole" in page.refusal("photo", buffers=[b"ghi"], name="a.jpg", part=2, parts=3)
+@pytest.mark.parametrize(
+    "strange", [{"part": 2}, {"part": 0}, {"upload": "b"}, {"part": -1}, {"part": "1"}, {"part": [1]}]
+)
+def test_parts_out_of_order_or_of_another_photo_are_asked_for_again(page, strange):
+    first = {"name": "a.jpg", "upload": "a", "part": 0, "parts": 3}
+    page.ask("photo", [b"abc"], **first)
+    last = first | {"part": 1, "parts": 2} | strange
+    text = page.refusal("photo", buffers=[b"ghi"], **last) if strange != {"part": 0} else "did not arrive whole"
+    assert "did not arrive whole" in text
+    assert page.showcase._drag is None
+
+
+def test_a_photo_has_a_largest_size_and_empty_parts_take_no_memory(page, monkeypatch):
+    for part in range(2000):
+        page.ask("photo", [b""], name="a.jpg", upload="a", part=part, parts=10**9)
+    assert len(page.showcase._arriving) == 0
+    monkeypatch.setattr(widget, "LARGEST", 100)
+    assert "did not arrive whole" in page.refusal(
+        "photo", buffers=[bytes(101)], name="a.jpg", upload="b", part=0, parts=1
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [None, "open", [], {}, {"request": "a"}, {"kind": "open"}, {"request": ["a"], "kind": "open"}]
+    + [{"request": "a", "kind": ["open"]}, {"request": {}, "kind": "part"}, {"request": "a", "kind": 5}],
+)
+def test_a_message_of_another_shape_gets_no_answer_and_does_no_harm(page, message):
+    page.showcase._handle_custom_msg(message, [])
+    assert page.heard == []
+    assert page.ask("open")[0]["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"faces": [9**9, "x", None]},
+        {"faces": "all"},
+        {"faces": 5},
+        {"look": ["goth"]},
+        {"look": "nowhere"},
+        {"look": 7},
+    ],
+)
+def test_a_question_that_makes_no_sense_is_a_sentence(page, strange):
+    page.ask("open")
+    assert page.refusal("view", **strange)
+    assert page.ask("open")[0]["state"] == "done"
+
+
+def test_two_views_of_a_widget_do_not_cut_each_others_download(page, astronaut, monkeypatch):
+    monkeypatch.setattr(widgets, "PART", 20_000)
+    page.drop(encode_photo(astronaut, "PNG"))
+    alone, other = page.download(0.5)[1], page.download(1.5)[1]
+    first, _ = page.ask("download", strength=0.5, format="JPEG")
+    start = page.ask("part", file=first["file"], part=0)[1][0]
+    second, _ = page.ask("download", strength=1.5, format="JPEG")  # by the other view, in between
+    assert start == alone[:20_000]
+    assert page.fetch(first["file"]) == alone
+    assert page.fetch(second["file"]) == other
+    assert len(page.showcase.files) <= 3
+    assert "no longer here" in page.refusal("part", file="gone", part=0)
 
 
 def test_a_question_that_is_asked_again_gets_the_same_answer_without_the_work(page, astronaut, monkeypatch):
     data = encode_photo(astronaut)
-    question = {"buffers": [data], "request": "once", "name": "a.jpg", "part": 0, "parts": 1}
+    question = {"buffers": [data], "request": "once", "name": "a.jpg", "upload": "a", "part": 0, "parts": 1}
     first = page.ask("photo", **question)
     monkeypatch.setattr(widget, "make_drag", None)
     assert page.ask("photo", **question) == first
@@ -262,7 +324,7 @@ def test_a_removed_photo_is_gone(page, astronaut, forget):
     gc.collect()
     assert photo() is None
     assert change() is None
-    assert page.showcase.file == b""
+    assert page.showcase.files == {}
     assert not any(buffers for _, buffers in page.showcase._answers.values())
     assert "drop it once more" in page.refusal("view")
 

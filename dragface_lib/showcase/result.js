@@ -1,6 +1,57 @@
-// What can be chosen beside the picture: look, strength, whole photo or face, faces, heat map, download.
+// The result: before and after in one frame, and what can be chosen beside it.
 
 import { address, element } from "./widgets.js";
+
+const HIGHEST = 600; // pixels that the frame is high at most
+const ENLARGED = 2; // times that a small picture is enlarged at most
+
+// Before and after, with a line between them that follows mouse, touch and keyboard.
+export function buildComparison() {
+  const layer = (name) => element("img", `df-layer ${name}`, { alt: "", draggable: false });
+  const before = layer("df-before"), after = layer("df-after"), strong = layer("df-strong"), heat = layer("df-heat");
+  const layers = [before, after, strong, heat];
+  before.alt = "Your photo before";
+  const changed = element("div", "df-changed", { role: "img" }, after, strong, heat);
+  // Over all of the frame, so that a drag may begin anywhere.
+  const line = element("input", "df-line", { type: "range", min: 0, max: 100, step: 1, "aria-label": "Line between before and in drag" });
+  const right = element("span", "df-tag df-tag-right", { "aria-hidden": "true" });
+  const node = element("div", "df-frame", {}, before, changed,
+    element("span", "df-tag", { textContent: "Before", "aria-hidden": "true" }), right, line);
+
+  function moveTo(percent) {
+    line.value = percent;
+    line.setAttribute("aria-valuetext", `${percent} percent before, ${100 - percent} percent in drag`);
+    node.style.setProperty("--df-line-at", `${percent}%`);
+  }
+
+  line.addEventListener("input", () => moveTo(line.valueAsNumber));
+
+  // Show the pictures of a view: before, after, at full strength, and the heat map or none.
+  async function show(buffers) {
+    layers.forEach((picture, number) => {
+      URL.revokeObjectURL(picture.src);
+      if (buffers[number]) picture.src = address(buffers[number]);
+      else picture.removeAttribute("src");
+    });
+    const heated = buffers.length === layers.length;
+    right.textContent = heated ? "Where it looked" : "In drag";
+    changed.setAttribute("aria-label", heated ? "Heat map: where the generator looked" : "Your photo in drag");
+    if (!buffers.length) return;
+    await Promise.allSettled(layers.map((picture) => picture.decode()));
+    const { naturalWidth: width, naturalHeight: height } = before;
+    node.style.aspectRatio = `${width} / ${height}`;
+    node.style.width = `min(100%, ${Math.round(Math.min(HIGHEST * width / height, ENLARGED * width))}px)`;
+  }
+
+  // The change is linear: between 0 and 100 % the page can mix the two pictures itself, and so above.
+  function setStrength(percent) {
+    after.style.opacity = Math.min(1, percent / 100);
+    strong.style.opacity = Math.max(0, (percent - 100) / 50);
+  }
+
+  moveTo(50);
+  return { node, show, setStrength };
+}
 
 function select(label, choices) {
   const node = element("select", "df-select", { "aria-label": label });
@@ -10,7 +61,8 @@ function select(label, choices) {
 
 const field = (label, ...children) => element("div", "df-field", {}, element("span", "df-label", { textContent: label, "aria-hidden": "true" }), ...children);
 
-// looks: their names. on: what to call: change() when another view is wanted, strength(percent), download(), remove().
+// Look, strength, whole photo or face, faces, heat map, download. looks: their names.
+// on: what to call: change() when another view is wanted, strength(percent), download(), remove().
 export function buildControls(looks, on) {
   const look = select("Look", looks);
   const slider = element("input", "df-slider", { type: "range", min: 0, max: 150, step: 5, "aria-label": "Strength of the drag" });
