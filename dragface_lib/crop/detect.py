@@ -67,15 +67,33 @@ class Detector:
     def __init__(self, search: Callable[[np.ndarray], Iterable[Sequence[float]]]):
         self._search, self._lock = search, threading.Lock()
 
-    def find(self, rgb: np.ndarray) -> list[Box]:
-        """Boxes of the faces in (H, W, 3) uint8 RGB, largest first."""
-        small, scale = at_detection_size(rgb)
+    def find(self, rgb: np.ndarray, longest_side: int = LONGEST_SIDE, quarters: int = 0) -> list[Box]:
+        """Boxes of the faces in (H, W, 3) uint8 RGB, largest first.
+
+        longest_side: pixels to which larger photos are reduced. quarters: quarter turns counterclockwise before it is
+        searched; the boxes are those of the photo as it lies.
+        """
+        longest = max(rgb.shape[:2])
+        scale = min(max(longest, SHORTEST_LONGEST_SIDE), longest_side) / longest
+        if scale != 1:
+            size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
+            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        bottom, right = (max(0, SHORTEST_SIDE - side) for side in rgb.shape[:2])
+        rgb = cv2.copyMakeBorder(rgb, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+
+        def back(places: np.ndarray) -> np.ndarray:
+            for turn in range(quarters, 0, -1):  # undo the last turn first
+                places = np.stack([rgb.shape[turn % 2] - places[:, 1], places[:, 0]], axis=1)
+            return places / scale
+
         with self._lock:
-            rows = self._search(small)
+            rows = self._search(np.ascontiguousarray(np.rot90(rgb, quarters)))
         boxes = []
         for *sides, score in rows:
-            x, y, width, height = (float(side) / scale for side in sides[:4])
-            points = np.array(sides[4:]).reshape(5, 2) / scale if sides[4:] else None
+            x, y, width, height = (float(side) for side in sides[:4])
+            corners = back(np.array([[x, y], [x + width, y + height]]))
+            points = back(np.array(sides[4:], np.float64).reshape(5, 2)) if sides[4:] else None
+            (x, y), (width, height) = corners.min(0).tolist(), np.ptp(corners, axis=0).tolist()
             boxes.append(Box(x, y, width, height, float(score), points))
         return sorted(boxes, key=lambda box: (-box.width * box.height, box.x, box.y))
 
@@ -146,14 +164,3 @@ def _yunet_file(models: str | None, cache: Path) -> Path:
         if folder and (path := Path(folder, YUNET_FILE)).is_file() and sha256_of(path) == YUNET_SHA256:
             return path
     return network.fetch_pinned(YUNET_URL, cache / YUNET_FILE, YUNET_SHA256, 1_000_000)
-
-
-def at_detection_size(rgb: np.ndarray, longest_side: int = LONGEST_SIDE) -> tuple[np.ndarray, float]:
-    """The (H, W, 3) photo as detectors see it, and by how much it was scaled."""
-    longest = max(rgb.shape[:2])
-    scale = min(max(longest, SHORTEST_LONGEST_SIDE), longest_side) / longest
-    if scale != 1:
-        size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    bottom, right = (max(0, SHORTEST_SIDE - side) for side in rgb.shape[:2])
-    return cv2.copyMakeBorder(rgb, 0, bottom, 0, right, cv2.BORDER_CONSTANT), scale

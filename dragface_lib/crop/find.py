@@ -11,17 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from .align import interocular
-from .detect import LONGEST_SIDE, Box, Detector, at_detection_size, open_detector
+from .detect import LONGEST_SIDE, Box, Detector, open_detector
 from .landmarks import FACE_CONFIDENCE, Landmarks
 
 GOOD_CONFIDENCE = 0.97  # a face this certain, and upright: the photo is not searched again
-OTHER_CONFIDENCE = 0.9  # minimum landmark confidence for tilted crops and for turned or smaller photos
+OTHER_CONFIDENCE = 0.9  # minimum landmark confidence for tilted crops and for the other searches
 TILTS = (-40.0, 40.0)  # degrees to try for a head that is not recognised upright
 TILTED_BOX_SCORE = 0.85  # minimum detector score for tilted crops
-OTHER_BOX_SCORE = 0.7  # minimum detector score in turned or smaller photos; Haar gives real faces 0.7 to 0.9
+OTHER_BOX_SCORE = 0.7  # minimum detector score in the other searches; Haar gives real faces 0.7 to 0.9
 CLOSE_UP_SIDE = 256  # longest side, in pixels, at which YuNet sees faces that fill the photo
-# Quarter turns and longest side of the photos that are searched when there is no good face.
-OTHER_SEARCHES = ((0, CLOSE_UP_SIDE), (1, LONGEST_SIDE), (2, LONGEST_SIDE), (3, LONGEST_SIDE))
+CROWD_SIDE = 1280  # longest side at which YuNet sees faces of a fiftieth of it
+# Longest side and quarter turns of the photo in the searches when there is no good face.
+OTHER_SEARCHES = ((CLOSE_UP_SIDE, 0), (CROWD_SIDE, 0), (LONGEST_SIDE, 1), (LONGEST_SIDE, 2), (LONGEST_SIDE, 3))
 
 
 class Face(NamedTuple):
@@ -48,18 +49,18 @@ class Face(NamedTuple):
 def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
     """Faces in (H, W, 3) uint8 RGB, largest first; boxes in which the landmark network sees no face are left out.
 
-    Without a good face, the photo may be a close-up, on its side or upside down: it is searched smaller and turned.
-    detector: `open_detector()` when None.
+    Without a good face, the photo may be a close-up, show small faces, lie on its side or upside down: it is searched
+    smaller, larger and turned. detector: `open_detector()` when None.
     """
     detector = detector or open_detector()
     best = _locate(rgb, detector.find(rgb))
     if _has_good_face(best):
         return best
-    for quarters, longest_side in OTHER_SEARCHES:
-        small, scale = at_detection_size(rgb, longest_side)
-        boxes = detector.find(np.ascontiguousarray(np.rot90(small, quarters)))
-        boxes = [_in_photo(box, quarters, small, scale) for box in boxes if box.score >= OTHER_BOX_SCORE]
-        faces = _locate(rgb, boxes, quarters)
+    for longest_side, quarters in OTHER_SEARCHES:
+        if longest_side == CROWD_SIDE and max(rgb.shape[:2]) <= LONGEST_SIDE:
+            continue  # nothing more is seen
+        boxes = detector.find(rgb, longest_side, quarters)
+        faces = _locate(rgb, [box for box in boxes if box.score >= OTHER_BOX_SCORE], quarters)
         if not _has_good_face(faces):
             faces = [face for face in faces if face.confidence >= OTHER_CONFIDENCE]
         best = max(best, faces, key=lambda faces: sum(face.confidence for face in faces if face.upright))
@@ -85,20 +86,6 @@ def _locate_in(rgb: np.ndarray, box: Box, quarters: int) -> Face:
         surest = max(map(at, TILTS), key=lambda face: face.confidence)
         return surest if surest.confidence >= OTHER_CONFIDENCE else face
     return face
-
-
-def _in_photo(box: Box, quarters: int, small: np.ndarray, scale: float) -> Box:
-    """A box of the turned `small` in pixels of the whole photo."""
-    centre = np.array(small.shape[1::-1]) / 2
-    rotation = np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), quarters)
-
-    def back(places: np.ndarray) -> np.ndarray:
-        return ((places - (centre[::-1] if quarters % 2 else centre)) @ rotation + centre) / scale
-
-    corners = back(np.array([[box.x, box.y], [box.x + box.width, box.y + box.height]]))
-    points = None if box.points is None else back(box.points.astype(np.float64) + 0.5) - 0.5
-    (x, y), (width, height) = corners.min(0).tolist(), np.ptp(corners, axis=0).tolist()
-    return Box(x, y, width, height, box.score, points)
 
 
 def _has_good_face(faces: list[Face]) -> bool:

@@ -114,7 +114,7 @@ class Boxes:
     def __init__(self, *boxes: Box):
         self.boxes = list(boxes)
 
-    def find(self, rgb):
+    def find(self, rgb, *how):
         return self.boxes
 
 
@@ -232,6 +232,21 @@ def test_yunet_finds_a_face_that_fills_the_photo(portrait, face):
     (face_close_up,) = find_faces(close_up, open_detector("yunet"))
     eyes = (np.array(EYES[portrait]) - (left, top)) * 1024 / side
     np.testing.assert_allclose(face_close_up.points[:2], eyes, atol=0.08 * interocular(eyes))
+
+
+@pytest.mark.yunet
+@pytest.mark.parametrize("portrait", PORTRAITS)
+def test_yunet_finds_a_small_face_in_a_large_photo(portrait):
+    """80 pixels wide in 12 megapixels, as in a photo of a group, or of somebody far away."""
+    whole = PORTRAITS[portrait]
+    (face,) = find_faces(whole, open_detector("yunet"))
+    small = cv2.resize(whole, None, fx=80 / face.box.width, fy=80 / face.box.width, interpolation=cv2.INTER_AREA)
+    photo = cv2.resize(data.coffee(), (4000, 3000), interpolation=cv2.INTER_CUBIC)
+    photo[2000 : 2000 + small.shape[0], 3000 : 3000 + small.shape[1]] = small
+    (far,) = find_faces(photo, open_detector("yunet"))
+    eyes = (np.array(EYES[portrait]) + 0.5) * 80 / face.box.width + (3000, 2000) - 0.5
+    np.testing.assert_allclose(far.points[:2], eyes, atol=0.1 * interocular(eyes))
+    assert not find_faces(cv2.resize(data.coffee(), (4000, 3000)), open_detector("yunet"))
 
 
 def test_a_detector_that_is_not_known_is_refused():

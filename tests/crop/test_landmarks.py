@@ -50,7 +50,7 @@ def test_a_head_held_at_a_slant_is_found(astronaut, degrees):
     class Boxes:
         name = "boxes"
 
-        def find(self, rgb):
+        def find(self, rgb, *how):
             return [box]
 
     photo, face = astronaut

@@ -191,7 +191,7 @@ def test_half_a_face_is_rejected_and_a_whole_one_at_the_border_kept(tmp_path, po
         def __init__(self, x, y):
             self.box = Box(x, y, 100.0, 105.0, 1.0)
 
-        def find(self, rgb):
+        def find(self, rgb, *how):
             return [self.box]
 
     reasons = {}
