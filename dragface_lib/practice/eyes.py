@@ -15,7 +15,9 @@ from .looks import Makeup
 from .skin import Skin, pigment
 
 SHADOW = 0.96  # Opacity of the eye shadow.
-BROW_WIDTH = 0.084  # Width of the drawn brow where it is widest, in interocular distances.
+# Widths of the drawn brow from the nose to its tail, in interocular distances.
+BROW_PROFILE = PchipInterpolator([0, 0.06, 0.25, 0.5, 0.66, 0.85, 1], [0.62, 0.85, 1.0, 0.88, 0.66, 0.34, 0.04])
+BROW_WIDTHS = 0.084 * BROW_PROFILE(np.linspace(0, 1, 64))
 CLOSED = 0.14  # Opening of the lids, as a share of the eye's width, below which an eye is shut.
 
 
@@ -24,8 +26,8 @@ class Eye:
     """An eye in face coordinates whose x runs outwards from the nose, so that both eyes are alike.
 
     side: -1 at the left of the picture, 1 at the right. The curves (N, 2) run from the nose outwards. brow: the
-    middle line of the drawn brow, and brow_width (N,) its width. room: for wing and tail of the brow beyond the outer
-    corner; less than 1 on the far side of a turned head. where: (h, w) in 0..1, where make-up may go.
+    middle line of the drawn brow. room: for wing and tail of the brow beyond the outer corner; less than 1 on the far
+    side of a turned head. where: (h, w) in 0..1, where make-up may go.
     """
 
     side: int
@@ -33,7 +35,6 @@ class Eye:
     lower: np.ndarray
     crease: np.ndarray
     brow: np.ndarray
-    brow_width: np.ndarray
     room: float
     where: np.ndarray
 
@@ -66,8 +67,6 @@ def _eyes(canvas: Canvas, makeup: Makeup, where: np.ndarray) -> list[Eye]:
         parts = (top[:2].mean() + bottom[:2].mean()) / 2, top.min(), (top[-1] + bottom[-1]) / 2
         natural[side] = (upper[0] + upper[-1]) / 2 - np.array(parts)
     mean = np.mean(list(natural.values()), axis=0)
-    t = np.linspace(0, 1, 64)
-    widths = PchipInterpolator([0, 0.06, 0.25, 0.5, 0.66, 0.85, 1], [0.62, 0.85, 1.0, 0.88, 0.66, 0.34, 0.04])(t)
     eyes = []
     for side, heights in natural.items():
         upper, lower, crease = (_edge(canvas, name, side) for name in ("upper_lashes", "lower_lashes", "crease"))
@@ -83,7 +82,7 @@ def _eyes(canvas: Canvas, makeup: Makeup, where: np.ndarray) -> list[Eye]:
         at = np.where(at > 1, 1 + (at - 1) * room, at)
         brow = smooth_curve(np.stack([first + at * width, level - above], 1), 64)
         curves = smooth_curve(upper), smooth_curve(lower), smooth_curve(crease), brow
-        eyes.append(Eye(side, *curves, widths * BROW_WIDTH, room, where))
+        eyes.append(Eye(side, *curves, room, where))
     return eyes
 
 
@@ -127,7 +126,7 @@ def _shadow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random
     tail = eye.brow[-1] + [0.0, 0.05]
     # The lower edge: the lashes, and from the outer corner a straight line up to the tail of the brow.
     bottom = np.interp(x, [first[0] - 0.35, *eye.upper[:, 0], tail[0]], [first[1] - 0.06, *eye.upper[:, 1], tail[1]])
-    top = np.interp(x, eye.brow[:, 0], eye.brow[:, 1] + 0.5 * eye.brow_width + 0.012)
+    top = np.interp(x, eye.brow[:, 0], eye.brow[:, 1] + 0.5 * BROW_WIDTHS + 0.012)
     reach = np.maximum(bottom - top, 0.02)
     above = bottom - y
     v = np.clip(above / reach, -1, 2).astype(np.float32)  # 0 at the lashes, 1 below the brow
@@ -232,12 +231,12 @@ def _lashes(canvas: Canvas, makeup: Makeup, eye: Eye, rng: np.random.Generator) 
 
 def _brow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random.Generator) -> None:
     """A drawn brow: hair strokes that thin out towards the nose, solid and crisp towards the tail."""
-    body = canvas.blur(eye.fill(canvas, [ribbon(eye.brow, eye.brow_width)]), 0.006)
+    body = canvas.blur(eye.fill(canvas, [ribbon(eye.brow, BROW_WIDTHS)]), 0.006)
     along = (canvas.x * eye.side - eye.brow[0, 0]) / (eye.brow[-1, 0] - eye.brow[0, 0])
     solid = 0.42 + 0.58 * smoothstep(0.0, 0.36, along)
     hairs = []
     for t in rng.uniform(0.0, 0.75, 90):
-        half = float(np.interp(t, np.linspace(0, 1, 64), eye.brow_width)) / 2
+        half = float(np.interp(t, np.linspace(0, 1, 64), BROW_WIDTHS)) / 2
         root = point_at(eye.brow, t) + [0.0, half * rng.uniform(-0.4, 0.95)]
         lean = 0.25 + 1.15 * t + rng.normal(0, 0.1)
         end = root + rng.uniform(0.035, 0.06) * np.array([np.sin(lean), -np.cos(lean)])
@@ -246,6 +245,6 @@ def _brow(canvas: Canvas, skin: Skin, makeup: Makeup, eye: Eye, rng: np.random.G
     cover = np.maximum(body * solid, 0.75 * strands) * 0.95
     pigment(canvas, skin, makeup.brow, cover * eye.where, shading=0.25, texture=0.5)
     # Concealer below the brow makes its edge crisp.
-    under = eye.brow[12:52] + np.stack([np.zeros(40), eye.brow_width[12:52] / 2 + 0.012], 1)
+    under = eye.brow[12:52] + np.stack([np.zeros(40), BROW_WIDTHS[12:52] / 2 + 0.012], 1)
     clean = canvas.blur(eye.fill(canvas, [ribbon(under, 0.016)]), 0.006) * (1 - body)
     pigment(canvas, skin, np.asarray(makeup.glow) * [0.94, 1, 1], 0.5 * clean * eye.where)

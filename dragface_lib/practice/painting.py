@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from ..crop.align import interocular
 from ..crop.landmarks import POINTS
+from ..crop.masks import smoothstep
 from ..errors import DragFaceError
-from .canvas import EYE_OUTLINES, LIP_OUTLINES, Canvas, resized, to_rgb
+from .canvas import EYE_OUTLINES, LIP_OUTLINES, Canvas, normals, resized, ribbon, to_rgb
 from .eyes import cover_brows, paint_eyes
-from .lips import paint_lips
+from .features import Mouth
 from .looks import Makeup, draw_makeup
 from .skin import SIDES, Skin, foundation, sculpt, study_skin
 
@@ -31,6 +33,14 @@ CHEEK_SEEN = 0.1  # Minimum share of skin on a cheek: 0 on a portrait turned by 
 EYE_CONTRAST = 0.25  # Minimum contrast of an eye or its lashes to the skin's lightness; 0.46 is the usual minimum.
 LIP_PINKNESS = 1.5  # Minimum pinkness of lips against skin, in CIELAB units.
 MOUTH_DARKNESS = 0.3  # Minimum darkness between lips that are not pink, as a share of the skin's lightness.
+
+ALONG = np.linspace(0, 1, 48)  # Along each edge of the mouth, from its left corner to its right one.
+# How much of the overline each part of an edge gets: most at the cupid's bow and the middle, none in the corners.
+UPPER_OVERLINE = PchipInterpolator([0, 0.12, 0.33, 0.5, 0.67, 0.88, 1], [0, 0.7, 1.25, 0.8, 1.25, 0.7, 0])(ALONG)
+LOWER_OVERLINE = PchipInterpolator([0, 0.15, 0.5, 0.85, 1], [0, 0.5, 1.0, 0.5, 0])(ALONG)
+# Strokes of gloss on each lip: where along it they start and end, their width and their strength.
+LOWER_GLOSS = ((0.31, 0.46, 0.018, 0.9), (0.52, 0.69, 0.022, 1.0))
+UPPER_GLOSS = ((0.30, 0.42, 0.012, 0.75), (0.58, 0.70, 0.012, 0.75))
 
 
 class Unpaintable(DragFaceError):
@@ -61,11 +71,14 @@ def paint(
     makeup = draw_makeup(look, seed) if isinstance(look, str) else look
     points = check_face(photo, points, turned)
     rng = np.random.default_rng([0 if seed is None else seed, 7])
-    box = _box(points, photo.shape)
-    part, eyes = photo[box], interocular(points)
+    eyes, face = interocular(points), points[:145]  # Without the outline of hair and shoulders.
+    left, top = np.clip(np.floor(face.min(0) - 0.35 * eyes), 0, None).astype(int)
+    right, bottom = np.ceil(face.max(0) + 0.35 * eyes).astype(int) + 1
+    box = slice(top, bottom), slice(left, right)
+    part = photo[box]
     # A whole number, or one over one.
     scale = float(np.ceil(WORKING[0] / eyes) / np.ceil(eyes / WORKING[1]))
-    local = (points - [box[1].start, box[0].start] + 0.5) * scale - 0.5
+    local = (points - [left, top] + 0.5) * scale - 0.5
     shape = tuple(max(1, round(side * scale)) for side in part.shape[:2])
     large = np.clip(resized(part.astype(np.float32) / 255, shape, cv2.INTER_CUBIC), 0, 1)
     canvas = Canvas.of(large, local, turned)
@@ -76,7 +89,7 @@ def paint(
     foundation(canvas, skin, makeup)
     sculpt(canvas, skin, makeup)
     paint_eyes(canvas, skin, makeup, rng)
-    paint_lips(canvas, skin, makeup)
+    _paint_lips(canvas, skin, makeup)
     canvas.lay(before, skin.frame)
     # The change is added to the photo: resizing costs the photo no sharpness.
     change = resized(to_rgb(canvas.lab) - to_rgb(before), part.shape[:2])
@@ -125,10 +138,64 @@ def _check_visible(canvas: Canvas, skin: Skin) -> None:
         raise Unpaintable("The mouth is not seen: something of the colour of skin, perhaps a hand, is before it.")
 
 
-def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of the photo that hold the face, with a margin."""
-    face = points[:145]  # without the outline of hair and shoulders
-    margin = 0.35 * interocular(points)
-    low = np.clip(np.floor(face.min(0) - margin), 0, None).astype(int)
-    high = np.ceil(face.max(0) + margin).astype(int) + 1
-    return slice(low[1], min(high[1], shape[0])), slice(low[0], min(high[0], shape[1]))
+def _paint_lips(canvas: Canvas, skin: Skin, makeup: Makeup) -> None:
+    """Over-lined, with a darker liner, a lighter middle and gloss. Teeth and an open mouth stay as they are."""
+    mouth, lab = skin.mouth, canvas.lab
+    # The outer edges move outwards; thin lips get more.
+    upper, lower = (float(np.max(low[:, 1] - high[:, 1])) for high, low in (mouth[:2], mouth[2:]))
+    above = UPPER_OVERLINE * (makeup.overline + 0.6 * np.clip(0.10 - upper, 0, 0.06))
+    below = LOWER_OVERLINE * (makeup.overline + 0.6 * np.clip(0.13 - lower, 0, 0.08))
+    top, bottom = mouth.top - normals(mouth.top) * above[:, None], mouth.bottom + normals(mouth.bottom) * below[:, None]
+    mouth = mouth._replace(top=top, bottom=bottom)
+    whole = canvas.fill([mouth.outline])
+    cover = whole
+    if mouth.is_open:
+        opening = canvas.fill([mouth.opening])
+        cover = whole * (1 - opening)
+        # The landmarks are a little off: near the opening, pale or black pixels are no lip.
+        near = canvas.blur(cv2.dilate(opening, np.ones((3, 3), np.uint8)), 0.03)
+        teeth = smoothstep(9, 4, lab[..., 1] - 0.35 * skin.tone[1]) * smoothstep(0.9, 1.05, lab[..., 0] / skin.tone[0])
+        dark = smoothstep(0.42, 0.30, lab[..., 0] / skin.tone[0])
+        cover = cover * (1 - smoothstep(0.05, 0.3, near) * np.maximum(teeth, dark))
+    cover = canvas.blur(cover, 0.006) * np.maximum(skin.oval, 0)
+
+    # The liner lies at the edge of the painted lips, the lightest colour in their middle.
+    depth = cv2.distanceTransform((whole > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / canvas.unit
+    inside = smoothstep(0.008, 0.062, canvas.blur(depth.astype(np.float32), 0.006))
+    left, right = mouth.top[0, 0], mouth.top[-1, 0]
+    across = np.abs(canvas.x - (left + right) / 2) / max((right - left) / 2, 0.1)
+    colour = np.full_like(lab, makeup.lip_liner)
+    inside = inside * smoothstep(1.08, 0.62, across)
+    colour += inside[..., None] * (np.asarray(makeup.lip, np.float32) - colour)
+    colour[..., 0] += 7 * smoothstep(0.65, 0.1, across) * inside
+
+    original = lab[..., 0]
+    lips = cover > 0.5
+    usual = float(np.median(original[lips])) if lips.any() else float(skin.tone[0])
+    broad = canvas.blur(original, 0.03)
+    fine = np.clip(original - broad, -9, 12)
+    shape = np.clip(broad - usual, -22, 10)
+    deeper = colour[..., 0] * (0.86 + 0.14 * skin.lightness)
+    colour[..., 0] = deeper + 0.55 * shape * (0.4 + colour[..., 0] / 90) + 0.7 * fine
+    if not mouth.is_open:
+        seam = canvas.fill([ribbon((mouth.top_inner + mouth.bottom_inner) / 2, 0.014)])
+        colour[..., 0] -= 14 * canvas.blur(seam, 0.006) * smoothstep(1.05, 0.8, across)
+    canvas.lay(colour, 0.95 * cover)
+    _gloss(canvas, makeup, mouth, cover, fine)
+
+
+def _gloss(canvas: Canvas, makeup: Makeup, mouth: Mouth, cover: np.ndarray, fine: np.ndarray) -> None:
+    """Light on wet lips: a broken band on the lower one, two short strokes below the peaks of the upper one."""
+    light = np.zeros_like(canvas.x)
+    lower = mouth.bottom_inner * 0.56 + mouth.bottom * 0.44
+    upper = mouth.top * 0.55 + mouth.top_inner * 0.45
+    for lip, strokes in ((lower, LOWER_GLOSS), (upper, UPPER_GLOSS)):
+        for start, end, width, strength in strokes:
+            part = lip[(start <= ALONG) & (end >= ALONG)]
+            widths = width * np.sin(np.linspace(0.15, np.pi - 0.15, len(part))) ** 0.7
+            light = np.maximum(light, strength * canvas.fill([ribbon(part, widths)]))
+    sheen = canvas.airbrush(lower[14:34], 0.035, 0.35)
+    light = canvas.blur(light, 0.011) * (0.85 + np.clip(fine / 12, -0.4, 0.4)) + sheen * 0.5
+    light = np.clip(light * makeup.gloss * cover, 0, 1)
+    canvas.lab[..., 0] += 40 * light * np.clip((100 - canvas.lab[..., 0]) / 60, 0, 1)
+    canvas.lab[..., 1:] *= (1 - 0.5 * light)[..., None]
