@@ -112,15 +112,6 @@ def number(low: float, high: float = math.inf, kind: type = float) -> Callable[[
 COUNT = number(1, kind=int)
 
 
-def gate(text: str) -> tuple[str, float]:
-    """Read NAME=NUMBER, for `type` of an option."""
-    name, _, threshold = text.partition("=")
-    try:
-        return name, float(threshold)
-    except ValueError:
-        raise ArgumentTypeError(f"{text} is not a gate and a number, as in yaw=20") from None
-
-
 class _Parser(ArgumentParser):
     """Says what it did not understand in one line, without repeating every option."""
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .arguments import COUNT, command, gate, option
+from .arguments import COUNT, command, option
 from .errors import DragFaceError
 
 REASONS = 5  # photos printed with the reason why they were left out
@@ -105,14 +105,15 @@ def run_credits(options: Namespace) -> None:
     DOMAIN,
     option("--manifest", metavar="CSV", help="decides splits (default: the one beside the photos, if any)"),
     option("--detector", choices=("auto", "yunet", "haar"), default="auto"),
-    option("--gate", type=gate, action="append", metavar="NAME=NUMBER", help="a threshold, e.g. yaw=20"),
+    option("--gate", action="append", metavar="NAME=NUMBER", help="a threshold, e.g. yaw=20"),
 )
 def run_crop(options: Namespace) -> None:
     """Find, align and cut out the faces of photos."""
     from .crop.dataset import crop_photos
+    from .crop.quality import changed_gates
     from .manifest import manifest_beside
 
-    manifest, gates = options.manifest or manifest_beside(options.photos), dict(options.gate or ())
+    manifest, gates = options.manifest or manifest_beside(options.photos), changed_gates(" ".join(options.gate or ()))
     rows = crop_photos(options.photos, options.output, options.domain, manifest, options.detector, gates=gates)
     reasons = [f"{row.photo}: {row.reason}" for row in rows if row.status != "kept"]
     _report(Counter(row.status for row in rows), reasons, Path(options.output), ("kept",))

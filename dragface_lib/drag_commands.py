@@ -42,10 +42,13 @@ def run_transform(options: Namespace) -> None:
     from .showcase.folders import holds_photos, transform_all
 
     generator = None if options.crop_only else _generator(options)
-    many = holds_photos(options.photos)
     result = transform_all(options.photos, options.output, generator, options.strength, options.crop_only)
     left_out = f", {len(result.left_out)} photos left out" if result.left_out else ""
-    print(f"{len(result.pictures)} pictures in {options.output}{left_out}." if many else options.output)
+    print(
+        f"{len(result.pictures)} pictures in {options.output}{left_out}."
+        if holds_photos(options.photos)
+        else options.output
+    )
     if result.left_out and len(options.photos) > 1:
         raise DragFaceError(" ".join(reason for _, reason in result.left_out))
 
@@ -112,20 +115,19 @@ def run_train(options: Namespace) -> None:
 @command(
     option("--faces", required=True, metavar="FACES", help="folder or archive made by practice or crop"),
     option("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation"),
-    option("--json", action="store_true", help="print one JSON object instead of the table"),
     *(LOOK, WEIGHTS, SIZE),
 )
 def run_evaluate(options: Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
     from .evaluate import evaluate
 
-    generator, output = _generator(options, options.faces), Path(options.output)
-    standing = [output / name for name in REPORT if (output / name).exists()]
-    if standing and output / REPORT[0] not in standing:
+    generator = _generator(options, options.faces)
+    standing = [path for path in map(Path(options.output).joinpath, REPORT) if path.exists()]
+    if standing and standing[0].name != REPORT[0]:
         raise DragFaceError(f"{standing[0]} is of no earlier evaluation and stays: name another folder.")
     report = evaluate(generator, options.faces)
     report.save(options.output)
-    print(json.dumps(report.numbers) if options.json else report.table())
+    print(report.table())
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
 
 
@@ -145,7 +147,7 @@ def run_export(options: Namespace) -> None:
 
 @command(
     option("--steps", type=COUNT, default=10, metavar="N", help="steps to time, default 10"),
-    option("--json", action="store_true", help="print one JSON object"),
+    option("--json", action="store_true", help="print the JSON object in one line"),
     settings="step",
 )
 def run_bench(options: Namespace) -> None:
@@ -155,8 +157,4 @@ def run_bench(options: Namespace) -> None:
 
     settings = {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
     result = bench(TrainConfig(faces="", run="", **settings | {"steps": 1}), options.steps)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        for name, value in result.items():
-            print(f"{name.replace('_', ' '):>25}  {value}")
+    print(json.dumps(result, indent=None if options.json else 1))

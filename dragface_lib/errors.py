@@ -1,5 +1,12 @@
 """The one exception that speaks to the user: a sentence saying what was wrong and what to do next."""
 
+LONGEST = 2000  # characters
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """A text that may be a stranger's, in one line of bounded length and without what would steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:longest]).split())
+
 
 class DragFaceError(Exception):
     """Something the user can act on.
@@ -7,3 +14,6 @@ class DragFaceError(Exception):
     Its text is a single sentence that names the file or setting at fault and the next step. The command
     line prints it to stderr and ends with exit code 2; the showcase shows it inside the widget.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())

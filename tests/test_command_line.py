@@ -220,7 +220,7 @@ def test_names_that_no_file_can_have_and_links_to_themselves_are_one_line(
 
 def test_an_error_does_not_steer_the_terminal(capsys, tmp_path):
     line = refusal(capsys, "transform", tmp_path / "a\x1b[31m\nred\u202e.jpg", "-o", tmp_path / "o.jpg")
-    assert "a[31m red.jpg does not exist" in line
+    assert "a [31m red .jpg does not exist" in line
 
 
 def test_png_photos_become_png_in_a_folder(portraits, tmp_path):

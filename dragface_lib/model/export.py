@@ -16,7 +16,7 @@ import copy
 import logging
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +26,6 @@ from ..errors import DragFaceError
 from ..files import write_atomically
 from .generator import Generator, Translation
 from .weights import ARCHITECTURE, save_generator
-
-if TYPE_CHECKING:
-    import onnx
 
 OPSET, FORMAT_OF_2022 = 18, 8  # read by onnxruntime from 1.14 on, its builds for browsers and phones, TensorRT from 8.6
 LARGEST = 2**31  # bytes of an ONNX file
@@ -99,7 +96,7 @@ def _onnx_bytes(generator: Generator, metadata: dict[str, str], half: bool) -> b
     return model.SerializeToString(deterministic=True)
 
 
-def _halve(graph: onnx.GraphProto) -> None:
+def _halve(graph: Any) -> None:
     """Store as fp16 what loses nothing by it, each with a cast back to fp32 before its first use."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -25,8 +25,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..devices import choose_device
-from ..errors import DragFaceError
-from ..files import write_atomically
+from ..errors import DragFaceError, printable
+from ..files import numbered, write_atomically
 from .generator import Generator
 
 Direction = Literal["selfie_to_drag", "drag_to_selfie"]
@@ -35,7 +35,6 @@ STARTERS = Path(__file__).with_name("starters")
 # What networks are built from; a run of other values cannot be resumed.
 ARCHITECTURE = ("size", "channels", "blocks", "light", "form")
 PUBLISHED_SIZE = 256  # a light checkpoint does not say its size; this is the port's default
-LONGEST_TEXT = 1000  # characters of a text in a file's metadata
 ENTRY = {"selfie_to_drag": "genA2B", "drag_to_selfie": "genB2A"}
 
 
@@ -74,13 +73,9 @@ def find_looks(runs: str | Path | None = None) -> dict[str, Path]:
         run = path.parent
         looks[f"{run.name}, newest"] = path
         looks |= {f"{run.name}, best on test faces": best for best in run.glob("best.safetensors")}
-        looks |= {f"{run.name}, step {int(kept.stem[5:]):,}": kept for kept in reversed(milestones(run))}
+        kept = numbered(run / "milestones", ".safetensors")
+        looks |= {f"{run.name}, step {step:,}": kept[step] for step in reversed(kept)}
     return looks
-
-
-def milestones(run: str | Path) -> list[Path]:
-    """The generators that a run has kept at growing steps, in the order of the steps."""
-    return sorted(path for path in Path(run).glob("milestones/step_*.safetensors") if path.stem[5:].isdecimal())
 
 
 def newest_generator(runs: str | Path) -> Path:
@@ -160,7 +155,7 @@ class _Refused(Exception):
 
 def _read_safetensors(path: Path, direction: Direction) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
-        metadata = {name: _printable(text) for name, text in (file.metadata() or {}).items()}
+        metadata = {name: printable(text) for name, text in (file.metadata() or {}).items()}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     if metadata.get("format") != FORMAT:
         raise _Refused("is a safetensors file, but not a DragFace generator: choose one written by training.")
@@ -172,12 +167,6 @@ def _read_safetensors(path: Path, direction: Direction) -> tuple[dict[str, Tenso
     if not re.fullmatch("[0-9]{1,12}", metadata.get("steps", "0")):
         raise _Refused("does not say in a whole number how many steps it was trained for: choose another file.")
     return state, architecture, metadata
-
-
-def _printable(text: str) -> str:
-    """A stranger's text in one line and of bounded length: it is printed and written into pictures."""
-    line = "".join(character if character.isprintable() else " " for character in text[:LONGEST_TEXT])
-    return " ".join(line.split())
 
 
 def _read_port_checkpoint(

@@ -73,7 +73,8 @@ class DragPhoto:
         longest_side: shrink the picture to this many pixels first. Returns (height, width, 3) uint8 RGB, a
         new array. Raises DragFaceError for a strength out of range.
         """
-        strength = checked_strength(strength)
+        if not 0 <= strength <= STRONGEST:  # also refuses NaN
+            raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
         height, width = self.photo.shape[:2]
         scale = (longest_side or max(height, width)) / max(height, width)
         smaller = max(1, round(height * scale)), max(1, round(width * scale))
@@ -130,13 +131,6 @@ class DragPhoto:
         if len(self.faces) == 1:
             return " ".join(f"This face is {remark}." for remark in numbers)
         return " ".join(f"Face {', '.join(faces)}: {remark}." for remark, faces in numbers.items())
-
-
-def checked_strength(strength: float) -> float:
-    """The strength, or DragFaceError when it is out of range."""
-    if not 0 <= strength <= STRONGEST:  # also refuses NaN
-        raise DragFaceError(f"The strength {strength} is out of range: choose 0 to {STRONGEST}, where 1 is normal.")
-    return float(strength)
 
 
 def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> None:

@@ -22,14 +22,14 @@ from PIL import Image
 
 from ..crop.align import aligned_face
 from ..errors import DragFaceError
-from ..files import write_atomically
+from ..files import numbered, write_atomically
 from ..images import contact_sheet, encode_photo
-from ..model import Generator, load_look, milestones
+from ..model import Generator, load_look
 from ..widgets import Answer, AnsweringWidget, script
 from . import provenance
 from .drag_photo import DragPhoto
 from .folders import Source, for_each_photo
-from .transform import Photo, make_drag, repaint
+from .transform import Photo, make_drag
 
 FACE, CARD = 320, 256  # pixels of a face of a progression, and of a card to guess
 MAX_CARDS = 200
@@ -113,7 +113,7 @@ def face_progression(photo: Photo, run: str | Path, strength: float = 1.0) -> Pr
     photo and strength: as `transform` takes them. Raises DragFaceError when none of the run's generators can be read,
     and what `transform` raises; one that is damaged is left out.
     """
-    paths = [*milestones(run), *Path(run).glob("generator.safetensors")]
+    paths = [*numbered(Path(run, "milestones"), ".safetensors").values(), *Path(run).glob("generator.safetensors")]
     fault = DragFaceError(f"{run} keeps no generators: name the folder of a run that has trained for a while.")
     drag: DragPhoto | None = None
     faces: dict[str, np.ndarray] = {}  # by caption
@@ -123,7 +123,7 @@ def face_progression(photo: Photo, run: str | Path, strength: float = 1.0) -> Pr
         except DragFaceError as error:
             fault = error
             continue
-        drag = make_drag(photo, generator) if drag is None else repaint(drag, generator)
+        drag = make_drag(photo if drag is None else drag, generator)
         points = drag.faces[0].face.points
         faces.setdefault("as you are", aligned_face(drag.photo, points, FACE))
         faces[f"step {int(generator.metadata['steps']):,}"] = aligned_face(drag.at(strength), points, FACE)

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
+from ..errors import printable
 from ..files import write_atomically
 from ..images import encode_photo, format_of
 
@@ -33,8 +34,7 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 def sentence(look: str) -> str:
     """What a picture says of itself; look: the generator's, any text (of one line, at most 100 characters of it)."""
-    printable = "".join(character if character.isprintable() else " " for character in look)
-    return f"Made with DragFace, look {' '.join(printable.split())[:100] or 'drag'}: not a photograph."
+    return f"Made with DragFace, look {printable(look, 100) or 'drag'}: not a photograph."
 
 
 def encode(image: np.ndarray, format: str, look: str, quality: int = QUALITY) -> bytes:

@@ -53,18 +53,26 @@ def transform(photo: Photo, generator: Generator | None = None, strength: float 
     return make_drag(photo, generator).at(strength)
 
 
-def make_drag(photo: Photo, generator: Generator | None = None, tell: Tell = lambda sentence: None) -> DragPhoto:
+def make_drag(
+    photo: Photo | DragPhoto, generator: Generator | None = None, tell: Tell = lambda sentence: None
+) -> DragPhoto:
     """Translate the faces of a photo; the result gives the picture at any strength (see `transform`).
 
-    tell: called with a short sentence before each part of the work. Raises what `transform` raises.
+    photo: or what this returned for another generator: its faces are not looked for again. tell: called with a short
+    sentence before each part of the work. Raises what `transform` raises.
     """
-    rgb, faces = _faces_in(photo, tell)
-    return _translated(rgb, faces, generator, tell)
-
-
-def repaint(drag: DragPhoto, generator: Generator | None = None, tell: Tell = lambda sentence: None) -> DragPhoto:
-    """The same photo by another generator; its faces are not looked for again. See `make_drag`."""
-    return _translated(drag.photo, [face.face for face in drag.faces], generator, tell)
+    generator = generator or load_look("classic")
+    alignment = generator.metadata.get("alignment", ALIGNMENT)
+    if alignment != ALIGNMENT:
+        raise DragFaceError(
+            f"This generator was trained on faces aligned as {alignment}, and this version aligns them as "
+            f"{ALIGNMENT}: use the version that trained it, or train it again."
+        )
+    drags, (rgb, faces) = [], _faces_in(photo, tell)
+    for number, face in enumerate(faces):
+        tell("Painting" if len(faces) == 1 else f"Painting {len(faces)} faces ({number} done)")
+        drags.append(_translate(rgb, face, generator))
+    return DragPhoto(rgb, tuple(drags), generator.metadata.get("look", "drag"))
 
 
 def crop_only(photo: Photo) -> list[np.ndarray]:
@@ -76,8 +84,10 @@ def crop_only(photo: Photo) -> list[np.ndarray]:
     return [aligned_face(rgb, face.points, FACE_SIZE) for face in faces]
 
 
-def _faces_in(photo: Photo, tell: Tell = lambda sentence: None) -> tuple[np.ndarray, list[Face]]:
+def _faces_in(photo: Photo | DragPhoto, tell: Tell = lambda sentence: None) -> tuple[np.ndarray, list[Face]]:
     """The photo as (H, W, 3) uint8 RGB, and its faces, largest first."""
+    if isinstance(photo, DragPhoto):
+        return photo.photo, [face.face for face in photo.faces]
     tell("Reading the photo")
     if not isinstance(photo, np.ndarray):
         rgb = open_photo(photo)
@@ -93,21 +103,6 @@ def _faces_in(photo: Photo, tell: Tell = lambda sentence: None) -> tuple[np.ndar
         name = photo if isinstance(photo, (str, Path)) else getattr(photo, "name", "this photo")
         raise NoFace(f"No face was found in {name}: choose one in which a face looks towards the camera.")
     return rgb, faces
-
-
-def _translated(rgb: np.ndarray, faces: list[Face], generator: Generator | None, tell: Tell) -> DragPhoto:
-    generator = generator or load_look("classic")
-    alignment = generator.metadata.get("alignment", ALIGNMENT)
-    if alignment != ALIGNMENT:
-        raise DragFaceError(
-            f"This generator was trained on faces aligned as {alignment}, and this version aligns them as "
-            f"{ALIGNMENT}: use the version that trained it, or train it again."
-        )
-    drags = []
-    for number, face in enumerate(faces):
-        tell("Painting" if len(faces) == 1 else f"Painting {len(faces)} faces ({number} done)")
-        drags.append(_translate(rgb, face, generator))
-    return DragPhoto(rgb, tuple(drags), generator.metadata.get("look", "drag"))
 
 
 def _translate(rgb: np.ndarray, face: Face, generator: Generator) -> DragFace:

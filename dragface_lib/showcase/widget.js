@@ -111,7 +111,7 @@ function render({ model, el }) {
   }
 
   root.addEventListener("keydown", (event) => event.stopPropagation()); // classic Notebook's shortcuts
-  setStrength(Math.round(model.get("strength") * 100));
+  setStrength(100);
   controls.look.value = model.get("look");
   // What the notebook holds already, or the portrait to begin with.
   run("", true, (onProgress) => notebook.ask({ kind: "open", ...controls.chosen() }, { onProgress }), showPhoto);

@@ -22,9 +22,9 @@ from ..errors import DragFaceError
 from ..images import encode_photo
 from ..model import Generator, find_looks, load_look
 from ..widgets import Answer, AnsweringWidget, script, style
-from .drag_photo import STRONGEST, DragPhoto, checked_strength
+from .drag_photo import STRONGEST, DragPhoto
 from .provenance import encode
-from .transform import example_photo, make_drag, repaint
+from .transform import example_photo, make_drag
 
 HERE = Path(__file__).parent
 THUMBNAIL = 88  # pixels
@@ -37,9 +37,9 @@ EXAMPLE = "Eileen Collins (NASA, public domain)"
 class Showcase(AnsweringWidget):
     """A drop zone that answers a photo with its drag version.
 
-    generator: a generator, its file, or the name of a look. strength: 0..1.5, where the slider stands at first.
+    generator: a generator, its file, or the name of a look.
     looks: names and files of others to choose from (default: `find_looks()`), read when they are chosen.
-    Errors appear in the widget itself. Raises DragFaceError for a strength out of range.
+    Errors appear in the widget itself.
 
     The kinds of questions (see `AnsweringWidget`); a `view` is look, faces (numbers; null for all), alone and heat:
         open      view                      what is held, or the portrait to begin with
@@ -51,21 +51,19 @@ class Showcase(AnsweringWidget):
 
     _esm = script(*(HERE / f"{name}.js" for name in ("intake", "result", "widget")))
     _css = style(HERE / "widget.css")
-    strength = traitlets.Float(1.0, help="how much of the drag is applied").tag(sync=True)
     looks = traitlets.List(traitlets.Unicode(), help="names of the looks to choose from").tag(sync=True)
     look = traitlets.Unicode(help="the look that is shown").tag(sync=True)
 
     def __init__(
         self,
         generator: Generator | str | Path = "classic",
-        strength: float = 1.0,
         looks: Mapping[str, Path] | None = None,
     ):
         looks = find_looks() if looks is None else looks
         first = next((name for name, path in looks.items() if str(generator) in (name, str(path))), GIVEN)
         self._sources: dict[str, Generator | str | Path] = {first: generator, **looks}
         self._generator: Generator | None = None  # of the look that is shown, once it is needed
-        super().__init__(strength=checked_strength(strength), looks=list(self._sources), look=first)
+        super().__init__(looks=list(self._sources), look=first)
         self.forget()
 
     def forget(self) -> None:
@@ -120,7 +118,7 @@ class Showcase(AnsweringWidget):
             return
         self.tell(question, "Opening the look")
         generator = self._load(look)
-        self._drag = repaint(drag, generator, lambda text: self.tell(question, text))
+        self._drag = make_drag(drag, generator, lambda text: self.tell(question, text))
         self._generator, self.look = generator, look
 
     def _load(self, look: str) -> Generator:

@@ -255,7 +255,7 @@ def test_nothing_of_a_photo_is_written_to_disk_or_kept_in_the_notebook(page, fol
     if page.server == "lab":
         page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         saved = (folder / "show.ipynb").read_text()
-        assert '"strength"' in json.dumps(json.loads(saved)["metadata"]["widgets"])  # its state is in there
+        assert '"your generator"' in json.dumps(json.loads(saved)["metadata"]["widgets"])  # its state is in there
         assert len(saved) < 200_000
         assert not any(start in saved for start in ("/9j/", "iVBORw"))
     now = {path for path in folder.rglob("*") if ".jupyter" not in path.parts and "checkpoint" not in str(path)}

@@ -13,7 +13,6 @@ import pytest
 from dragface_lib import widgets
 from dragface_lib.crop.align import aligned_face
 from dragface_lib.crop.find import find_faces
-from dragface_lib.errors import DragFaceError
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.model import Generator, find_looks, save_generator, starter_path
 from dragface_lib.showcase import transform as transforming
@@ -336,11 +335,6 @@ def test_an_unexpected_failure_is_shown_and_not_swallowed(page, astronaut, monke
     monkeypatch.setattr(widget, "make_drag", out_of_memory)
     assert "no memory left" in page.drop(encode_photo(astronaut))[0]["text"]
     assert "KeyError" in page.refusal("photo", buffers=[b""])  # a message that lacks something
-
-
-def test_a_strength_out_of_range_is_refused():
-    with pytest.raises(DragFaceError, match="strength"):
-        Showcase(strength=2)
 
 
 def test_the_looks_are_those_that_come_along_and_the_newest_runs_with_what_they_kept(tmp_path, generator):
