@@ -26,16 +26,17 @@ DiscriminatorInput = Literal["face", "picture"]
 COUNTS = ("steps", "batch", "ema_half_life")
 INTERVALS = ("save_every", "sample_every", "validate_every", "log_every", "milestone_every")
 # Of one machine and one call: neither written to config.json nor read from it.
-OF_THE_CALL = ("run", "scratch", "session_minutes", "device")
+OF_THE_CALL = ("run", "scratch", "session_minutes", "device", "begin_with")
 # What a change between two parts of a run does: it is refused, or noted in the journal, or says nothing.
 REFUSED = ARCHITECTURE
 NOTED = ("steps", "cam_weight", "gain", "discriminator_input", "batch", "lr", "beta1", "beta2", "weight_decay")
 NOTED += ("ema_half_life", "seed", "device", "precision", "graph", "deterministic", "diff_augment")
 NOTED += ("processes", "threads", "torch", "python", "The faces in selfie/train", "The faces in drag/train")
-SILENT = ("faces", "run", "scratch", "session_minutes", "save_minutes", "look", "licence", *INTERVALS)
+SILENT = ("faces", "run", "scratch", "session_minutes", "save_minutes", "look", "licence", "begin_with", *INTERVALS)
 # The residual form's two values were tuned together on painted faces at 64 and 128 px, never one by one.
 CAM_WEIGHTS = {"published": 1000.0, "residual": 10.0}
 GAINS = {"published": 1.0, "residual": 2.0}
+RISE = 100  # steps, see `generator_rate`
 # Of each number: the lowest and the highest value, and what to use.
 RANGES: dict[str, tuple[float, float, str]] = {
     **dict.fromkeys(COUNTS + INTERVALS, (1, math.inf, "1 or more")),
@@ -90,13 +91,14 @@ class TrainConfig:
     milestone_every: int = 1000  # steps of the first generator kept for the progression, see `is_milestone`
     look: str = "drag"  # what the generator file calls the style it learned
     licence: str = "that of the training photos"  # what the generator file says about its use
+    begin_with: str = ""  # of a new run: classic, goth, a generator file, or a run's folder or checkpoint
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(TrainConfig).items():
             value, kinds = getattr(self, name), get_args(kind) or (kind,)  # of a Literal: its choices
             if kinds[0] in (bool, str):
                 right, advice = type(value) in kinds, "text in one line" if kind is str else "true or false"
-                right = right and (name not in ("look", "licence") or value.isprintable())
+                right = right and (name not in ("look", "licence", "begin_with") or value.isprintable())
             elif isinstance(kinds[0], str):
                 right, advice = value in kinds, " or ".join(kinds)
             else:
@@ -212,6 +214,11 @@ def changes_since(saved: dict[str, Any], now: dict[str, Any], run: str) -> list[
 def learning_rate(step: int, steps: int, base: float) -> float:
     """Rate of the update number `step` (from 0): base for the first half of `steps`, then linear to zero."""
     return base * min(1.0, max(0, steps - step) / (steps - steps // 2))
+
+
+def generator_rate(step: int, rate: float) -> float:
+    """Rate of generators that a run began with: it rises over RISE steps, in which untaught discriminators learn."""
+    return rate * min(1.0, (step + 1) / RISE)
 
 
 def ema_share(step: int, faces_per_step: int, half_life: float) -> float:

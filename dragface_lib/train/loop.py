@@ -30,6 +30,7 @@ from ..evaluate.validation import Validation
 from ..files import locked
 from ..model.generator import to_unit
 from ..model.weights import save_generator
+from .beginning import begin, licence_of, origin_in
 from .config import TrainConfig, changes_since, choose_kernels, facts_in, facts_of, learning_rate, memory_explained
 from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
 from .pictures import Pictures, best_step_and_score, draw_sample, forget_after, is_milestone, sample_places
@@ -99,7 +100,12 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
                 say(f"{step:,} steps are done already, so the run keeps its {facts['steps']}: ask for more to go on.")
             notes += changes_since(saved, facts, config.run)
             trainer.load_state(checkpoint.get("state"))
+            trainer.begun_with = origin_in(checkpoint)
+            if config.begin_with and Path(config.begin_with).name != trainer.begun_with.get("begun_with"):
+                say(f"Only a new run begins with {config.begin_with}: this one goes on with what it has learned.")
             say(f"Going on at step {step:,} of {config.steps:,}, from {folder}.")
+        elif config.begin_with:
+            notes.append(begin(trainer))
         del checkpoint
         barrier()  # until every process has read what the main process will soon replace
         copier = stack.enter_context(Copier(folder, run, say)) if main and config.scratch else None
@@ -112,6 +118,8 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             for note in notes:
                 say(note)
                 append_to_journal(journal, step, note=note)
+            if trainer.begun_with and step == 0:  # what it began with is then needed no more
+                save_checkpoint(folder / "checkpoints", 0, checkpoint_of(trainer, facts))
             pictures.draw(watch)
 
         # Train.
@@ -178,7 +186,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             ):  # the checkpoint comes last, and so finds everything else of its step
                 before_save = monotonic()
                 save_average(trainer, folder / "generator.safetensors", step)
-                save_checkpoint(folder / "checkpoints", step, {"facts": facts, "state": trainer.state()})
+                save_checkpoint(folder / "checkpoints", step, checkpoint_of(trainer, facts))
                 last_save = monotonic()
                 longest_save = max(longest_save, last_save - before_save)
                 if copier:
@@ -197,8 +205,14 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
 def save_average(trainer: Trainer, path: Path, step: int, half: bool = False, **metadata: str) -> None:
     """Write the averaged generator with all that is needed to use it; no times or paths."""
     metadata |= {"direction": "selfie_to_drag", "alignment": ALIGNMENT, "steps": str(step)}
-    metadata |= {"look": trainer.config.look, "licence": trainer.config.licence}
+    metadata |= {"look": trainer.config.look, "licence": licence_of(trainer)} | trainer.begun_with
     save_generator(trainer.ema, path, metadata, half)
+
+
+def checkpoint_of(trainer: Trainer, facts: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint holds besides its step."""
+    state = {"facts": facts, "state": trainer.state()}
+    return state | {"begun_with": trainer.begun_with, "licence": licence_of(trainer)}
 
 
 def _require_sane(row: dict[str, float], step: int, config: TrainConfig, precision: torch.dtype) -> None:

@@ -24,7 +24,7 @@ from ..errors import DragFaceError
 from ..model import losses
 from ..model.generator import Generator
 from ..model.norms import clip_rho, no_autocast
-from .config import TrainConfig, ema_share, learning_rate
+from .config import TrainConfig, ema_share, generator_rate, learning_rate
 from .data import Batch
 from .graph import CudaGraph, Graphed
 from .networks import PURPOSES, Networks, augmented, draws, frozen
@@ -39,7 +39,8 @@ STATE = ("networks", "ema", "generator_optimiser", "discriminator_optimiser", "s
 class Inputs(NamedTuple):
     """All that changes from step to step, as tensors: what a CUDA graph was recorded with would stay as it was."""
 
-    lr: Float[Tensor, ""]
+    generator_lr: Float[Tensor, ""]
+    discriminator_lr: Float[Tensor, ""]
     ema_share: Float[Tensor, ""]
     selfie: Faces
     drag: Faces
@@ -82,7 +83,7 @@ class Trainer:
             }
         self.generator_optimiser = self._optimiser(self.networks.generators())
         self.discriminator_optimiser = self._optimiser(self.networks.discriminators())
-        self.rate = config.lr
+        self.begun_with: dict[str, str] = {}  # what the run began with, see `beginning.py`
         self.weights = losses.GENERATOR_WEIGHTS | {"cam": config.cam_loss_weight}
         # Start low: a CAM weight of 1000, as published, overflows at first.
         self.scaler = torch.amp.GradScaler(device.type, init_scale=16.0, enabled=precision == torch.float16)
@@ -115,9 +116,10 @@ class Trainer:
         Returns the losses as tensors on the device; reading them waits for it, so do that once in a while.
         """
         config, count = self.config, len(selfies.faces)
-        self.rate = learning_rate(step, config.steps, config.lr)
+        rate = learning_rate(step, config.steps, config.lr)
         inputs = Inputs(
-            torch.tensor(self.rate),
+            torch.tensor(generator_rate(step, rate) if self.begun_with else rate),
+            torch.tensor(rate),
             torch.tensor(ema_share(step, config.batch * world_size(), config.ema_half_life)),
             selfies.faces,
             drags.faces,
@@ -138,9 +140,10 @@ class Trainer:
 
     def update(self, inputs: Inputs) -> dict[str, Tensor]:
         """One step, which never waits for the device. Returns the losses."""
-        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
-            for group in optimiser.param_groups:
-                group["lr"] = inputs.lr
+        for group in self.generator_optimiser.param_groups:
+            group["lr"] = inputs.generator_lr
+        for group in self.discriminator_optimiser.param_groups:
+            group["lr"] = inputs.discriminator_lr
         selfie, drag, selfie_mask, drag_mask = inputs.selfie, inputs.drag, inputs.selfie_mask, inputs.drag_mask
         networks, learning, count = self.networks, self.learning, len(selfie)
         # What both faces fill: a mask of each one's own would tell real from fake by its outline.
