@@ -43,12 +43,9 @@ def run_transform(options: Namespace) -> None:
 
     generator = None if options.crop_only else _generator(options)
     result = transform_all(options.photos, options.output, generator, options.strength, options.crop_only)
+    count = f"{len(result.pictures)} pictures in " if holds_photos(options.photos) else ""
     left_out = f", {len(result.left_out)} photos left out" if result.left_out else ""
-    print(
-        f"{len(result.pictures)} pictures in {options.output}{left_out}."
-        if holds_photos(options.photos)
-        else options.output
-    )
+    print(f"{count}{options.output}{left_out}")
     if result.left_out and len(options.photos) > 1:
         raise DragFaceError(" ".join(reason for _, reason in result.left_out))
 
@@ -60,12 +57,14 @@ def run_transform(options: Namespace) -> None:
 )
 def run_demo(options: Namespace) -> None:
     """Write a before/after picture of one photo."""
+    from .images import format_of
     from .showcase import provenance
     from .showcase.transform import example_photo, make_drag
 
     generator = _generator(options, *filter(None, [options.photo]))
     drag = make_drag(options.photo or example_photo(), generator)
-    provenance.save(options.output, drag.before_after(), drag.look)
+    data = provenance.encode(drag.before_after(), format_of(options.output), drag.look)
+    write_atomically(options.output, data)
     print(f"Before and after: {Path(options.output).resolve()}")
 
 

@@ -88,5 +88,9 @@ export function element(tag, name, properties = {}, ...children) {
   return node;
 }
 
+// A list to choose from.
+export const select = (name, label, texts) => element("select", name, { "aria-label": label },
+  ...texts.map((text) => element("option", "", { value: text, textContent: text })));
+
 // An address for a picture's bytes; to be revoked.
 export const address = (bytes, type = "image/jpeg") => URL.createObjectURL(new Blob([bytes], { type }));

@@ -42,7 +42,7 @@ class AnsweringWidget(anywidget.AnyWidget):
 
     def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
         """The answer to a question of the page: what it says, and its buffers. Raises DragFaceError."""
-        raise NotImplementedError
+        raise DragFaceError(f"There is no answer to {question['kind']}: run this cell again.")
 
     def tell(self, question: dict[str, Any], text: str) -> None:
         """Send a sentence on the way to the answer."""

@@ -1,15 +1,13 @@
 // The grid of faces: a page at a time, one click or key a decision, saved at once by the notebook.
 // curation.py lists the questions; nothing of a face is ever in the model's state.
 
-import { address, connect, element } from "./widgets.js";
+import { address, connect, element, select } from "./widgets.js";
 
 const PAGE = 24; // faces, as in curation.py
 const SILENT = "The notebook is busy with another cell, or not running. If this stays, run this cell again.";
 const KEYS = "A click turns a face around. Keys: K keeps, X rejects, arrows move, A takes the page as it stands.";
 
 const button = (name, text, properties = {}) => element("button", `dc-button ${name}`, { type: "button", textContent: text, ...properties });
-const select = (name, label, texts) => element("select", `dc-select ${name}`, { "aria-label": label },
-  ...texts.map((text) => element("option", "", { value: text, textContent: text })));
 
 function render({ model, el }) {
   const notebook = connect(model), ui = {

@@ -11,7 +11,7 @@ nothing changed every pixel stays as it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -32,13 +32,18 @@ FACE_SIZE = 256  # pixels of the crops that training reads and that remarks are 
 MIN_FACE, MAX_FACE = 256, 1024  # pixels a side of a face that is shown alone
 CLOSER = 4  # how much larger the photo is made of which faces are shown alone
 HEAT = 0.75  # opacity of the heat map
-# When something is remarked on a face, see MEASUREMENTS in crop/measure.py.
-MAX_YAW = 30.0
-MAX_CUT = 0.15
-MIN_EYES = 16.0
-MIN_BRIGHTNESS = 60.0
-MAX_COVERED = 0.72  # a phone before the mouth has 0.65 to 0.98, 19 of 20 bare faces less than 0.65
-MIN_CHANGE = 5.0  # mean over the face in 0..255; the starters change most faces by 20 to 35
+# What is said of a face, and when; the numbers are those of `measure`, and two of the generator's.
+REMARKS: dict[str, Callable[[Mapping[str, float]], bool]] = {
+    "turned far to the side, and make-up sits badly there": lambda n: abs(n["yaw"]) > 30,
+    "cut off by the edge of the photo, so the rest is a guess": lambda n: n["cut"] > 0.15,
+    "very small: a larger photo shows more": lambda n: n["eyes"] < 16,
+    "very dark: a photo in better light shows more": lambda n: n["brightness"] < 60,
+    # Above 0.72 are most faces with a phone before the mouth, and 3 in 100 others, most of them with beards.
+    "partly hidden, perhaps by a phone, and make-up is painted over it": lambda n: n["covered"] > 0.72,
+    # In 0..255; the starters change most faces by 20 to 35.
+    "hardly changed: choose another look, or more strength": lambda n: n["change"] < 5,
+    "made up already in the eyes of this look, which changes little then": lambda n: n["cam_logit"] < 0,
+}
 
 
 class DragFace(NamedTuple):
@@ -125,8 +130,11 @@ class DragPhoto:
     def remarks(self) -> str:
         """What a person should know about these faces, in a sentence each; empty when all is well."""
         numbers: dict[str, list[str]] = {}
-        for number, face in enumerate(self.faces, 1):
-            for remark in _remarks_on(face, self.photo):
+        for number, (face, _, change, _, cam_logit) in enumerate(self.faces, 1):
+            measured = measure(self.photo, face, aligned_face(self.photo, face.points, FACE_SIZE))
+            middle = slice(len(change) // 4, -len(change) // 4)  # eyes, nose and mouth lie there
+            measured |= {"change": float(np.abs(change[middle, middle]).max(axis=2).mean()), "cam_logit": cam_logit}
+            for remark in (remark for remark, holds in REMARKS.items() if holds(measured)):
                 numbers.setdefault(remark, []).append(str(number))
         if len(self.faces) == 1:
             return " ".join(f"This face is {remark}." for remark in numbers)
@@ -181,20 +189,3 @@ def _heat(face: DragFace) -> np.ndarray:
     from_border = np.minimum(np.arange(size), np.arange(size)[::-1]) / (size / 8)
     opacity = HEAT * np.minimum.outer(from_border, from_border).clip(0, 1)
     return np.dstack([colours, opacity]).astype(np.float32)
-
-
-def _remarks_on(face: DragFace, photo: np.ndarray) -> list[str]:
-    crop = aligned_face(photo, face.face.points, FACE_SIZE)
-    numbers, change = measure(photo, face.face, crop), np.abs(face.change).max(axis=2)
-    # In the middle of the mask: eyes, nose and mouth lie in the crop's.
-    middle = slice(len(change) // 4, -len(change) // 4)
-    remarks = {
-        "turned far to the side, and make-up sits badly there": abs(numbers["yaw"]) > MAX_YAW,
-        "cut off by the edge of the photo, so the rest is a guess": numbers["cut"] > MAX_CUT,
-        "very small: a larger photo shows more": numbers["eyes"] < MIN_EYES,
-        "very dark: a photo in better light shows more": numbers["brightness"] < MIN_BRIGHTNESS,
-        "partly hidden, perhaps by a phone or a hand, and make-up is painted over it": numbers["covered"] > MAX_COVERED,
-        "hardly changed: choose another look, or more strength": change[middle, middle].mean() < MIN_CHANGE,
-        "made up already in the eyes of this look, which changes little then": face.cam_logit < 0,
-    }
-    return [remark for remark, holds in remarks.items() if holds]

@@ -12,10 +12,8 @@ import base64
 import html
 import io
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,9 +21,9 @@ from PIL import Image
 from ..crop.align import aligned_face
 from ..errors import DragFaceError
 from ..files import numbered, write_atomically
-from ..images import contact_sheet, encode_photo
+from ..images import contact_sheet, encode_photo, format_of
 from ..model import Generator, load_look
-from ..widgets import Answer, AnsweringWidget, script
+from ..widgets import AnsweringWidget, script
 from . import provenance
 from .drag_photo import DragPhoto
 from .folders import Source, for_each_photo
@@ -70,17 +68,6 @@ class Progression:
     look: str
     losses: bytes = b""
 
-    def animation(self, format: str) -> bytes:
-        """The faces one after the other, for ever, as "GIF" or "WEBP"."""
-        first, *others = (
-            Image.fromarray(contact_sheet([face], columns=1, cell=FACE, captions=[caption]))
-            for face, caption in zip(self.faces, self.captions, strict=True)
-        )
-        note = {"quality": provenance.QUALITY, **provenance.metadata(format, self.look)}
-        times, buffer = [STEP_MS] * len(others) + [LAST_MS], io.BytesIO()
-        first.save(buffer, format, save_all=True, append_images=others, duration=times, loop=0, **note)
-        return buffer.getvalue()
-
     def page(self) -> str:
         """The faces and the run's losses, as one HTML page that needs nothing else."""
         figures = ""
@@ -97,12 +84,20 @@ class Progression:
         """
         suffix = Path(path).suffix.lower()
         if suffix in (".gif", ".webp"):
-            write_atomically(path, self.animation(suffix[1:].upper()))
+            format, buffer = suffix[1:].upper(), io.BytesIO()
+            first, *others = (
+                Image.fromarray(contact_sheet([face], columns=1, cell=FACE, captions=[caption]))
+                for face, caption in zip(self.faces, self.captions, strict=True)
+            )
+            note = {"quality": provenance.QUALITY, **provenance.metadata(format, self.look)}
+            times = [STEP_MS] * len(others) + [LAST_MS]
+            first.save(buffer, format, save_all=True, append_images=others, duration=times, loop=0, **note)
+            write_atomically(path, buffer.getvalue())
         elif suffix == ".html":
             write_atomically(path, self.page().encode())
         elif suffix in (".jpg", ".jpeg", ".png"):
             strip = contact_sheet(self.faces, len(self.faces), cell=200, captions=self.captions)
-            provenance.save(path, strip, self.look)
+            write_atomically(path, provenance.encode(strip, format_of(path), self.look))
         else:
             raise DragFaceError(f"{path} cannot hold a progression: end its name in .jpg, .png, .gif, .webp or .html.")
 
@@ -164,10 +159,6 @@ class PageView(AnsweringWidget):
     def __init__(self, page: str):
         super().__init__()
         self.files["page"] = page.encode()
-
-    def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
-        """Nothing but the file is ever asked for."""
-        raise DragFaceError(f"A page has no answer to {question.get('kind')}.")
 
 
 def _data(picture: bytes, kind: str = "jpeg") -> str:

@@ -1,7 +1,6 @@
 """Pictures that leave the showcase say in their metadata how they were made, and nothing about the photo before.
 
     data = encode(picture, "JPEG", look="classic")      the bytes of a JPEG, PNG or WebP file
-    save("drag.png", picture, look="classic")           the same, written atomically
 
 The sentence stands in EXIF (JPEG, WebP) or text chunks (PNG), and in XMP together with IPTC's DigitalSourceType
 (https://cv.iptc.org/newscodes/digitalsourcetype/). Nothing of the photo's own metadata comes along.
@@ -9,7 +8,6 @@ The sentence stands in EXIF (JPEG, WebP) or text chunks (PNG), and in XMP togeth
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -17,8 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
 from ..errors import printable
-from ..files import write_atomically
-from ..images import encode_photo, format_of
+from ..images import encode_photo
 
 SOFTWARE = "DragFace"
 QUALITY = 95  # of JPEG and WebP
@@ -43,14 +40,6 @@ def encode(image: np.ndarray, format: str, look: str, quality: int = QUALITY) ->
     Raises DragFaceError for a size that the format cannot hold.
     """
     return encode_photo(image, format, quality, metadata(format, look))
-
-
-def save(path: str | Path, image: np.ndarray, look: str) -> None:
-    """Write a picture that says how it was made; the suffix (.jpg, .png, .webp) chooses the format.
-
-    Raises DragFaceError for another suffix, a size that the format cannot hold, or a folder that cannot be written.
-    """
-    write_atomically(path, encode(image, format_of(path), look))
 
 
 def metadata(format: str, look: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // The result: before and after in one frame, and what can be chosen beside it.
 
-import { address, element } from "./widgets.js";
+import { address, element, select } from "./widgets.js";
 
 const HIGHEST = 600; // pixels that the frame is high at most
 const ENLARGED = 2; // times that a small picture is enlarged at most
@@ -53,24 +53,18 @@ export function buildComparison() {
   return { node, show, setStrength };
 }
 
-function select(label, choices) {
-  const node = element("select", "df-select", { "aria-label": label });
-  node.append(...choices.map((text) => element("option", "", { value: text, textContent: text })));
-  return node;
-}
-
 const field = (label, ...children) => element("div", "df-field", {}, element("span", "df-label", { textContent: label, "aria-hidden": "true" }), ...children);
 
 // Look, strength, whole photo or face, faces, heat map, download. looks: their names.
 // on: what to call: change() when another view is wanted, strength(percent), download(), remove().
 export function buildControls(looks, on) {
-  const look = select("Look", looks);
+  const look = select("df-look", "Look", looks);
   const slider = element("input", "df-slider", { type: "range", min: 0, max: 150, step: 5, "aria-label": "Strength of the drag" });
   const percent = element("output", "df-percent", { "aria-hidden": "true" });
-  const shown = select("What is shown", ["Whole photo", "Face only"]);
+  const shown = select("df-shown", "What is shown", ["Whole photo", "Face only"]);
   const faces = buildFaces(() => on.change());
   const heat = element("button", "df-button df-quiet df-heat-button", { type: "button", "aria-pressed": "false", textContent: "Where it looked" });
-  const format = select("File format", ["JPEG", "PNG"]);
+  const format = select("df-format", "File format", ["JPEG", "PNG"]);
   const download = element("button", "df-button df-primary df-download", { type: "button", textContent: "Download" });
   const remove = element("button", "df-button df-quiet df-remove", { type: "button", textContent: "Remove photo" });
   const node = element("div", "df-controls", {},

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
 import traitlets
 
 from ..crop.align import aligned_face
@@ -24,7 +24,7 @@ from ..model import Generator, find_looks, load_look
 from ..widgets import Answer, AnsweringWidget, script, style
 from .drag_photo import STRONGEST, DragPhoto
 from .provenance import encode
-from .transform import example_photo, make_drag
+from .transform import Photo, example_photo, make_drag
 
 HERE = Path(__file__).parent
 THUMBNAIL = 88  # pixels
@@ -54,15 +54,11 @@ class Showcase(AnsweringWidget):
     looks = traitlets.List(traitlets.Unicode(), help="names of the looks to choose from").tag(sync=True)
     look = traitlets.Unicode(help="the look that is shown").tag(sync=True)
 
-    def __init__(
-        self,
-        generator: Generator | str | Path = "classic",
-        looks: Mapping[str, Path] | None = None,
-    ):
+    def __init__(self, generator: Generator | str | Path = "classic", looks: Mapping[str, Path] | None = None):
         looks = find_looks() if looks is None else looks
         first = next((name for name, path in looks.items() if str(generator) in (name, str(path))), GIVEN)
         self._sources: dict[str, Generator | str | Path] = {first: generator, **looks}
-        self._generator: Generator | None = None  # of the look that is shown, once it is needed
+        self._load = lru_cache(1)(load_look)  # keeps the one that is shown
         super().__init__(looks=list(self._sources), look=first)
         self.forget()
 
@@ -78,7 +74,7 @@ class Showcase(AnsweringWidget):
         """See `AnsweringWidget` and the kinds above."""
         kind = question["kind"]
         if kind == "open" and self._drag is None:
-            self._transform(example_photo(), "", question)
+            self._paint(example_photo(), question)
         elif kind == "photo":
             self._take_part(question, buffers[0])
             if question["part"] + 1 < question["parts"]:
@@ -86,9 +82,10 @@ class Showcase(AnsweringWidget):
             file = io.BytesIO(self._arriving)
             file.name = str(question["name"])  # for error messages
             self._arriving = bytearray()
-            self._transform(file, file.name, question)
-        elif kind == "view":
-            self._change_look(question)
+            self._paint(file, question)
+            self._name = file.name
+        elif kind == "view" and question["look"] != self.look:
+            self._paint(self._held(), question)
         elif kind == "download":
             return self._download(question)
         elif kind == "forget":
@@ -105,25 +102,14 @@ class Showcase(AnsweringWidget):
         self._arriving += data
         self._expected = upload, part + 1
 
-    def _transform(self, photo: io.BytesIO | np.ndarray, name: str, question: dict[str, Any]) -> None:
-        if self._generator is None:
-            self._generator = self._load(self.look)
-        self._drag = make_drag(photo, self._generator, lambda text: self.tell(question, text))
-        self._name = name
-
-    def _change_look(self, question: dict[str, Any]) -> None:
-        """Paint in another look; where that fails, the look before stays."""
-        look, drag = question["look"], self._held()
-        if look == self.look:
-            return
-        self.tell(question, "Opening the look")
-        generator = self._load(look)
-        self._drag = make_drag(drag, generator, lambda text: self.tell(question, text))
-        self._generator, self.look = generator, look
-
-    def _load(self, look: str) -> Generator:
-        source = self._sources[look]
-        return source if isinstance(source, Generator) else load_look(source)
+    def _paint(self, photo: Photo | DragPhoto, question: dict[str, Any]) -> None:
+        """Paint in the look that is asked for; where that fails, photo and look stay as they are."""
+        source = self._sources[question["look"]]
+        if not isinstance(source, Generator):
+            self.tell(question, "Opening the look")
+            source = self._load(source)
+        self._drag = make_drag(photo, source, lambda text: self.tell(question, text))
+        self.look = question["look"]
 
     def _held(self) -> DragPhoto:
         if self._drag is None:

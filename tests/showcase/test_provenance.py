@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
-from dragface_lib.images import encode_photo, open_photo
+from dragface_lib.images import encode_photo, format_of, open_photo
 from dragface_lib.showcase import provenance
 
 DESCRIPTION, SOFTWARE = ExifTags.Base.ImageDescription, ExifTags.Base.Software
@@ -70,6 +70,6 @@ def test_a_phones_photo_loses_place_and_camera(portraits, generator, tmp_path, s
 
 def test_a_file_of_another_kind_is_refused(astronaut, tmp_path):
     with pytest.raises(DragFaceError, match=r"drag\.gif"):
-        provenance.save(tmp_path / "drag.gif", astronaut, "classic")
+        format_of(tmp_path / "drag.gif")
     with pytest.raises(DragFaceError, match="cannot be saved as JPEG"):
-        provenance.save(tmp_path / "drag.jpg", np.zeros((1, 70_000, 3), np.uint8), "classic")
+        provenance.encode(np.zeros((1, 70_000, 3), np.uint8), "JPEG", "classic")
