@@ -15,7 +15,6 @@ import os
 import re
 import socket
 import threading
-import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -43,7 +42,7 @@ MAX_REDIRECTS = 5
 CONNECTIONS = 4  # to each host at a time
 UNREACHABLE_AFTER = 3  # failures in a row, after which a host is no longer asked
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-ADDRESS = re.compile(r"https?://(\[[\da-f:.]+\]|[^\s/?#@:\\\[\]]+)(:\d{1,5})?([/?#]\S*)?", re.IGNORECASE)
+ADDRESS = re.compile(r"https?://(\[[\da-f:.]+\]|[^\s/?#@:\\\[\]%]+)(:\d{1,5})?([/?#]\S*)?", re.IGNORECASE)
 WITH_IPV4 = ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address is their last part
 NOT_GLOBAL = ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1::/48")  # Python takes them for global
 
@@ -69,10 +68,11 @@ def fetch_pinned(url: str, path: str | Path, sha256: str, max_bytes: int) -> Pat
 
 def mirror() -> str:
     """The address of the local server that stands for the whole internet, "" when there is none."""
-    address = os.environ.get("DRAGFACE_MIRROR", "").rstrip("/")
-    if address and not re.fullmatch(r"https?://[\w.:\[\]-]+", address):
+    address = os.environ.get("DRAGFACE_MIRROR", "")
+    match = ADDRESS.fullmatch(address)
+    if address and not (match and match[3] in (None, "/")):
         raise NetworkError(f"DRAGFACE_MIRROR is {address!r}: give an address such as http://127.0.0.1:8000.")
-    return address
+    return address.removesuffix("/")
 
 
 def resolve(url: str) -> str:
@@ -88,10 +88,11 @@ def check_address(url: str) -> str:
 
     What a name stands for is checked on connecting, as that may change until then.
     """
-    shown, match = url.partition("?")[0], ADDRESS.fullmatch(url)
-    if not match:
-        raise NetworkError(f"{shown} is not a web address: only http and https are fetched.")
-    host = match[1].strip("[]").rstrip(".").lower()
+    shown, match, host = url.partition("?")[0], ADDRESS.fullmatch(url), ""
+    with suppress(UnicodeError):  # digits and dots of other scripts become those of ASCII, as in every other program
+        host = match[1].strip("[]").encode("idna").decode().rstrip(".").lower() if match else ""
+    if not host:
+        raise NetworkError(f"{shown[:200]} is not a web address: only http and https are fetched.")
     if mirror() and resolve(url) == url:
         return host
     if host.endswith(("localhost", ".local", ".internal")):
@@ -111,7 +112,9 @@ def _refuse_private(name: str, address: str) -> None:
 
 
 class _PublicPeer(connection.HTTPConnection):
-    """Refuses a private peer before a byte is sent, and hangs up on headers that drip."""
+    """Refuses a private peer before a byte is sent, and lets its client hang up."""
+
+    client: Client
 
     def _new_conn(self) -> socket.socket:
         peer = super()._new_conn()
@@ -124,41 +127,63 @@ class _PublicPeer(connection.HTTPConnection):
         return peer
 
     def getresponse(self) -> Any:
-        """As the class above has it, within LONGEST."""
-        timer = threading.Timer(LONGEST, self.sock.shutdown, [socket.SHUT_RDWR])
-        timer.start()
-        started = time.monotonic()
-        try:
-            response = super().getresponse()
-        finally:
-            timer.cancel()
-        if time.monotonic() - started > LONGEST:  # what came until then looks like a whole answer
-            raise NetworkError(f"{self.host} took more than {LONGEST:.0f} s to answer: run it again later.")
-        return response
+        """As the class above has it."""
+        self.client.answering(self.host, self.sock)
+        return super().getresponse()
 
 
 class _Adapter(HTTPAdapter):
+    """Connects to public peers only."""
+
+    def __init__(self, client: Client):
+        self._client = {"client": client}
+        super().__init__(pool_maxsize=CONNECTIONS, pool_block=True)
+
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """As the class above has it, with connections to public peers only."""
+        """As the class above has it."""
         super().init_poolmanager(*arguments, **options)
-        tls_peer = type("_PublicTLSPeer", (_PublicPeer, connection.HTTPSConnection), {})
+        peer = type("_Peer", (_PublicPeer,), self._client)
+        tls_peer = type("_TLSPeer", (_PublicPeer, connection.HTTPSConnection), self._client)
         self.poolmanager.pool_classes_by_scheme = {
-            "http": type("_Pool", (connectionpool.HTTPConnectionPool,), {"ConnectionCls": _PublicPeer}),
+            "http": type("_Pool", (connectionpool.HTTPConnectionPool,), {"ConnectionCls": peer}),
             "https": type("_TLSPool", (connectionpool.HTTPSConnectionPool,), {"ConnectionCls": tls_peer}),
         }
 
 
 class Client:
-    """Fetches files, for many threads at once. Connections are reused. Setting `stop` ends waits and transfers."""
+    """Fetches files, for many threads at once. Connections are reused. A request takes at most LONGEST seconds."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
+        self._stopped = threading.Event()
+        self._peers: dict[int, socket.socket] = {}  # by the thread that asks
+        self._late: set[int] = set()  # threads whose time is over
         self._failures: Counter[str] = Counter()  # by host, in a row
         self._session = requests.Session()
         self._session.trust_env = not mirror()  # a proxy cannot reach the mirror on this machine
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_maxsize=CONNECTIONS, pool_block=True))
+            self._session.mount(scheme, _Adapter(self))
+
+    def stop(self) -> None:
+        """End all waits and transfers, also those of other threads."""
+        self._stopped.set()
+        for thread in list(self._peers):
+            self._hang_up(thread)
+
+    def answering(self, name: str, peer: socket.socket) -> None:
+        """Note that `peer` is about to answer this thread; raises NetworkError when it may not any more."""
+        thread = threading.get_ident()
+        self._peers[thread] = peer
+        self._check_time(name)
+
+    def _hang_up(self, thread: int) -> None:
+        self._late.add(thread)
+        with suppress(KeyError, OSError):
+            self._peers[thread].shutdown(socket.SHUT_RDWR)
+
+    def _check_time(self, name: str) -> None:
+        if self._stopped.is_set() or threading.get_ident() in self._late:
+            raise NetworkError(f"{name} was stopped, or took more than {LONGEST:g} s: run it again later.")
 
     def get(self, url: str, max_bytes: int, **sent: Any) -> bytes:
         """The body at `url`, at most `max_bytes` long, following redirects and retrying what may pass.
@@ -166,24 +191,41 @@ class Client:
         sent: `params`, `headers` or a posted form as `data`. A redirect leaves them behind, and no message repeats
         them: they may hold keys. Raises NetworkError, one sentence that names the URL.
         """
-        for _ in range(MAX_REDIRECTS + 1):
-            host = check_address(url)
-            if self._failures[host] >= UNREACHABLE_AFTER:
-                raise NetworkError(f"{host} does not answer or asks for a pause: run it again later.")
-            try:
-                with self._ask(url, sent) as response:
-                    if not response.is_redirect:
-                        body = self._body(url, response, max_bytes)
-                        self._failures[host] = 0
-                        return body
-                    url, sent = urljoin(url, response.headers["location"]), {}
-            except NetworkError as error:
-                self._failures[host] += UNREACHABLE_AFTER if error.status == 429 else 0
-                raise
-            except (requests.RequestException, HTTPError, ValueError) as error:
-                self._failures[host] += 1
-                raise NetworkError(f"{url} could not be fetched ({_reason(error)}): run it again later.") from None
+        thread = threading.get_ident()
+        timer = threading.Timer(LONGEST, self._hang_up, [thread])
+        timer.start()
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                body, location = self._get(url, max_bytes, sent)
+                if not location:
+                    return body
+                url, sent = urljoin(url, location), {}
+        finally:
+            timer.cancel()
+            self._peers.pop(thread, None)
+            self._late.discard(thread)
         raise NetworkError(f"{url} is redirected more than {MAX_REDIRECTS} times: it is not fetched.")
+
+    def _get(self, url: str, max_bytes: int, sent: dict[str, Any]) -> tuple[bytes, str]:
+        """The body at `url`, or where that is to be found."""
+        host = check_address(url)
+        if self._failures[host] >= UNREACHABLE_AFTER:
+            raise NetworkError(f"{host} does not answer or asks for a pause: run it again later.")
+        try:
+            with self._ask(url, sent) as response:
+                if response.is_redirect:
+                    return b"", response.headers["location"]
+                body = self._body(url, response, max_bytes)
+            self._check_time(url)  # after hanging up, half a body may look whole
+            self._failures[host] = 0
+            return body, ""
+        except NetworkError as error:
+            self._failures[host] += UNREACHABLE_AFTER if error.status == 429 else 0
+            raise
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            self._check_time(url)
+            self._failures[host] += 1
+            raise NetworkError(f"{url} could not be fetched ({_reason(error)}): run it again later.") from None
 
     def get_json(self, url: str, **sent: Any) -> dict:
         """The JSON object at `url`; `sent` as for `get`. Raises NetworkError for any other answer."""
@@ -197,8 +239,8 @@ class Client:
 
     def _ask(self, url: str, sent: dict[str, Any]) -> requests.Response:
         """The answer to one request, which is repeated after a pause while that may help."""
-        method = "POST" if "data" in sent else "GET"
-        for attempt in range(RETRIES + 1):
+        method, attempt = "POST" if "data" in sent else "GET", 0
+        while True:
             pause = BACKOFF * 2**attempt
             try:
                 response = self._session.request(
@@ -212,9 +254,9 @@ class Client:
             except requests.ConnectionError:
                 if attempt == RETRIES:
                     raise
-            if self.stop.wait(pause):
-                break
-        raise NetworkError("The download was stopped: run it again.")
+            self._stopped.wait(pause)
+            self._check_time(url)
+            attempt += 1
 
     def _body(self, url: str, response: requests.Response, max_bytes: int) -> bytes:
         headers, status = response.headers, response.status_code
@@ -224,15 +266,12 @@ class Client:
             raise NetworkError(f"{url} is not to be trained on (X-Robots-Tag: {tags}): it is left there.")
         if headers.get("Content-Encoding", "identity") not in ("identity", "gzip"):  # gzip in gzip fills the memory
             raise NetworkError(f"{url} came in an encoding that nobody asked for: it is not fetched.")
-        announced, end = int(headers.get("Content-Length") or 0), time.monotonic() + LONGEST
-        body = bytearray()
+        announced, body = int(headers.get("Content-Length") or 0), bytearray()
         while max(announced, len(body)) <= max_bytes:
             packet = response.raw.read1(1 << 16, decode_content=True)  # as soon as it is there
             if not packet:
                 return bytes(body)
             body += packet
-            if self.stop.is_set() or time.monotonic() > end:
-                raise NetworkError(f"{url} was stopped, or took more than {LONGEST:.0f} s: run it again later.")
         raise NetworkError(f"{url} is larger than the {max_bytes / 1e6:.0f} MB allowed: it is not fetched.")
 
 

@@ -39,17 +39,22 @@ def test_the_mirror_takes_the_place_of_every_host_and_nothing_else_does(mirror, 
     assert resolve("https://example.org/a.jpg?x=1") == f"{mirror.url}/example.org/a.jpg?x=1"
     assert resolve("https://example.org") == f"{mirror.url}/example.org/"
     assert resolve(f"{mirror.url}/as/it/is") == f"{mirror.url}/as/it/is"
-    monkeypatch.setenv("DRAGFACE_MIRROR", "http:")
-    with pytest.raises(NetworkError, match="DRAGFACE_MIRROR is 'http:'"):
-        check_address("http://127.0.0.1/")
     monkeypatch.delenv("DRAGFACE_MIRROR")
     assert resolve(URL) == URL
+
+
+@pytest.mark.parametrize("value", ["http:", "/", "http://", "http://:80", "http://a@b", "http://a/b", "127.0.0.1:80"])
+def test_only_a_web_address_with_a_host_is_a_mirror(value, monkeypatch):
+    monkeypatch.setenv("DRAGFACE_MIRROR", value)
+    with pytest.raises(NetworkError, match="DRAGFACE_MIRROR is '.*: give an address such as"):
+        check_address("http://127.0.0.1/")
 
 
 @pytest.mark.parametrize(
     "url",
     ["ftp://example.org/a", "file:///etc/passwd", "example.org", "https://", "http://[x", "", "http://me@example.org/"]
-    + ["http://127.0.0.1\\@example.org/", "http://exa mple.org", "http://example.org:port/"],
+    + ["http://127.0.0.1\\@example.org/", "http://exa mple.org", "http://example.org:port/"]
+    + ["http://%31%32%37.0.0.1/", "http://a..b/"],
 )
 def test_only_web_addresses_that_all_programs_read_alike_are_fetched(url):
     with pytest.raises(NetworkError, match="is not a web address"):
@@ -61,6 +66,7 @@ def test_only_web_addresses_that_all_programs_read_alike_are_fetched(url):
     ["127.0.0.1", "127.1.2.3:8080", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"]
     + ["[::1]", "[fe80::1]", "[fd00::1]", "[::ffff:127.0.0.1]", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "224.0.0.1"]
     + ["[fec0::1]", "[64:ff9b:1::1]", "[::7f00:1]", "127.1", "0x7f000001", "2130706433", "127.0.0.1."]
+    + ["\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021"]
     + ["localhost", "LOCALHOST.", "a.localhost", "printer.local", "metadata.google.internal"],
 )
 @pytest.mark.parametrize("mirrored", [True, False])
@@ -148,6 +154,33 @@ def test_headers_that_drip_are_not_waited_for_beyond_the_limit(monkeypatch):
     head = b"HTTP/1.1 200 OK\r\nX-Drip: "
     with dripping(monkeypatch, head), pytest.raises(NetworkError, match="took more than"):
         fetch()
+
+
+def test_packed_data_that_drips_without_a_byte_of_content_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(network, "LONGEST", 0.3)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08" + bytes(6)  # a name without end
+    with dripping(monkeypatch, head), pytest.raises(NetworkError, match="took more than"):
+        fetch()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Drip: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_stopping_ends_a_transfer_of_another_thread_at_once(head, monkeypatch):
+    client, reasons = Client(), []
+
+    def ask() -> None:
+        try:
+            client.get(URL, 10_000)
+        except NetworkError as error:
+            reasons.append(str(error))
+
+    with dripping(monkeypatch, head):
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while not client._peers:
+            time.sleep(0.01)
+        client.stop()
+        thread.join(5)
+    assert ["was stopped" in reason for reason in reasons] == [True]
 
 
 def test_the_body_of_an_error_is_not_waited_for(monkeypatch):

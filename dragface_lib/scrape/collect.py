@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import DragFaceError
 from ..manifest import NAME, Row, manifest_of, merge_rows, read_manifest, write_manifest
-from ..network import NetworkError
 from .download import download
 from .gallery_dl import GalleryDL
 from .sources import Manifest, Own, Source
@@ -68,15 +66,10 @@ def collect(
     photos = Path(photos)
     manifest = Path(manifest) if manifest else photos / NAME
     known = read_manifest(manifest) if manifest.is_file() else []
+    source.unfinished = photos / ".unfinished"
     found: dict[str, tuple[Row, Path | None]] = {}
-    notes = source.notes
-    try:
-        for row, path in islice(source.each(query), limit):
-            found.setdefault(row.id, (row, path))
-    except NetworkError as error:
-        if not found:
-            raise
-        notes.append(f"The search ended early: {error}")
+    for row, path in source.search(query, limit):
+        found.setdefault(row.id, (row, path))
     merged = merge_rows(known, [row for row, _ in found.values()], searched=True)
     rows = {row.id: row for row in write_manifest(manifest, merged)}
     results = {row.id: (row, "withdrawn") for row in rows.values() if row.withdrawn and _remove(row, photos)}
@@ -93,7 +86,7 @@ def collect(
     finally:  # also when the disk is full or the user pressed stop
         write_manifest(manifest, rows.values())
     reasons = [(row.file, status, row.reason) for row, status in results.values() if row.reason]
-    return Outcome(Counter(status for _, status in results.values()), reasons, notes)
+    return Outcome(Counter(status for _, status in results.values()), reasons, source.notes)
 
 
 def gather(

@@ -23,6 +23,7 @@ from urllib.parse import urljoin
 from urllib.robotparser import RobotFileParser
 
 import numpy as np
+from PIL import ImageCms
 from tqdm.auto import tqdm
 
 from ..errors import DragFaceError
@@ -37,6 +38,7 @@ MAX_ROBOTS = 500_000  # bytes of a robots.txt
 CRAWLED = ("google", "openverse")  # sources that find photos on any site: its robots.txt is asked
 OPENING = threading.Semaphore(2)  # an open photo may take 300 MB
 QUALITY = 95  # of photos that have to be encoded again
+PIXELS = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8}  # markers of a JPEG's tables and scans
 SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # the first marker that is no part of a JPEG's pixels
 
 
@@ -76,7 +78,7 @@ def download(
         for future in tqdm(as_completed(waiting), "photos", len(waiting), unit="photo", disable=not progress):
             yield future.result()
     finally:  # also when the disk is full or the user pressed stop
-        client.stop.set()
+        client.stop()
         pool.shutdown(cancel_futures=True)
 
 
@@ -157,9 +159,9 @@ def without_metadata(data: bytes, rgb: np.ndarray) -> bytes:
     return encode_photo(rgb, "PNG" if data.startswith(b"\x89PNG") else "JPEG", QUALITY)
 
 
-def _pixels_of_jpeg(data: bytes) -> bytes:
+def _pixels_of_jpeg(data: bytes, with_profile: bool = True) -> bytes:
     """The segments of a JPEG that its pixels need. Raises ValueError or IndexError for any other file."""
-    kept, start = data[:2], 2
+    kept, start, profile = data[:2], 2, b""
     while data[start : start + 2] != b"\xff\xd9":
         if kept[:2] != b"\xff\xd8" or data[start] != 0xFF:
             raise ValueError("not a JPEG")
@@ -167,9 +169,17 @@ def _pixels_of_jpeg(data: bytes) -> bytes:
         if marker == 0xDA:  # pixels follow
             scan_end = SCAN_END.search(data, end)
             end = scan_end.start() if scan_end else len(data)
-        name = data[start + 4 : end]
-        needed = name.startswith(b"ICC_PROFILE\0") or name[:5] in (b"JFIF\0", b"Adobe") and len(name) < 16
-        if needed or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
-            kept += data[start:end]
+        content = data[start + 4 : end]
+        needed = marker in PIXELS or (content[:5], len(content)) in ((b"JFIF\0", 14), (b"Adobe", 12))
+        if with_profile and content.startswith(b"ICC_PROFILE\0"):
+            profile, needed = profile + content[14:], True
+        kept += data[start:end] if needed else b""
         start = end
+    if profile:
+        try:
+            ImageCms.ImageCmsProfile(BytesIO(profile))
+            if len(profile) != int.from_bytes(profile[:4], "big"):
+                raise ValueError("more than a profile")
+        except (OSError, ImageCms.PyCMSError, ValueError):
+            return _pixels_of_jpeg(data, with_profile=False)
     return kept + b"\xff\xd9"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
@@ -26,6 +27,7 @@ from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
 from ..images import find_photos, photos_among
 from ..manifest import Row, find_manifest, read_manifest
+from ..network import NetworkError
 
 OWN = "own photo"  # stands where a licence stands for photos that the user brings along
 HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<(\w+)[^>]*display:\s*none.*?</\2>", re.DOTALL | re.IGNORECASE)
@@ -35,7 +37,8 @@ HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<(\w+)[^>]*display:\s*none.*?</\
 class Source(ABC):
     """What all sources share. domain: of the photos, by default selfie; of a manifest all. notes: what the user should
     know after a search. For some sources only: manifest, the table to search; cookies, the file that a browser
-    exported; depth, levels of subcategories; limit, the most files to list.
+    exported; depth, levels of subcategories; limit, the most files to list; unfinished, the folder where a fetching
+    that broke off is continued.
     """
 
     domain: str = ""
@@ -43,24 +46,31 @@ class Source(ABC):
     cookies: str | Path | None = None
     depth: int = 1
     limit: int | None = None
+    unfinished: Path | None = None
     notes: list[str] = field(default_factory=list)
 
     NAME = ""
     NEEDS = ""  # from the user
 
     def search(self, query: str | Path = "", limit: int | None = None) -> list[tuple[Row, Path | None]]:
-        """The first `limit` photos. Raises DragFaceError when the source cannot be asked or refuses."""
-        return list(islice(self.each(query), limit))
+        """The first `limit` photos; where the source fails behind some of them, these and a note.
 
-    def each(self, query: str | Path = "") -> Iterator[tuple[Row, Path | None]]:
-        """One photo after the other, as `search` lists them."""
+        Raises DragFaceError when the source cannot be asked or refuses.
+        """
+        photos: list[tuple[Row, Path | None]] = []
         if self.NEEDS and not str(query).strip():
             raise DragFaceError(f"{self.NAME} needs {self.NEEDS}.")
-        return self.find(str(query).strip())
+        try:
+            photos.extend(islice(self.find(str(query).strip()), limit))  # keeps what comes before an error
+        except NetworkError as error:
+            if not photos:
+                raise
+            self.notes.append(f"The search ended early: {error}")
+        return photos
 
     @abstractmethod
     def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
-        """The photos that `each` gives, for a query that is not empty where the source needs one."""
+        """One photo after the other, for a query that is not empty where the source needs one."""
 
 
 class Manifest(Source):
@@ -79,7 +89,8 @@ class Manifest(Source):
 class Own(Source):
     """The user's own photos: of a folder, of a zip, or behind a shared Google Drive link, fetched with gdown.
 
-    Zips and links are unpacked into a temporary folder that lasts as long as this object.
+    Zips and links are unpacked into a temporary folder that lasts as long as this object. What Drive gave before it
+    refused to go on is used, and stays in `unfinished` until the rest is there.
     """
 
     NAME, NEEDS = "folder, zip or gdown", "a query: the path of a folder or zip, or a shared Drive link"
@@ -90,17 +101,23 @@ class Own(Source):
         origin, archives = str(path.resolve()), [path]
         if not (path.exists() or "://" in query):
             raise DragFaceError(f"{query} does not exist: name a folder, a zip or a shared Drive link.")
+        refusal = ""
         if not path.is_dir():
             self._temporary = tempfile.TemporaryDirectory(prefix="dragface-")
-            folder = Path(self._temporary.name)
+            folder = temporary = Path(self._temporary.name)
             if "://" in query:
-                _fetch_from_drive(query, folder)
+                folder = (self.unfinished or temporary) / digest(query)
+                refusal = _fetch_from_drive(query, folder)
+                if not refusal:  # nothing is left to continue
+                    folder = Path(shutil.move(folder, temporary / "whole"))
                 origin, archives = query, [file for file in folder.iterdir() if zipfile.is_zipfile(file)]
             for archive in archives:
                 _unpack(archive, folder)
         photos = find_photos(folder)
         if not photos:
-            raise DragFaceError(f"{query} holds no pictures that can be read: put JPEG, PNG or WebP there.")
+            none = f"{query} holds no pictures that can be read: put JPEG, PNG or WebP there."
+            raise DragFaceError(refusal or none)
+        self.notes += [f"Only {len(photos)} photos came: {refusal}"] if refusal else []
         for photo in photos:
             yield self._row(origin, photo.relative_to(folder).as_posix()), photo
 
@@ -125,7 +142,8 @@ def _unpack(path: Path, folder: Path) -> None:
             target.write_bytes(read_member(archive, files[name]))
 
 
-def _fetch_from_drive(link: str, folder: Path) -> None:
+def _fetch_from_drive(link: str, folder: Path) -> str:
+    """Fetch what `folder` lacks of a shared file or folder; returns why not all came, "" when all is there."""
     parts = urlsplit(link)
     named = re.search(r"/(?:file/d|folders)/([\w-]+)", parts.path)
     number = named[1] if named else parse_qs(parts.query).get("id", [""])[0]
@@ -135,14 +153,18 @@ def _fetch_from_drive(link: str, folder: Path) -> None:
         import gdown
     except ImportError:
         raise DragFaceError("A Drive link needs gdown: run `pip install gdown` and try again.") from None
+    folder.mkdir(parents=True, exist_ok=True)
     fetch, output = (gdown.download_folder, "") if "/folders/" in parts.path else (gdown.download, "/")
     try:
-        fetch(id=number, output=f"{folder}{output}", quiet=True, use_cookies=False)
+        fetch(id=number, output=f"{folder}{output}", quiet=True, use_cookies=False, resume=True)
     except Exception as error:  # gdown has several errors of its own, other ones in each version
-        raise DragFaceError(
-            f"{link} cannot be fetched ({plain(str(error))[:160]}): share it with everyone who has the link, or wait "
-            "a day if it was fetched very often."
-        ) from error
+        if "MaximumLimit" in type(error).__name__:
+            return f"{link} holds 50 files or more, too many for this gdown: share one zip, or update gdown."
+        return (
+            f"{link} cannot be fetched ({plain(str(error))[:160]}): share it with everyone who has the link, or wait a "
+            "day if it was fetched very often, and run it again, which goes on with what is missing."
+        )
+    return ""
 
 
 def plain(html: str) -> str:

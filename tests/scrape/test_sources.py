@@ -8,10 +8,13 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from dragface_lib.errors import DragFaceError
+from dragface_lib.images import encode_photo
 from dragface_lib.manifest import Row
+from dragface_lib.scrape import gather
 from dragface_lib.scrape.download import download
 from dragface_lib.scrape.sources import Manifest, Own
 
@@ -112,6 +115,44 @@ def test_a_link_that_is_not_shared_is_one_sentence(gdown):
     with pytest.raises(DragFaceError, match=r"cannot be fetched \(Cannot retrieve the public link") as caught:
         Own().search(LINK)
     assert "\n" not in str(caught.value)
+
+
+def test_what_drive_gave_before_a_quota_stopped_it_is_kept_and_the_next_try_goes_on(monkeypatch, tmp_path):
+    """gdown as its source has it: a file that is there is left out with `resume`, and the first refusal is an error."""
+    fetched, quota = [], [12]
+
+    def download_folder(id, output, resume=False, **_):
+        for number in range(20):
+            path = Path(output) / "sub" / f"{number}.jpg"
+            if not (resume and path.is_file()):
+                if len(fetched) == quota[0]:
+                    raise RuntimeError("Too many users have viewed or downloaded this file recently.")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encode_photo(np.full((40, 40, 3), number * 9, np.uint8)))
+                fetched.append(number)
+
+    monkeypatch.setitem(sys.modules, "gdown", SimpleNamespace(download_folder=download_folder))
+    first = gather(tmp_path, "gdown", "drag", LINK)
+    assert first.counts == {"stored": 12}
+    assert "Only 12 photos came" in first.notes[0]
+    assert "run it again, which goes on with what is missing" in first.notes[0]
+    quota[0] = 99
+    second = gather(tmp_path, "gdown", "drag", LINK)
+    assert second.counts == {"here": 12, "stored": 8}
+    assert (second.notes, fetched) == ([], list(range(20)))
+    assert not list((tmp_path / ".unfinished").iterdir())
+
+
+def test_a_folder_too_large_for_this_gdown_is_answered_with_what_helps(gdown):
+    class FolderContentsMaximumLimitError(Exception):
+        """As gdown 5.2.2 raises it for fifty files and more."""
+
+    def refuse(**_):
+        raise FolderContentsMaximumLimitError("The gdrive folder with url: x has more than 50 files")
+
+    gdown.download_folder = refuse
+    with pytest.raises(DragFaceError, match="50 files or more.*: share one zip, or update gdown"):
+        Own().search(LINK)
 
 
 def test_a_drive_folder_without_pictures_is_one_sentence(gdown):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -85,13 +87,30 @@ def test_png_webp_and_avif_lose_their_metadata(picture):
         assert np.abs(open_photo(stored).astype(int) - open_photo(data)).mean() < 3
 
 
-@pytest.mark.parametrize("marker", [0xE0, 0xEE])
-def test_a_jpeg_segment_that_is_too_long_for_what_it_claims_is_left_out(picture, marker):
-    name = b"JFIF\0" if marker == 0xE0 else b"Adobe"
-    content = name + bytes(20) + SECRET
+@pytest.mark.parametrize(
+    ("marker", "name"),
+    [(0xE0, b"JFIF\0" + bytes(20)), (0xE0, b"JFXX\0"), (0xEE, b"Adobe" + bytes(20)), (0xE2, b"ICC_PROFILE\0\1\1")]
+    + [(0xE2, b"ICC_PROFILE\0\1\1\0\0\0\x40" + bytes(32) + b"acsp"), (0xED, b"Adobe_CM")],
+)
+def test_a_jpeg_segment_that_is_not_what_it_claims_is_left_out(picture, marker, name):
+    content = name + SECRET
     data = saved(picture, "JPEG")
     longer = data[:2] + bytes([0xFF, marker]) + (2 + len(content)).to_bytes(2, "big") + content + data[2:]
     assert strip(longer) == data
+
+
+def test_chunks_of_png_and_webp_that_nobody_knows_are_left_out(picture):
+    png = saved(picture, "PNG")
+    private = struct.pack(">I", len(SECRET)) + b"prVt" + SECRET
+    end = png.index(b"IEND") - 4
+    png = png[:end] + private + struct.pack(">I", zlib.crc32(private[4:])) + png[end:]
+    webp = saved(picture, "WEBP", lossless=True)
+    unknown = b"prVt" + struct.pack("<I", len(SECRET)) + SECRET
+    webp = webp[:4] + struct.pack("<I", len(webp) - 8 + len(unknown)) + webp[8:] + unknown
+    for data, allowed in ((png, 0), (webp, 3)):
+        assert np.array_equal(open_photo(data), np.asarray(picture))
+        assert SECRET not in (stored := strip(data))
+        assert np.abs(open_photo(stored).astype(int) - np.asarray(picture)).mean() <= allowed
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
