@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..devices import choose_device, choose_precision, peak_memory_mb
@@ -26,10 +23,9 @@ ALLOCATIONS = ("empty", "empty_like", "new_empty", "empty_strided", "new_empty_s
 def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     """Time `steps` updates on random faces, after a warm-up; then count operations.
 
-    Returns the settings, `seconds_per_step` (median), `peak_memory_mb` (MiB: the GPU's, the process's on a CPU) and
-    `operations_per_step` (of torch, besides views: each costs Python some time unless a CUDA graph is replayed). On a
-    GPU besides: `seconds_per_step_eager`, `device_busy_seconds` (the sum of the kernels of one step) and, where the
-    step was recorded as a CUDA graph, `seconds_per_step_replayed`, which `seconds_per_step` then is.
+    Returns the settings, `seconds_per_step` (median), `peak_memory_mb` (MiB: the GPU's, the process's on a CPU),
+    `replayed` (whether the step was a CUDA graph) and, where it was not, `operations_per_step` (of torch, besides
+    views: each costs Python some time).
     """
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
@@ -43,25 +39,20 @@ def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     }
     choose_kernels(config.deterministic)
     with memory_explained(config):
-        step = _stepper(Trainer(replace(config, graph=False), device, precision))
-        seconds = _median_seconds(step, steps, WARM_UP)
-        result |= {"seconds_per_step": seconds, "peak_memory_mb": peak_memory_mb(device)}
-        with CountOperations() as operations:
+        trainer = Trainer(config, device, precision)
+        step = _stepper(trainer)
+        seconds = []
+        for _ in range(WARM_UP + graph.WARM_UP * (trainer.graphed is not None) + steps):
+            started = time.perf_counter()
             step()
-        result["operations_per_step"] = operations.count
-        if device.type == "cuda":
-            result["seconds_per_step_eager"] = seconds
-            del step
-            gc.collect()
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
-            trainer = Trainer(config, device, precision)
-            step = _stepper(trainer)
-            seconds = _median_seconds(step, steps, WARM_UP + graph.WARM_UP)
-            result["device_busy_seconds"] = _busy_seconds(step)
-            if trainer.graphed is not None and trainer.graphed.replays:
-                result |= {"seconds_per_step": seconds, "seconds_per_step_replayed": seconds}
-                result["peak_memory_mb"] = peak_memory_mb(device)
+            seconds.append(time.perf_counter() - started)
+        result |= {"seconds_per_step": round(statistics.median(seconds[-steps:]), 5)}
+        result |= {"peak_memory_mb": peak_memory_mb(device)}
+        result["replayed"] = trainer.graphed is not None and trainer.graphed.replays > 0
+        if not result["replayed"]:
+            with CountOperations() as operations:
+                step()
+            result["operations_per_step"] = operations.count
     return result
 
 
@@ -80,23 +71,6 @@ def _stepper(trainer: Trainer) -> Callable[[], None]:
             torch.cuda.synchronize(device)
 
     return step
-
-
-def _median_seconds(step: Callable[[], object], steps: int, warm_up: int) -> float:
-    measured = []
-    for _ in range(warm_up + steps):
-        started = time.perf_counter()
-        step()
-        measured.append(time.perf_counter() - started)
-    return round(statistics.median(measured[warm_up:]), 5)
-
-
-def _busy_seconds(step: Callable[[], object]) -> float:
-    """How long the kernels and copies of one call keep a CUDA device busy."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        step()
-    events = [event for event in profile.events() or [] if event.device_type == DeviceType.CUDA]
-    return round(sum(event.time_range.elapsed_us() for event in events) / 1e6, 5)
 
 
 class CountOperations(TorchDispatchMode):

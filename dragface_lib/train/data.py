@@ -56,8 +56,12 @@ class MaskCache:
         """The mask, (S, S) uint8, 255 on the face. content: the bytes of its file; face: (S, S, 3) uint8 RGB."""
         key = hashlib.sha256(self.network + content).hexdigest()
         mask = self.known.get(key)
-        self.used[key] = np.round(255 * mask_of_face(face)).astype(np.uint8) if mask is None else mask
-        return self.used[key]
+        if (
+            mask is None or mask.shape != face.shape[:2] or mask.dtype != np.uint8
+        ):  # a stranger's file may hold anything
+            mask = np.round(255 * mask_of_face(face)).astype(np.uint8)
+        self.used[key] = mask
+        return mask
 
     def save(self) -> None:
         """Write the masks that were asked for, where the folder can be written."""

@@ -21,7 +21,7 @@ class CudaGraph:
     def __init__(self, device: torch.device):
         self.device = device
         self.stream = torch.cuda.Stream(device)
-        self.graph: torch.cuda.CUDAGraph | None = None
+        self.graph = torch.cuda.CUDAGraph()
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the function on the graph's stream."""
@@ -50,7 +50,6 @@ class CudaGraph:
 
     def replay(self) -> None:
         """Run what was recorded, on the current stream."""
-        assert self.graph is not None
         self.graph.replay()
 
 
@@ -98,14 +97,11 @@ class Graphed:
     def _fill(self, inputs: Any) -> None:
         """Copy the inputs to the tensors that the graph reads."""
         if self.inputs is None:
-            own = (None if tensor is None else self._like(tensor) for tensor in inputs)
-            self.inputs = inputs._make(own) if hasattr(inputs, "_make") else tuple(own)
+            self.inputs = inputs._make(None if tensor is None else self._own(tensor) for tensor in inputs)
         for own, tensor in zip(self.inputs, inputs, strict=True):
             if own is not None:
-                if own.shape != tensor.shape:
-                    raise ValueError(f"The graph was begun with a size of {own.shape}, and this is {tensor.shape}.")
                 own.copy_(tensor, non_blocking=True)
 
-    def _like(self, tensor: Tensor) -> Tensor:
+    def _own(self, tensor: Tensor) -> Tensor:
         layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
         return torch.empty(tensor.shape, dtype=tensor.dtype, device=self.graph.device, memory_format=layout)

@@ -1,4 +1,4 @@
-"""The six networks of a run, and the augmentation of what its discriminators see.
+"""The six networks of a run, their optimisers, and the augmentation of what its discriminators see.
 
 With `--diff-augment`, for small sets of faces, discriminators see faces moved and partly cut out (DiffAugment, Zhao et
 al., NeurIPS 2020, arXiv:2006.10738). Real and generated faces alike, and generators learn through it, so discriminators
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -57,6 +58,27 @@ def frozen(networks: nn.Module) -> Iterator[None]:
         yield
     finally:
         networks.requires_grad_(True).train()
+
+
+def optimiser_of(networks: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Adam:
+    """Adam for these networks on their device."""
+    return torch.optim.Adam(
+        networks.parameters(),
+        lr=config.lr,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        fused=device.type in ("cuda", "cpu"),
+        capturable=device.type == "cuda",
+    )
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up the moments; settings stay this run's, and the layout of each moment that of its parameter here."""
+    groups = [group | optimiser.defaults for group in state["param_groups"]]
+    optimiser.load_state_dict(state | {"param_groups": groups})
+    for parameter, moments in optimiser.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
 
 
 def draws(seed: int, first: int, count: int) -> Float[Tensor, "purposes count 4"]:

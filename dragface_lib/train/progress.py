@@ -86,28 +86,23 @@ def rows_with(rows: Rows, *names: str) -> Rows:
 
 
 class LossSums:
-    """Adds up losses on the device and reads them once a tick, because reading waits for the device."""
+    """Keeps losses on the device and reads their means once a tick, because reading waits for the device."""
 
     def __init__(self, device: torch.device):
         self.device, self.started = device, time.perf_counter()
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
+        self.steps: list[dict[str, Tensor]] = []
 
     def add(self, losses: dict[str, Tensor]) -> None:
         """Add the losses of a step."""
-        if self.steps == 0:
-            self.sums = dict(losses)
-        else:
-            torch._foreach_add_(list(self.sums.values()), [losses[name] for name in self.sums])
-        self.steps += 1
+        self.steps.append(losses)
 
     def means(self) -> dict[str, float]:
         """The mean of each loss since the last call, seconds per step, and memory."""
-        means = (mean_over_processes(torch.stack(list(self.sums.values()))) / self.steps).tolist()
-        row = dict(zip(self.sums, means, strict=True))
-        row["seconds_per_step"] = (time.perf_counter() - self.started) / self.steps
+        means = torch.stack([torch.stack(list(losses.values())) for losses in self.steps]).mean(0)
+        row = dict(zip(self.steps[0], mean_over_processes(means).tolist(), strict=True))
+        row["seconds_per_step"] = (time.perf_counter() - self.started) / len(self.steps)
         row["memory_mb"] = peak_memory_mb(self.device)
-        self.steps, self.started = 0, time.perf_counter()
+        self.steps, self.started = [], time.perf_counter()
         return rounded(row)
 
 
@@ -184,8 +179,9 @@ def status(rows: Rows, steps: int) -> str:
     if not lines:
         return f"step 0 of {steps:,}"
     row, seconds = lines[-1], statistics.median(line["seconds_per_step"] for line in lines[-25:])
-    times = ((steps - row["step"]) * seconds, row["seconds_to_save"])
-    left, save = (timedelta(seconds=round(min(time, 1e9))) for time in times)
+    left, save = (
+        timedelta(seconds=round(min(time, 1e9))) for time in ((steps - row["step"]) * seconds, row["seconds_to_save"])
+    )
     text = f"step {row['step']:,} of {steps:,} · {seconds:.3g} s a step · {left} to go · {row['memory_mb']:,.0f} MiB"
     text += f" · next save in {save}"
     if measures:

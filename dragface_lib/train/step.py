@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ..devices import rank, world_size
@@ -27,12 +27,10 @@ from ..model.norms import clip_rho, no_autocast
 from .config import TrainConfig, ema_share, generator_rate, learning_rate
 from .data import Batch
 from .graph import CudaGraph, Graphed
-from .networks import PURPOSES, Networks, augmented, draws, frozen
+from .networks import PURPOSES, Networks, augmented, draws, frozen, load_optimiser, optimiser_of
 
 Faces = Float[Tensor, "batch 3 height width"]
 Masks = Float[Tensor, "batch 1 height width"]  # 1 on the face, 0 outside
-
-
 STATE = ("networks", "ema", "generator_optimiser", "discriminator_optimiser", "scaler")
 
 
@@ -81,24 +79,13 @@ class Trainer:
                 name: DistributedDataParallel(network, of_these, broadcast_buffers=False, gradient_as_bucket_view=True)
                 for name, network in self.learning.items()
             }
-        self.generator_optimiser = self._optimiser(self.networks.generators())
-        self.discriminator_optimiser = self._optimiser(self.networks.discriminators())
+        self.generator_optimiser = optimiser_of(self.networks.generators(), config, device)
+        self.discriminator_optimiser = optimiser_of(self.networks.discriminators(), config, device)
         self.begun_with: dict[str, str] = {}  # what the run began with, see `beginning.py`
         self.weights = losses.GENERATOR_WEIGHTS | {"cam": config.cam_loss_weight}
         # Start low: a CAM weight of 1000, as published, overflows at first.
         self.scaler = torch.amp.GradScaler(device.type, init_scale=16.0, enabled=precision == torch.float16)
         self.graphed = self._graphed()
-
-    def _optimiser(self, networks: nn.Module) -> torch.optim.Adam:
-        config = self.config
-        return torch.optim.Adam(
-            networks.parameters(),
-            lr=config.lr,
-            betas=(config.beta1, config.beta2),
-            weight_decay=config.weight_decay,
-            fused=self.device.type in ("cuda", "cpu"),
-            capturable=self.device.type == "cuda",
-        )
 
     def _graphed(self) -> Graphed | None:
         if self.device.type != "cuda" or not self.config.graph:
@@ -239,22 +226,14 @@ class Trainer:
         try:
             for name in STATE:
                 target, content = getattr(self, name), state[name]
-                if isinstance(target, torch.optim.Optimizer):  # settings are this run's and this device's
-                    content = content | {"param_groups": [group | target.defaults for group in content["param_groups"]]}
-                if content or name != "scaler":  # that of fp32 and bf16 is empty: fp16 then begins with its first scale
+                if isinstance(target, torch.optim.Optimizer):
+                    load_optimiser(target, content)
+                elif content or name != "scaler":  # fp32 and bf16 save an empty one: fp16 then begins with its own
                     target.load_state_dict(content)
-            for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
-                for parameter, moments in optimiser.state.items():
-                    for name in (
-                        "exp_avg",
-                        "exp_avg_sq",
-                    ):  # fused Adam wants the parameter's layout: a CPU's is another
-                        moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise DragFaceError(
-                f"The checkpoint of the run {self.config.run} does not fit ({reason}): name another run."
+                f"The checkpoint of the run {self.config.run} does not fit ({error!s:.200}): name another run."
             ) from error
         self.graphed = self._graphed()  # the optimisers' state lies elsewhere now

@@ -126,6 +126,14 @@ def test_a_cache_of_masks_that_is_damaged_or_cannot_be_written_is_no_fault(faces
     assert torch.equal(load_domains(folder, 64, with_masks=True)["drag", "train"].masks, known)
 
 
+def test_a_mask_of_another_size_in_the_cache_is_made_anew(faces, tmp_path):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    known = load_domains(folder, 64, with_masks=True)["drag", "train"].masks
+    masks = dict(np.load(folder / "masks.npz"))
+    np.savez(folder / "masks.npz", **dict.fromkeys(masks, np.zeros(7)))
+    assert torch.equal(load_domains(folder, 64, with_masks=True)["drag", "train"].masks, known)
+
+
 def test_the_mask_of_a_face_that_has_gone_goes_too(faces, tmp_path):
     folder = shutil.copytree(faces, tmp_path / "faces")
     load_domains(folder, 64, with_masks=True)

@@ -209,13 +209,6 @@ def test_after_a_failure_within_an_update_no_scale_of_it_is_left(settings, monke
     assert same_state(eager, fallen_back)
 
 
-def test_a_batch_of_another_size_is_refused(settings, monkeypatch):
-    trainer = graphed_trainer(settings(), "fp32", monkeypatch, RecordedOperations())
-    trainer.step(0, *faces_of(0, 2))
-    with pytest.raises(ValueError, match="size"):
-        trainer.step(1, *faces_of(1))
-
-
 def on_gpu(config, precision, steps=200):
     """Generator's and discriminators' losses of each step, and the trainer."""
     device = torch.device("cuda")
