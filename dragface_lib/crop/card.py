@@ -1,4 +1,4 @@
-"""What a folder of faces holds, for whoever trains on it: card.md and card.png beside crops.csv, in the archive too."""
+"""The card of a folder of faces, for people who train on them: card.md and card.png beside crops.csv."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ COMPARED = ("light", "background", "skin_tone", "colour", "contrast", "sharpness
 
 
 def balance(rows: Sequence[CropRow]) -> str:
-    """A Markdown table of what the kept faces of the two domains differ in besides make-up.
+    """A Markdown table of the differences between the two domains' kept faces, besides make-up.
 
-    Its last column is how often a random drag face has the higher number than a random selfie: 50 % is by chance.
+    Its last column: how often a random drag face has a higher number than a random selfie. 50 % is chance.
     """
     lines = []
     for name in COMPARED:
@@ -44,7 +44,7 @@ def write_card(faces: str | Path, manifest: str | Path | None = None, gates: Map
     manifest: where the licences stand. gates: the thresholds that were changed.
     """
     faces = Path(faces)
-    limits(gates)  # a wrong name is said before anything is written
+    limits(gates)  # raises for a wrong name before anything is written
     rows = read_crops(faces)
     means = [mean_face(faces, _kept(rows, domain)) for domain in DOMAINS]
     save_photo(faces / "card.png", contact_sheet(means, cell=SIZE, captions=[f"mean of {d}" for d in DOMAINS]))
@@ -75,9 +75,9 @@ def _table(header: str, rows: Sequence[Sequence[object]]) -> str:
 
 
 def _sources(rows: Sequence[CropRow], manifest: str | Path | None) -> list[tuple[str, str, int]]:
-    """How many faces there are of each licence and author."""
+    """The number of faces by licence and author."""
     listed = read_manifest(manifest) if manifest else []
-    # Of photos that were cropped from a folder further down only the group is left of the manifest's names.
+    # A photo cropped from a subfolder has another path than in the manifest: then its group names the row.
     groups = {row.split_group: row for row in listed if row.split_group}
     counts: Counter[tuple[str, str]] = Counter()
     for domain in DOMAINS:

@@ -1,11 +1,11 @@
-"""Going through the faces by hand: a grid of kept and rejected ones, worst first, a click turns one around.
+"""Sort faces by hand: a grid of kept and rejected faces, worst first; a click on a face changes its state.
 
     from dragface_lib.crop.curation import curate
     curate("faces")
     curate("faces", first="runs/first/evaluation/faces.csv")    # the faces that training found odd come first
 
-Every decision is in crops.csv before the widget says so, and running the cell again goes on with the faces that nobody
-has looked at. The page (curation.js) asks two kinds of questions (see `AnsweringWidget`):
+A decision is in crops.csv before the widget shows it. Running the cell again goes on with the faces that nobody has
+looked at. The page (curation.js) asks two kinds of questions (see `AnsweringWidget`):
 
     page    shown (a key of SHOWN), order (one of ORDERS), start: the faces of a page, how many there are on all
             pages, and as buffers a JPEG of each face, empty where its file is damaged
@@ -54,7 +54,7 @@ class Curation(AnsweringWidget):
         scores = read_csv(first, ("face", "score")) if first else []
         self._scores = {Path(cells["face"]).stem: (place, cells["score"]) for place, (_, cells) in enumerate(scores)}
         self._listed: list[str] = []
-        if rows := read_crops(self.faces):  # moves the faces that a killed session had decided on
+        if rows := read_crops(self.faces):  # moves the faces of a killed session's decisions
             self.decide({row.key: row.decision for row in rows} | self._decisions_in_copy())
         if not self.rows():
             raise DragFaceError(f"{self.faces} holds no faces: crop photos first.")
@@ -86,11 +86,11 @@ class Curation(AnsweringWidget):
         return [rows[key] for key in self._listed[start : start + PAGE] if key in rows]
 
     def decide(self, decisions: Mapping[str, str]) -> list[CropRow]:
-        """Keep or reject faces, or leave them to the gates (""); on return that is on disk. Returns their rows."""
+        """Keep or reject faces, or leave them to the gates (""), and write crops.csv. Returns their rows."""
         rows = read_crops(self.faces)
         changed = {row.key: decided(row, decisions[row.key]) for row in rows if _has_face(row) and row.key in decisions}
         rows = [changed.get(row.key, row) for row in rows]
-        if self.copy:  # before crops.csv: a session that goes on believes the copy
+        if self.copy:  # written first: a resumed session trusts the copy
             after = self._decisions_in_copy() | {row.key: row.decision for row in rows if row.decision}
             write_csv(self.copy, ("face", "decision"), [{"face": f, "decision": d} for f, d in after.items()])
         write_crops(self.faces, rows)

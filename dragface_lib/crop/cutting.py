@@ -30,10 +30,10 @@ SIZE = 256  # pixels of a face
 def cut_all(
     jobs: Sequence[tuple[Path, CropRow]], faces: Path, detector: Detector, thresholds: Mapping[str, float]
 ) -> Iterator[list[CropRow]]:
-    """Yield the rows of each job in order. A job is a photo, and its row as far as it is known before it is opened."""
+    """Yield the rows of each job in order. A job is a photo's path, and its row without measurements."""
     threads = torch.get_num_threads(), cv2.getNumThreads()
     cv2.setNumThreads(1)
-    # One thread for each photo: several would add up in another order, and the last digits would differ.
+    # One thread for each photo: several would sum in another order and change the last digits.
     pool = ThreadPoolExecutor(os.cpu_count(), "crop", torch.set_num_threads, (1,))
     try:
         yield from pool.map(lambda job: cut_photo(job[0], job[1], faces, detector, thresholds), jobs)
@@ -73,8 +73,8 @@ def cut_photo(
 
 
 def photo_sha256(photo: Path) -> str:
-    """Of the bytes of a photo; "" where they cannot be read."""
+    """The SHA-256 of a photo's bytes; "" where they cannot be read."""
     try:
         return sha256_of(photo) if photo.is_file() else ""  # a pipe with the name of a picture would never end
     except OSError:
-        return ""  # opening it will say why it cannot be read
+        return ""  # opening the photo names the reason

@@ -1,4 +1,4 @@
-"""From a folder of photos to a folder of faces, with a word on what became of each photo.
+"""From a folder of photos to a folder of faces, with a row for each photo that says what became of it.
 
     rows = crop_photos("photos/selfie", "faces", "selfie", manifest="data_manifest.csv")
 
@@ -59,7 +59,7 @@ def crop_photos(
     decides, but never are all faces for testing. limit: only the first so many photos. gates: thresholds other than
     the usual (see quality.py). What a person decided by hand goes before all gates. There is one folder of photos for
     each domain: a photo of the same name in another folder takes the first one's place.
-    Raises DragFaceError when `photos` is no folder or holds no picture, or for a gate that there is not.
+    Raises DragFaceError when `photos` is no folder or holds no picture, or for an unknown gate.
     """
     photos, faces = Path(photos), Path(faces)
     if (faces / PRACTICE).exists():
@@ -130,7 +130,7 @@ def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
 
 
 def _is_current(faces: Path, photo: Path, rows: Sequence[CropRow]) -> bool:
-    """True when the rows say all about this photo and their faces are there, kept or rejected."""
+    """Whether the rows of this photo are complete and up to date, and their faces exist."""
     complete = all(
         row.status in ("unreadable", "no_face") or (_has_numbers(row) and face_file(faces, row) is not None)
         for row in rows
@@ -145,7 +145,7 @@ def _has_numbers(row: CropRow) -> bool:
 def _without_copies(
     rows: list[CropRow], faces: Path, thresholds: Mapping[str, float], splits: Mapping[str, str]
 ) -> list[CropRow]:
-    """The rows with what the gates say of every face that has numbers; of copies all but the best are rejected.
+    """Judge every measured face by the gates, and reject all copies but the best.
 
     All copies get one split. splits: the manifest's, by group.
     """
@@ -160,7 +160,7 @@ def _without_copies(
         originals: list[tuple[str, np.ndarray]] = []
         for place, row in zip(group, members, strict=True):
             face = open_photo(paths[place])
-            # A photo that was painted in several ways is no copy in any of them.
+            # Versions of a photo in different make-up are no copies.
             copy_of = next((photo for photo, original in originals if same_colours(face, original)), "")
             if not copy_of:
                 originals.append((row.photo, face))

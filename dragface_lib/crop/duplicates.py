@@ -20,10 +20,10 @@ from PIL import Image
 from ..images import UnreadablePhoto, open_photo
 
 SIDE = 128  # pixels at which pictures are compared, whatever their shape
-KEPT = (1.0, 0.95, 0.9, 1.0)  # how much of the picture each hash sees; the last one is of its mirror image
-# Which hash of the first picture is compared with which of the second: one of the two is whole, or mirrored.
+KEPT = (1.0, 0.95, 0.9, 1.0)  # share of the picture that each hash sees; the last hash is of the mirror image
+# Hashes to compare, of the first and the second picture. One of each pair is of the whole picture or its mirror image.
 MEETINGS = np.array([(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (3, 0), (3, 1), (3, 2), (1, 3), (2, 3)])
-PROPOSED = 12  # of 64 bits; 95 of 100 copies with a border cut on one side lie up to here
+PROPOSED = 12  # maximum of different bits, of 64; holds for 95 of 100 copies with a border cut on one side
 # Minimum correlation of fine structure (one to four pixels of SIDE). Over the 404 photos of the manifest different
 # people reach 0.86 and copies at least 0.98; a person's two expressions lie between.
 COPY = 0.92
@@ -74,7 +74,7 @@ def _proposals(hashes: np.ndarray) -> Iterator[tuple[int, int, float, bool]]:
 def _agreement(first: np.ndarray, second: np.ndarray, scale: float) -> float:
     """Correlation of the fine structure of two (SIDE, SIDE) uint8 pictures laid over each other, or -1.
 
-    scale: the first guess of how far a step of one pixel in the first leads in the second.
+    scale: first guess of the second picture's scale, with the first as 1.
     """
     first, second = np.array(first, np.float32, order="C"), np.array(second, np.float32, order="C")
     warp = np.array([[scale, 0, (1 - scale) * SIDE / 2], [0, scale, (1 - scale) * SIDE / 2]], np.float32)
@@ -98,7 +98,7 @@ def _small(photo: np.ndarray) -> np.ndarray:
 
 
 def same_colours(first: np.ndarray, second: np.ndarray) -> bool:
-    """True unless two faces of the same picture, aligned crops (S, S, 3) uint8 RGB, are made up differently.
+    """Whether two faces of the same picture, aligned crops (S, S, 3) uint8 RGB, wear the same make-up.
 
     Light, white balance and saturation change all colours of a picture in one way, make-up only some of them.
     """
@@ -108,10 +108,10 @@ def same_colours(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _recoloured(first: np.ndarray, second: np.ndarray) -> float:
-    """How far hues on the face (LAB units, 95th percentile) are from those that one affine map of all colours gives."""
+    """Difference of hue (LAB units, 95th percentile) after the best affine map between the faces' colours."""
     here, there = np.column_stack([first.reshape(-1, 3), np.ones(32 * 32)]), second.reshape(-1, 3)
     weights = np.ones((32 * 32, 1))
-    for _ in range(6):  # re-weighted, so that what is made up does not draw the map to itself
+    for _ in range(6):  # re-weighted, so that make-up does not bend the map
         colours = here @ np.linalg.lstsq(here * weights, there * weights, rcond=None)[0]
         apart = np.linalg.norm((there - colours)[:, 1:], axis=1)
         weights = 1 / np.sqrt(np.maximum(apart, 1))[:, None]

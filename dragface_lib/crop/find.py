@@ -14,14 +14,14 @@ from .align import interocular
 from .detect import LONGEST_SIDE, Box, Detector, open_detector
 from .landmarks import FACE_CONFIDENCE, Landmarks
 
-GOOD_CONFIDENCE = 0.97  # a face this certain, and upright: the photo is not searched again
+GOOD_CONFIDENCE = 0.97  # minimum landmark confidence of an upright face that ends the search
 OTHER_CONFIDENCE = 0.9  # minimum landmark confidence for tilted crops and for the other searches
 TILTS = (-40.0, 40.0)  # degrees to try for a head that is not recognised upright
 TILTED_BOX_SCORE = 0.85  # minimum detector score for tilted crops
 OTHER_BOX_SCORE = 0.7  # minimum detector score in the other searches; Haar gives real faces 0.7 to 0.9
 CLOSE_UP_SIDE = 256  # longest side, in pixels, at which YuNet sees faces that fill the photo
-CROWD_SIDE = 1280  # longest side at which YuNet sees faces of a fiftieth of it
-# Longest side and quarter turns of the photo in the searches when there is no good face.
+CROWD_SIDE = 1280  # longest side, in pixels, at which YuNet sees faces of a fiftieth of it
+# Longest side and quarter turns of the photo in each further search.
 OTHER_SEARCHES = ((CLOSE_UP_SIDE, 0), (CROWD_SIDE, 0), (LONGEST_SIDE, 1), (LONGEST_SIDE, 2), (LONGEST_SIDE, 3))
 
 
@@ -68,7 +68,7 @@ def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
 
 
 def _locate(rgb: np.ndarray, boxes: list[Box], quarters: int = 0) -> list[Face]:
-    """The faces in these boxes, largest first, each once."""
+    """The faces in these boxes, largest first, without duplicates."""
     faces: list[Face] = []
     located = [_locate_in(rgb, box, quarters) for box in boxes]
     for face in sorted(located, key=lambda face: -face.confidence):
@@ -92,7 +92,7 @@ def _has_good_face(faces: list[Face]) -> bool:
     return any(face.confidence >= GOOD_CONFIDENCE and face.upright for face in faces)
 
 
-def _share_an_eye(face: Face, other: Face) -> bool:
-    """True for one face proposed twice, or half of it taken for a whole one: the surer of the two is right."""
-    apart = np.linalg.norm(face.points[:2, None] - other.points[None, :2], axis=-1).min()
-    return bool(apart < 0.3 * max(interocular(face.points), interocular(other.points)))
+def _share_an_eye(first: Face, second: Face) -> bool:
+    """Whether two boxes show the same face, or one of them half of it: the surer one is right."""
+    apart = np.linalg.norm(first.points[:2, None] - second.points[None, :2], axis=-1).min()
+    return bool(apart < 0.3 * max(interocular(first.points), interocular(second.points)))

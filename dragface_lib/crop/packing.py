@@ -20,7 +20,7 @@ BESIDE = ("crops.csv", "practice.json", "card.md", "card.png")  # what travels w
 
 
 def pack(faces: str | Path, archive: str | Path) -> Path:
-    """Write all faces but the rejected ones, and what lies beside them, into one zip, read it back, move it into place.
+    """Write all faces but the rejected ones, and BESIDE, into one zip; read it back; move it into place.
 
     JPEGs are stored as they are. Raises DragFaceError when there is nothing to pack or the disk is full.
     """

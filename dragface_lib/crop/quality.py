@@ -20,8 +20,8 @@ ANGLES = ("yaw", "pitch", "roll")  # in degrees; their thresholds count both way
 class Gate(NamedTuple):
     """A measurement and its threshold.
 
-    reason: said of a face that fails, with {value} and {limit}. rejects: False for a measurement that is right too
-    seldom: until somebody sets another threshold it only puts the faces in order.
+    reason: said of a face that fails, with {value} and {limit}. rejects: False for an unreliable
+    measurement, which only sorts the faces until somebody sets a threshold.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Gate(NamedTuple):
         return MEASUREMENTS[self.name]
 
     def threshold(self, changed: Mapping[str, float]) -> str:
-        """The threshold in words, with some changed."""
+        """The threshold in words, with these changes."""
         ranks = "" if self.rejects or self.name in changed else ", only ranks"
         return f"{self.sign} {changed.get(self.name, self.limit):g}{ranks}"
 
@@ -47,7 +47,7 @@ class Gate(NamedTuple):
         return not (abs(value) if self.name in ANGLES else value) > limit
 
     def margin(self, value: float) -> float:
-        """The value in parts of the threshold, or the other way round where less is better: above 1 is good."""
+        """The ratio of value and threshold, turned so that a good face has more than 1."""
         if self.sign == "at least":
             return value / self.limit
         if not self.limit:
@@ -75,7 +75,7 @@ GATES = (
 
 
 def limits(changed: Mapping[str, float] | None = None) -> dict[str, float]:
-    """The thresholds of the gates that reject, with some changed. Raises DragFaceError for a gate there is not."""
+    """The thresholds of the gates that reject, with these changes. Raises DragFaceError for an unknown gate."""
     changed, names = changed or {}, [gate.name for gate in GATES]
     for name in changed:
         if name not in names:

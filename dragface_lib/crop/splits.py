@@ -63,12 +63,15 @@ def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Co
 
 
 def hash_of(name: str) -> bytes:
-    """The SHA-256 of a name, which puts names into an order by chance that stays."""
+    """The SHA-256 of a name: it gives names a random order that never changes."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()  # names on disk need not be UTF-8
 
 
 def used_in(faces: str | Path, rows: Sequence[Row]) -> list[Row]:
-    """The rows of photos that gave the faces in a folder or archive. Raises DragFaceError where that is not known."""
+    """The rows of photos that gave the faces in a folder or archive.
+
+    Raises DragFaceError where its crops.csv is missing or empty.
+    """
     kept = [crop for crop in read_crops(faces) if crop.status == "kept"]
     if not kept:
         raise DragFaceError(f"{faces} does not say which photos its faces come from: name a folder with a crops.csv.")

@@ -22,10 +22,10 @@ from .measures import mean_interval
 from .validation import Validation, means
 
 __all__ = ["Report", "Validation", "evaluate"]
-SHOWN = 3  # faces of the picture: so many of the best, of the middling and of the worst
-WORST = 8  # faces of the picture of the worst ones
+SHOWN = 3  # best faces in the picture, and as many middling and worst ones
+WORST = 8  # faces in the picture of the worst
 
-# Of each measure: its name in the table, with its unit, and what it means in plain words.
+# Each measure's name in the table, with its unit, and its meaning in plain words.
 MEANINGS = {
     "score": ("score", "1 is the truth, 0 the selfie left alone; paint outside the face counts against it"),
     "line": ("score of lines", "details of a pixel or two: liner, lashes, edges; blur costs most here"),

@@ -14,18 +14,18 @@ from ..crop.align import interocular
 from ..crop.landmarks import CONTOURS, OVAL
 
 FACE = 256  # pixels a side of an aligned face
-LEVELS = ("line", "shape", "colour")  # details of a pixel or two; of two to four; what is left after smoothing
+LEVELS = ("line", "shape", "colour")  # details of one or two pixels; of two to four pixels; the smoothed rest
 PARTS = ("left_eye", "right_eye", "lips", "skin", "outside")
 # Make-up on the outside is a fault, not a style: it counts twice.
 WEIGHTS = np.array([1, 1, 1, 1, 2], np.float32)
-MARGIN = 0.12  # interocular distances that eyes and lips reach beyond their outlines, or a small shift leaves them
+MARGIN = 0.12  # interocular distances around the outlines of eyes and lips: a small shift stays inside
 LIFT = 0.14  # interocular distances above the natural brow: drag covers the brow and draws another one there
 BORDER = 13  # pixels at the edge of the crop belong to no part: the showcase puts nothing back there
 PATCH = 5  # pixels a side, at each level
 DIRECTIONS = 64  # random directions in the space of patches
 QUANTILES = 64  # of the projections of all patches of a part on one direction
 MOST_PATCHES = 4096  # of a part; a larger part is sampled evenly
-FINE = 4  # lids and lips are drawn at so many times the size: a lid of two pixels still has its true weight
+FINE = 4  # scale at which lids and lips are drawn, so that a lid of two pixels gets its true weight
 RESAMPLES = 1000
 
 

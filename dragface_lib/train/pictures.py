@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 class Pictures:
-    """Draws pictures of a run. What is wrong with a picture is said once, and never ends the training."""
+    """Draws pictures of a run. An error in a picture is reported once and never ends the training."""
 
     def __init__(self, say: Say):
         self.said: set[str] = set()
@@ -96,11 +96,11 @@ def best_step_and_score(run: Path) -> tuple[int, float]:
 
 
 def forget_after(run: Path, step: int) -> None:
-    """Remove sheets and generators of a future that a resumed run has not reached again."""
+    """Remove sheets and generators of later steps than the resumed one: the run makes them again."""
     kept = list(samples(run).items()) + list(numbered(run / "milestones", ".safetensors").items())
     for later, path in [*kept, (best_step_and_score(run)[0], run / "best.safetensors")]:
         if later > step:
-            with suppress(OSError):  # what stays is written over when the run comes there
+            with suppress(OSError):  # a file that stays is overwritten later
                 path.unlink(missing_ok=True)
 
 
@@ -117,7 +117,7 @@ def is_milestone(step: int, every: int) -> bool:
 def progression(run: Path, faces: int = 4, cell: int = 128, say: Say = warnings.warn) -> np.ndarray | None:
     """One row a test face: the selfie, then its drag at growing steps; None before the first sample.
 
-    Of many samples PROGRESS are shown, closer together at the start, where more happens; the last is one of them.
+    At most PROGRESS samples are shown, the last among them; more of them are early, where more happens.
     say: takes a sentence about each sheet that cannot be read, and is left out.
     """
     sheets = list(samples(run).items())
