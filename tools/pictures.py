@@ -25,8 +25,7 @@ from skimage import data
 from dragface_lib.crop import find_faces
 from dragface_lib.crop.align import aligned_face, apply, similarity
 from dragface_lib.crop.find import Face
-from dragface_lib.crop.landmarks import CONTOURS
-from dragface_lib.crop.masks import face_mask
+from dragface_lib.crop.landmarks import CONTOURS, face_mask
 from dragface_lib.images import contact_sheet, open_photo, save_photo
 from dragface_lib.model import load_generator, starter_looks, starter_path
 from dragface_lib.model.generator import to_bytes, to_unit

@@ -28,8 +28,7 @@ from torch.nn import functional as F
 
 from dragface_lib.crop import find_faces
 from dragface_lib.crop.align import aligned_face
-from dragface_lib.crop.landmarks import OVAL
-from dragface_lib.crop.masks import smoothstep
+from dragface_lib.crop.landmarks import OVAL, smoothstep
 from dragface_lib.evaluate.validation import Validation
 from dragface_lib.files import write_atomically
 from dragface_lib.images import contact_sheet, open_photo, save_photo

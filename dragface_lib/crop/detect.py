@@ -126,10 +126,7 @@ def _open(name: str, models: str | None, cache: Path) -> Detector:
 
 def _yunet(model: Path) -> Detector:
     """OpenCV's FaceDetectorYN."""
-    try:
-        yunet = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, 0.3, 5000)
-    except (AttributeError, cv2.error) as error:
-        raise DragFaceError(f"OpenCV {cv2.__version__} cannot use {model}: install OpenCV 4.8 or newer.") from error
+    yunet = cv2.FaceDetectorYN.create(str(model), "", (320, 320), YUNET_SCORE, 0.3, 5000)
 
     def search(rgb: np.ndarray) -> np.ndarray:
         yunet.setInputSize((rgb.shape[1], rgb.shape[0]))

@@ -1,9 +1,10 @@
-"""189 landmarks on a face, by a small network of our own, in the order of the London set's .tem files.
+"""189 landmarks on a face, in the order of the London set's .tem files, and the soft mask of the face within them.
 
     points, confidence = Landmarks.load().locate(rgb, box)
+    mask = mask_of_face(face)      of an aligned face
 
-The network runs three times: on the detector's box, then on the crops in which its own points have put the eyes
-level and in place. So the points hardly depend on which detector proposed the box. `tools/landmarks.py` trains it.
+A small network of our own runs three times: on the detector's box, then on the crops in which its own points have put
+the eyes level and in place. So the points hardly depend on the detector. `tools/landmarks.py` trains it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..errors import DragFaceError
 from .align import EYES, apply, crop_face, similarity
 from .detect import Box
 
@@ -28,6 +28,16 @@ INPUT_SIZE = 128  # pixels of the square crop that the network sees
 INPUT_EYES = np.array([[0.335, 0.42], [0.665, 0.42]])  # where the pupils lie in it
 ROUNDS = 3  # the box, then twice the network's own points
 FACE_CONFIDENCE = 0.7  # minimum confidence that a crop shows a face
+MISPLACED = 0.05  # largest distance of an aligned face's eyes from their places, in sides of the crop
+
+FOREHEAD = 0.9  # end of the mask, from the eyes to the hairline, whose landmarks are the roughest
+BROWS = 1.1  # least end of the mask, from the eyes to the brows; on a turned head these lie on the outline
+MASK_SIZE = 256  # pixels of the side at which a mask is drawn
+# Lengths below are in sides of the crop.
+INSIDE = 0.045  # distance inside the outline from which the mask is 1
+OUTSIDE = 0.015  # distance outside the outline from which the mask is 0
+BORDER = (0.02, 0.1)  # distances from the crop's border between which the mask rises from 0 to 1
+CENTRE, RADII = (0.5, 0.56), (0.26, 0.36)  # the ellipse that is used without landmarks
 
 HAIRLINE = tuple(range(134, 145))  # from the left temple over the forehead to the right temple
 # The outline of the face, from the left temple over the hairline to the right one and back along the jaw.
@@ -110,12 +120,20 @@ class Landmarks:
     """The trained network; `Landmarks.load()` reads the weights once and hands out the same one again."""
 
     def __init__(self, network: LandmarkNetwork):
-        self.network = _folded(network.eval()).to(memory_format=torch.channels_last)
+        for part in network.eval().modules():
+            # A batch norm only scales and shifts by now: that goes into its convolution.
+            if (
+                isinstance(part, nn.Sequential)
+                and isinstance(part[0], nn.Conv2d)
+                and isinstance(part[1], nn.BatchNorm2d)
+            ):
+                part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
+        self.network = network.to(memory_format=torch.channels_last)
 
     @classmethod
     @lru_cache(maxsize=2)
     def load(cls, path: str | Path = WEIGHTS) -> Landmarks:
-        """Read the weights. Raises DragFaceError when the file is missing, damaged or of another network."""
+        """The network of a file of weights."""
         return cls(read_network(path))
 
     def locate(self, rgb: np.ndarray, box: Box, degrees: float = 0.0) -> tuple[np.ndarray, float]:
@@ -150,25 +168,59 @@ class Landmarks:
         return points.astype(np.float32), float(torch.sigmoid(logits.mean()))
 
 
-def _folded(network: LandmarkNetwork) -> LandmarkNetwork:
-    """The same network with each batch norm, which only scales and shifts by now, inside its convolution."""
-    for part in network.modules():
-        if isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv2d) and isinstance(part[1], nn.BatchNorm2d):
-            part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
-    return network
-
-
 def to_input(crops: Tensor) -> Tensor:
     """Crops (B, 128, 128, 3) uint8 to (B, 3, 128, 128) float32 in -1..1, as the network expects them."""
     return crops.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def read_network(path: str | Path) -> LandmarkNetwork:
-    """The network of a file of weights. Raises DragFaceError when it is missing, damaged or of another network."""
-    try:
-        state = load_file(path)
-        network = LandmarkNetwork(len(state["basis"]))
-        network.load_state_dict(state)
-    except Exception as error:  # safetensors and torch each have their own errors for a damaged file
-        raise DragFaceError(f"{path} is missing or damaged: install the project again.") from error
+    """The network of a file of weights, as it was trained."""
+    state = load_file(path)
+    network = LandmarkNetwork(len(state["basis"]))
+    network.load_state_dict(state)
     return network
+
+
+def face_mask(points: np.ndarray, size: int) -> np.ndarray:
+    """Where on a crop of `size` pixels the face is: (size, size) float32, 1 on it, 0 outside, soft between.
+
+    points: (189, 2) landmarks in pixels of the crop. The face is the hull of jaw, forehead, brows and temples.
+    """
+    points = (np.asarray(points, np.float64) + 0.5) / size
+    eyes = points[:2].mean(axis=0)
+    forehead = eyes + FOREHEAD * (points[list(HAIRLINE)] - eyes)
+    brows = eyes + BROWS * (points[list(CONTOURS["left_brow_top"] + CONTOURS["right_brow_top"])] - eyes)
+    outline = np.concatenate([points[list(CONTOURS["jaw"])], forehead, brows]).clip(-1, 2)
+    hull = cv2.convexHull((outline * MASK_SIZE).round().astype(np.int32))
+    face = cv2.fillConvexPoly(np.zeros((MASK_SIZE, MASK_SIZE), np.uint8), hull, 1)
+    inward = cv2.distanceTransform(face, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - face, cv2.DIST_L2, 5)
+    mask = smoothstep(-OUTSIDE, INSIDE, inward / MASK_SIZE)
+    to_side = np.minimum(np.arange(MASK_SIZE), np.arange(MASK_SIZE)[::-1]) / MASK_SIZE
+    mask *= smoothstep(*BORDER, np.minimum.outer(to_side, to_side))
+    return cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+
+
+def mask_of_face(face: np.ndarray) -> np.ndarray:
+    """The same mask for an aligned face (S, S, 3) uint8 RGB, by the landmarks found on it: (S, S) float32, 0..1.
+
+    Where they are not found, in paintings or behind hands, a soft ellipse at the usual place.
+    """
+    size, points = face.shape[0], points_on_face(face)
+    if points is not None:
+        return face_mask(points, size)
+    y, x = (np.mgrid[0:size, 0:size] + 0.5) / size
+    radius = np.hypot((x - CENTRE[0]) / RADII[0], (y - CENTRE[1]) / RADII[1])
+    return smoothstep(-OUTSIDE / RADII[0], INSIDE / RADII[0], 1 - radius).astype(np.float32)
+
+
+def points_on_face(face: np.ndarray) -> np.ndarray | None:
+    """Landmarks (189, 2) of an aligned face (S, S, 3), in its pixels; None where no face is seen in its place."""
+    points, confidence = Landmarks.load().locate_aligned(face)
+    off = np.abs((points[:2] + 0.5) / len(face) - EYES).max()
+    return points if confidence >= FACE_CONFIDENCE and off <= MISPLACED else None
+
+
+def smoothstep(low: float, high: float, values: np.ndarray) -> np.ndarray:
+    """0 below `low`, 1 above `high` (the other way round where low > high), and 3t^2 - 2t^3 between."""
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)

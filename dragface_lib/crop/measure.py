@@ -61,20 +61,25 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
     others: the other faces in the photo.
     """
     size, eyes = len(crop), interocular(face.points)
+
+    def outside(points: np.ndarray) -> np.ndarray:
+        return np.any((points < 0) | (points >= photo.shape[1::-1]), axis=1)
+
     matrix = similarity(face.points, size)
     points = apply(matrix, face.points.astype(np.float64))
-    outside = _outside(face.points, photo)
-    reflected = _outside(apply(cv2.invertAffineTransform(matrix), GRID * size - 0.5), photo)
+    cut = outside(face.points)
+    reflected = outside(apply(cv2.invertAffineTransform(matrix), GRID * size - 0.5))
     hull = cv2.convexHull(points.round().astype(np.int32))
     region = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1).astype(bool)
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     low, middle, bright, high = np.percentile(grey[region], [2, 50, 95, 98])
     neighbours = [apply(matrix, other.points[:2].mean(0)) for other in others]
+    glasses = _load_once(GLASSES_WEIGHTS)
     return {
         "eyes": eyes,
         # An eye outside the photo counts as all of it: nothing is known of where the face lies.
-        "cut": 1.0 if outside[:2].any() else float(outside.mean()),
+        "cut": 1.0 if cut[:2].any() else float(cut.mean()),
         **dict(zip(("yaw", "pitch", "roll"), head_pose(face), strict=True)),
         "faces": 1.0 + sum(bool(((eye >= 0) & (eye < size)).all()) for eye in neighbours),
         "sharpness": sharpness(grey, eyes),
@@ -82,8 +87,9 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
         "brightness": float(bright),
         "blown": float((crop[region].max(axis=1) >= 254).mean()),
         "contrast": float(high - low),
-        "colour": colour(lab),
-        "glasses": glasses_score(crop),
+        # Beside the one line on which the colours of a toned picture lie.
+        "colour": float(np.sqrt(max(np.linalg.eigvalsh(np.cov(lab[::4, ::4, 1:].reshape(-1, 2).T))[0], 0.0))),
+        "glasses": float(edges(crop) @ glasses["weights"].astype(np.float32) + glasses["bias"][0]),
         "covered": covered(lab, region),
         "copy": 0.0,  # one photo cannot tell
         "light": float(middle),
@@ -92,11 +98,6 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
         "hair": hair(lab, points),
         "mirrored": float(reflected.mean()),
     }
-
-
-def _outside(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Which of the points (N, 2) lie outside the photo: (N,) bool."""
-    return np.any((points < 0) | (points >= photo.shape[1::-1]), axis=1)
 
 
 def head_pose(face: Face) -> tuple[float, float, float]:
@@ -109,13 +110,9 @@ def head_pose(face: Face) -> tuple[float, float, float]:
     pose = pose_of(face.points[list(FIVE)])
     if face.box.points is not None:
         by_detector = pose_of(face.box.points)
-        if abs(_half_circle(by_detector[2] - pose[2])) < DISAGREEMENT:
+        if abs((by_detector[2] - pose[2] + 180) % 360 - 180) < DISAGREEMENT:
             pose = by_detector
-    return *pose[:2], _half_circle(pose[2] - 90 * face.quarters)
-
-
-def _half_circle(degrees: float) -> float:
-    return (degrees + 180) % 360 - 180
+    return *pose[:2], (pose[2] - 90 * face.quarters + 180) % 360 - 180
 
 
 def pose_of(points: np.ndarray) -> tuple[float, float, float]:
@@ -163,12 +160,6 @@ def resolution(grey: np.ndarray, eyes: float) -> float:
     return float(min(CROP_EYES, eyes))
 
 
-def colour(lab: np.ndarray) -> float:
-    """How far the colours of (256, 256, 3) float32 spread beside the one line of a toned picture."""
-    spread = np.cov(lab[::4, ::4, 1:].reshape(-1, 2).T)
-    return float(np.sqrt(max(np.linalg.eigvalsh(spread)[0], 0.0)))
-
-
 def covered(lab: np.ndarray, region: np.ndarray) -> float:
     """Share of the lower face whose hue is not that of forehead and nose; lab: (256, 256, 3) float32.
 
@@ -212,18 +203,10 @@ def skin_tone(lab: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(lightness - 50, yellow)))
 
 
-def glasses_score(face: np.ndarray) -> float:
-    """How much the edges around the eyes of the face (256, 256, 3) uint8 RGB are those of frames: above 0, glasses.
-
-    A linear classifier: `tools/glasses.py` draws frames on bare faces and writes its weights.
-    """
-    file = _load_once(GLASSES_WEIGHTS)
-    return float(edges(face) @ file["weights"].astype(np.float32) + file["bias"][0])
-
-
 def edges(face: np.ndarray) -> np.ndarray:
     """Histograms of edge directions around the eyes, each cell relative to those beside it: (1600,) float32.
 
+    A linear classifier tells frames by them; `tools/glasses.py` draws frames on bare faces and trains it.
     As in Dalal and Triggs (CVPR 2005), with directions told apart by their sign: frames have a dark and a light side.
     """
     strip = np.sqrt(cv2.cvtColor(face[EYE_STRIP], cv2.COLOR_RGB2GRAY).astype(np.float32))

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 from ..crop.align import interocular
-from ..crop.landmarks import CONTOURS, Landmarks
-from ..crop.masks import points_on_face
+from ..crop.landmarks import CONTOURS, Landmarks, points_on_face
 from ..crop.packing import read_faces
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, open_photo, resize

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from ..crop.landmarks import CONTOURS
-from ..crop.masks import smoothstep
+from ..crop.landmarks import CONTOURS, smoothstep
 from .canvas import Canvas, hair_stroke, point_at, ribbon, smooth_curve
 from .looks import Makeup
 from .skin import Skin, pigment

@@ -10,8 +10,7 @@ import numpy as np
 from scipy.ndimage import grey_closing
 from scipy.optimize import minimize
 
-from ..crop.landmarks import CONTOURS
-from ..crop.masks import smoothstep
+from ..crop.landmarks import CONTOURS, smoothstep
 from .canvas import Canvas, ribbon, smooth_curve
 
 # The grid of samples around the mouth.

@@ -16,8 +16,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from ..crop.align import interocular
-from ..crop.landmarks import POINTS
-from ..crop.masks import smoothstep
+from ..crop.landmarks import POINTS, smoothstep
 from ..errors import DragFaceError
 from .canvas import EYE_OUTLINES, LIP_OUTLINES, Canvas, normals, resized, ribbon, to_rgb
 from .eyes import cover_brows, paint_eyes

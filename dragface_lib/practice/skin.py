@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..crop.landmarks import CONTOURS, HAIRLINE, OVAL
-from ..crop.masks import smoothstep
+from ..crop.landmarks import CONTOURS, HAIRLINE, OVAL, smoothstep
 from .canvas import BROW_OUTLINES, EYE_OUTLINES, LIP_OUTLINES, Canvas, smooth_curve
 from .features import Mouth, find_frame, find_mouth
 from .looks import Makeup

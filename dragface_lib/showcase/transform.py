@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from ..crop.align import ALIGNMENT, aligned_face, apply, similarity
 from ..crop.find import Face, find_faces
-from ..crop.masks import face_mask, smoothstep
+from ..crop.landmarks import face_mask, smoothstep
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, open_photo
 from ..model import Generator, load_look

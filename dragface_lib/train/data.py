@@ -22,8 +22,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from ..archives import DAMAGES
-from ..crop.landmarks import WEIGHTS
-from ..crop.masks import mask_of_face
+from ..crop.landmarks import WEIGHTS, mask_of_face
 from ..crop.packing import read_faces
 from ..errors import DragFaceError
 from ..files import replace_atomically, sha256_of

@@ -11,8 +11,7 @@ from skimage import data
 from dragface_lib.crop.align import apply, interocular
 from dragface_lib.crop.detect import Box, open_detector
 from dragface_lib.crop.find import find_faces
-from dragface_lib.crop.landmarks import WEIGHTS, Landmarks
-from dragface_lib.errors import DragFaceError
+from dragface_lib.crop.landmarks import Landmarks
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +24,6 @@ def test_left_and_right_points_are_paired():
     mirror = Landmarks.load().network.mirror.numpy()
     assert (mirror[mirror] == np.arange(189)).all()
     assert {0: 1, 18: 27, 71: 82, 87: 93, 111: 114}.items() <= dict(enumerate(mirror)).items()
-
-
-def test_a_damaged_or_missing_file_of_weights_is_named(tmp_path):
-    (tmp_path / "cut.safetensors").write_bytes(WEIGHTS.read_bytes()[:5000])
-    with pytest.raises(DragFaceError, match=r"cut\.safetensors is missing or damaged"):
-        Landmarks.load(tmp_path / "cut.safetensors")
-    with pytest.raises(DragFaceError, match=r"none\.safetensors is missing or damaged"):
-        Landmarks.load(tmp_path / "none.safetensors")
 
 
 def test_the_mirrored_photo_has_the_mirrored_points(astronaut):

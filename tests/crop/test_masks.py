@@ -10,8 +10,7 @@ from skimage import data
 from dragface_lib.crop.align import aligned_face, apply, similarity
 from dragface_lib.crop.detect import open_detector
 from dragface_lib.crop.find import find_faces
-from dragface_lib.crop.landmarks import CONTOURS
-from dragface_lib.crop.masks import face_mask, mask_of_face
+from dragface_lib.crop.landmarks import CONTOURS, face_mask, mask_of_face
 from dragface_lib.images import open_photo
 
 

@@ -14,7 +14,7 @@ from skimage import data
 
 from dragface_lib.crop.align import apply, interocular, similarity
 from dragface_lib.crop.find import find_faces
-from dragface_lib.crop.masks import face_mask
+from dragface_lib.crop.landmarks import face_mask
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import UnreadablePhoto, encode_photo, save_photo
 from dragface_lib.model import Generator, Translation
