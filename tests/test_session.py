@@ -145,6 +145,24 @@ def test_without_a_gpu_it_says_how_to_get_one_and_a_small_run_of_its_own_is_trai
     assert run() == ("first", 256, 64, 100_000)
 
 
+def test_faces_of_your_own_begin_with_the_starter_that_fits_and_practice_faces_with_nothing(gpus, monkeypatch):
+    space = Workspace.open()
+
+    def begun(*name):
+        return notebook_config(space, "first", 10, 256, 0, *name).begin_with
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert begun() == "goth"
+    assert begun("nothing") == ""
+    assert begun("mine.safetensors") == "mine.safetensors"
+    gpus(1, "Tesla T4", 14.7, bf16=False)
+    assert begun() == "classic"
+    (space.faces / "pairs/drag").mkdir(parents=True)
+    (space.faces / "pairs/drag/face.png").touch()
+    assert begun() == ""
+    assert begun("classic") == "classic"
+
+
 @pytest.fixture
 def trained(colab, monkeypatch, tmp_path):
     """The configuration of a tiny run on Colab's disk that was copied to Drive."""

@@ -1,6 +1,7 @@
 """Training: configuration, faces, the step, the loop, checkpoints, the journal and its pictures."""
 
-from .config import TrainConfig, notebook_config
+from .beginning import notebook_config
+from .config import TrainConfig
 from .loop import train
 from .pictures import progression
 from .progress import LiveView, draw_run, plot_losses, read_journal

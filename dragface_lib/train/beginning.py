@@ -1,4 +1,4 @@
-"""What a new run begins with instead of random weights: `TrainConfig.begin_with`.
+"""What a run begins with: the settings of 03_train, and a new run's first weights where `begin_with` names some.
 
 A starter's look, a generator file, a run's folder or checkpoint, or a checkpoint of UGATIT-pytorch. A run brings both
 generators, and of the discriminators those that fit; a checkpoint of UGATIT-pytorch brings both generators.
@@ -13,15 +13,46 @@ from typing import Any
 
 import torch
 
+from ..crop.packing import read_faces
+from ..crop.table import PAIRS
+from ..devices import choose_device
 from ..errors import DragFaceError
 from ..files import sha256_of
 from ..model.generator import START_OF_CHANGE
 from ..model.weights import ARCHITECTURE, generator_path, load_generator, starter_looks
-from .config import facts_in
+from ..session import Workspace, sized
+from .config import TrainConfig, facts_in
 from .saving import checkpoints, is_whole
 from .step import Trainer
 
+STARTERS = {64: "classic", 32: "goth"}  # by channels
 ORIGIN = ("begun_with", "begun_with_sha256", "begun_with_licence")  # of a generator file's metadata
+
+
+def notebook_config(
+    space: Workspace, run: str, steps: int, size: int, session_hours: float, begin_with: str = "starter"
+) -> TrainConfig:
+    """What 03_train trains: as asked for where there is a GPU.
+
+    A CPU gets a small run with a name of its own. It takes half an hour on two cores and paints eyes and lips.
+    begin_with: see TrainConfig; "nothing"; or "starter", with which only faces of your own begin: on practice faces,
+    which were painted like its own, it would have nothing to learn.
+    """
+    channels = 64
+    if choose_device("auto").type == "cpu":
+        run, steps, size, channels = f"{run}-cpu", min(steps, 1000), min(size, 128), 32
+    faces = space.faces_archive if space.faces_archive.exists() else space.faces  # Drive reads one file fast
+    scratch = str(space.scratch / "runs" / run) if space.on_colab else ""
+    tiny = {"steps": 6, "size": 64, "channels": 4, "save_every": 3, "sample_every": 3, "validate_every": 3}
+    settings: dict[str, Any] = {"steps": steps, "size": size, "channels": channels} | sized(real={}, smoke=tiny)
+    if begin_with == "starter":
+        begin_with = STARTERS.get(settings["channels"], "nothing")
+        with suppress(DragFaceError):  # faces that cannot be read: training says so
+            begin_with = "nothing" if any(read_faces(faces, PAIRS, "drag")) else begin_with
+    settings["begin_with"] = "" if begin_with == "nothing" else begin_with
+    return TrainConfig(
+        str(faces), str(space.runs / run), scratch=scratch, session_minutes=60 * session_hours, **settings
+    )
 
 
 def begin(trainer: Trainer) -> str:

@@ -15,12 +15,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 
-from ..devices import Precision, choose_device, world_size
+from ..devices import Precision, world_size
 from ..errors import DragFaceError
 from ..files import write_atomically
 from ..model.generator import SIZES, Form
 from ..model.weights import ARCHITECTURE
-from ..session import Workspace, sized
 
 DiscriminatorInput = Literal["face", "picture"]
 COUNTS = ("steps", "batch", "ema_half_life")
@@ -149,23 +148,6 @@ class TrainConfig:
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, DragFaceError) as error:
             reason = str(error).rstrip(".")
             raise DragFaceError(f"{path} is not a run's configuration ({reason}): mend it, or name a run.") from error
-
-
-def notebook_config(space: Workspace, run: str, steps: int, size: int, session_hours: float) -> TrainConfig:
-    """What 03_train trains: as asked for where there is a GPU.
-
-    A CPU gets a small run with a name of its own. It takes half an hour on two cores and paints eyes and lips.
-    """
-    channels = 64
-    if choose_device("auto").type == "cpu":
-        run, steps, size, channels = f"{run}-cpu", min(steps, 1000), min(size, 128), 32
-    faces = space.faces_archive if space.faces_archive.exists() else space.faces  # Drive reads one file fast
-    scratch = str(space.scratch / "runs" / run) if space.on_colab else ""
-    tiny = {"steps": 6, "size": 64, "channels": 4, "save_every": 3, "sample_every": 3, "validate_every": 3}
-    settings: dict[str, Any] = {"steps": steps, "size": size, "channels": channels} | sized(real={}, smoke=tiny)
-    return TrainConfig(
-        str(faces), str(space.runs / run), scratch=scratch, session_minutes=60 * session_hours, **settings
-    )
 
 
 def choose_kernels(deterministic: bool) -> None:
