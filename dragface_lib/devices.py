@@ -10,6 +10,7 @@ prints. Without torchrun there is that one alone.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,12 +31,9 @@ def choose_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cuda", "mps", "cpu"):
+    if not re.fullmatch(r"(cuda|mps|cpu)(:\d{1,2})?", name):
         raise DragFaceError(f"The device {name!r} is unknown: use auto, cuda, mps or cpu.")
+    device = torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DragFaceError("There is no Apple GPU here: use --device cpu.")
     if device.type == "cuda" and not torch.cuda.is_available():

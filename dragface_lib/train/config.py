@@ -17,7 +17,7 @@ import torch
 
 from ..devices import Precision, world_size
 from ..errors import DragFaceError
-from ..files import write_atomically
+from ..files import Unavailable, retry, write_atomically
 from ..model.generator import SIZES, Form
 from ..model.weights import ARCHITECTURE
 
@@ -139,12 +139,14 @@ class TrainConfig:
         """
         path, kinds = Path(run) / "config.json", get_type_hints(cls)
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(retry(path.read_bytes, path))
             settings = {name: value for name, value in content.items() if name in kinds.keys() - set(OF_THE_CALL)}
             for name, value in settings.items():
                 if kinds[name] is int and isinstance(value, float) and value.is_integer():
                     settings[name] = int(value)  # 2.0 where 2 is meant
             return cls(run=str(run), **settings)
+        except Unavailable:
+            raise
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, DragFaceError) as error:
             reason = str(error).rstrip(".")
             raise DragFaceError(f"{path} is not a run's configuration ({reason}): mend it, or name a run.") from error

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..devices import mean_over_processes, peak_memory_mb
 from ..errors import DragFaceError
-from ..files import replace_atomically, write_atomically
+from ..files import replace_atomically, retry, write_atomically
 from ..images import save_photo
 from .config import TrainConfig
 from .pictures import progression, samples
@@ -40,11 +40,15 @@ Rows = Sequence[dict[str, Any]]
 
 def read_journal(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a journal; a line that was cut short by a crash, or is none of ours, is left out."""
+    return [row for row in map(_row, _lines(path)) if row is not None]
+
+
+def _lines(path: str | Path) -> list[bytes]:
+    """The lines of a file with their ends, none where it is missing."""
     try:
-        lines = Path(path).read_bytes().splitlines()
+        return retry(Path(path).read_bytes, path).splitlines(keepends=True)
     except FileNotFoundError:
         return []
-    return [row for row in map(_row, lines) if row is not None]
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
@@ -73,8 +77,7 @@ def shorten_journal(path: Path, step: int) -> int:
 
     Returns how many other lines are none of a journal's; they stay where they are.
     """
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    rows = [(line, _row(line)) for line in lines if line.endswith(b"\n")]
+    rows = [(line, _row(line)) for line in _lines(path) if line.endswith(b"\n")]
     kept = [line for line, row in rows if row is None or row["step"] <= step]
     write_atomically(path, b"".join(kept))
     return sum(row is None for _, row in rows)

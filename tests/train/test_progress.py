@@ -1,10 +1,14 @@
 """The journal survives a crash; plots and the progression are drawn from what is on the disk."""
 
+import errno
 import json
+from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from dragface_lib import files
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import write_atomically
 from dragface_lib.images import save_photo
@@ -39,6 +43,17 @@ def test_a_line_that_is_no_line_of_a_journal_is_left_out(tmp_path):
     path.write_bytes(b'{"step": 1}\n[1]\n"step"\n7\n{"step": "two"}\n\xff\xfe\n{"step": 3}\n')
     assert read_journal(path) == [{"step": 1}, {"step": 3}]
     assert read_journal(tmp_path / "nowhere.jsonl") == []
+
+
+def test_a_journal_that_cannot_be_read_now_is_not_written_over(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    append_to_journal(path, 1, note="mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "RETRY_AFTER", ())
+        patch.setattr(Path, "read_bytes", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(files.Unavailable, match=r"journal\.jsonl cannot be read now"):
+            shorten_journal(path, 1)
+    assert read_journal(path) == [{"step": 1, "note": "mine"}]
 
 
 def test_a_full_disk_is_said_to_be_full():

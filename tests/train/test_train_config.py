@@ -1,12 +1,16 @@
 """Settings of a run: checked by name, written and read back; the learning rate is a pure function of the step."""
 
+import errno
 import json
 import re
 from dataclasses import fields, replace
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 
+from dragface_lib import files
 from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.errors import DragFaceError
 from dragface_lib.train import TrainConfig
@@ -88,6 +92,14 @@ def test_a_configuration_edited_by_hand_is_refused_by_file_and_name(tmp_path, ha
     content = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(content | hand))
     with pytest.raises(DragFaceError, match=rf"config\.json .*{next(iter(hand))} is"):
+        TrainConfig.load(tmp_path)
+
+
+def test_a_configuration_that_cannot_be_read_now_is_not_said_to_be_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "RETRY_AFTER", ())
+    TrainConfig(faces="faces", run=str(tmp_path)).save()
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(files.Unavailable, match=r"config\.json cannot be read now"):
         TrainConfig.load(tmp_path)
 
 
