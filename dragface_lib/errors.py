@@ -4,8 +4,9 @@ LONGEST = 2000  # characters
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """A text that may be a stranger's, in one line of bounded length and without what would steer a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:longest]).split())
+    """A stranger's text in one line, without what would steer a terminal; a long text lacks its middle."""
+    text = text if len(text) <= longest else f"{text[: longest // 2 - 1]}…{text[-(longest // 2) :]}"
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 class DragFaceError(Exception):

@@ -215,7 +215,9 @@ def test_names_that_no_file_can_have_and_links_to_themselves_are_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jpg").write_bytes(portraits["astronaut"].read_bytes())
     os.symlink("loop", "loop")
-    refusal_with_output(capsys, *arguments.replace("LONG", "n" * 5000).replace("LOOP", "loop").split())
+    line = refusal_with_output(capsys, *arguments.replace("LONG", "n" * 5000).replace("LOOP", "loop").split())
+    assert len(line) < 2100
+    assert ": " in line[-100:]  # what to do next is not cut off
 
 
 def test_an_error_does_not_steer_the_terminal(capsys, tmp_path):
