@@ -1,18 +1,23 @@
-"""Files that matter are written beside themselves, flushed to the disk and then moved into place."""
+"""Files that matter are written beside themselves, flushed to the disk and then moved into place.
+
+A drive that does not answer is no missing and no damaged file: `retry`, `kind_of` and `open_to_read` keep them apart.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -51,6 +56,43 @@ def retry(read: Callable[[], Result], path: str | Path) -> Result:
             reason = error.strerror
         time.sleep(seconds)
     raise Unavailable(f"{path} cannot be read now ({reason}): look whether its drive is there, and try again.")
+
+
+def kind_of(path: str | Path) -> str:
+    """ "file", "folder", "other" (such as a pipe), or "" where nothing is there.
+
+    To be used on Drive in place of pathlib's `exists`, `is_file` and `is_dir`: on a mount that dropped out those fail,
+    or call its files missing. Raises Unavailable.
+    """
+    try:
+        mode = retry(lambda: os.stat(path).st_mode, path)
+    except (OSError, ValueError):  # nothing can be there
+        return ""
+    return {stat.S_IFREG: "file", stat.S_IFDIR: "folder"}.get(stat.S_IFMT(mode), "other")
+
+
+class _Readable(io.FileIO):
+    """A file that remembers a failed read."""
+
+    failure: OSError | None = None
+
+    def readinto(self, buffer: bytearray) -> int | None:  # type: ignore[override]
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failure = OSError(error.errno, error.strerror, self.name)
+            raise self.failure from error
+
+
+@contextmanager
+def open_to_read(path: Path) -> Iterator[Any]:
+    """Open a file. A read that fails ends the block with its OSError, also where zipfile or torch call it damage."""
+    file = _Readable(path)
+    with io.BufferedReader(file, 1 << 20) as buffered:  # type: ignore[type-var]
+        try:
+            yield buffered
+        except Exception as error:
+            raise file.failure or error from None
 
 
 @contextmanager
@@ -117,8 +159,10 @@ def numbered(folder: str | Path, suffix: str) -> dict[int, Path]:
     Files of any other name, such as "step_00000012 (1).jpg", belong to somebody else.
     """
     name = re.compile(r"step_(\d{8}|[1-9]\d{8,})" + re.escape(suffix), re.ASCII)
-    matches = [(name.fullmatch(path.name), path) for path in Path(folder).glob("step_*")]
-    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+    entries: list[str] = []
+    with suppress(FileNotFoundError):
+        entries = os.listdir(folder)  # glob calls a folder empty that cannot be read
+    return dict(sorted((int(match[1]), Path(folder, match[0])) for match in map(name.fullmatch, entries) if match))
 
 
 def sha256_of(path: str | Path) -> str:

@@ -7,6 +7,7 @@ space = session.Workspace.open()   # Google Drive on Colab, a folder elsewhere
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -137,6 +138,13 @@ def _mount_drive() -> Path | None:
             file=sys.stderr,
         )
         return local
+
+
+def require_drive(path: Path) -> None:
+    """Raises OSError where a path lies on Google Drive, and Drive is not mounted now."""
+    mount = COLAB_DISK / "drive"
+    if path.absolute().is_relative_to(mount) and "MyDrive" not in os.listdir(mount):
+        raise OSError(errno.ENOTCONN, "Google Drive is not mounted", str(mount))
 
 
 def begin() -> None:

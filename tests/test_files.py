@@ -12,7 +12,15 @@ import pytest
 
 from dragface_lib import files
 from dragface_lib.errors import DragFaceError
-from dragface_lib.files import replace_atomically, reserve, sha256_of, write_atomically
+from dragface_lib.files import (
+    Unavailable,
+    kind_of,
+    open_to_read,
+    replace_atomically,
+    reserve,
+    sha256_of,
+    write_atomically,
+)
 
 
 def test_a_written_file_has_its_bytes_and_leaves_nothing_beside_it(tmp_path):
@@ -136,3 +144,37 @@ def test_a_drive_that_does_not_answer_is_not_taken_for_damage(tmp_path, monkeypa
             files.retry(Mock(side_effect=OSError(number, "No answer")), tmp_path / "a")
     with pytest.raises(FileNotFoundError):
         files.retry((tmp_path / "a").read_bytes, tmp_path / "a")
+
+
+def test_what_a_path_is_can_be_told_from_a_drive_that_does_not_answer(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"data")
+    os.mkfifo(tmp_path / "pipe")
+    paths = [tmp_path / "file", tmp_path, tmp_path / "pipe", tmp_path / "file/below", tmp_path / "none", "a\0b"]
+    assert [kind_of(path) for path in paths] == ["file", "folder", "other", "", "", ""]
+    answers = iter([OSError(errno.ENOTCONN, "not connected"), os.stat(tmp_path)])
+
+    def stat(path):
+        if isinstance(answer := next(answers, OSError(errno.ENOTCONN, "not connected")), OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(files, "RETRY_AFTER", (0.0,))
+    monkeypatch.setattr(files.os, "stat", stat)
+    assert kind_of(tmp_path) == "folder"
+    with pytest.raises(Unavailable, match="cannot be read now"):
+        kind_of(tmp_path)
+
+
+def test_a_failed_read_is_not_taken_for_what_a_reader_makes_of_it(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"data")
+    with open_to_read(tmp_path / "a.bin") as file:
+        assert file.read() == b"data"
+
+    def misjudge(file, failure):
+        file.raw.failure = failure
+        raise ValueError("no zip")
+
+    with pytest.raises(OSError, match="Input/output"), open_to_read(tmp_path / "a.bin") as file:
+        misjudge(file, OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(ValueError, match="no zip"), open_to_read(tmp_path / "a.bin") as file:
+        misjudge(file, None)

@@ -33,9 +33,10 @@ from ..model.weights import save_generator
 from .beginning import begin, licence_of, origin_in
 from .config import TrainConfig, changes_since, choose_kernels, facts_in, facts_of, learning_rate, memory_explained
 from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
+from .mirror import Mirror
 from .pictures import Pictures, best_step_and_score, draw_sample, forget_after, is_milestone, sample_places
 from .progress import LossSums, append_to_journal, draw_run, rounded, shorten_journal
-from .saving import Copier, load_checkpoint, require_room, restore, save_checkpoint
+from .saving import checkpoints, load_checkpoint, require_room, save_checkpoint
 from .step import Trainer
 
 EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
@@ -47,8 +48,8 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     watch: called when there is something new to see in the run's folder.
     Returns False when an interrupt (Ctrl-C, Colab's stop button, SIGTERM) ended it early, True when all steps are done
     or the session's time was up; everything is saved either way. Raises DragFaceError when faces are missing, the run
-    folder holds another architecture or is being trained by another process, memory or disk do not suffice, or the
-    losses are no longer numbers or explode.
+    folder holds another architecture or is being trained by another process or machine, memory or disk do not suffice,
+    the losses are no longer numbers or explode, or the run ended and is not wholly in its folder.
     """
     with memory_explained(config), process_group(choose_device(config.device)) as device, ExitStack() as stack:
         choose_kernels(config.deterministic)
@@ -80,11 +81,12 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
 
         # Construct networks, and take the run's folder.
         trainer = Trainer(config, device, precision, say=say)
+        mirror = None
         if main:
             stack.enter_context(locked(folder, "trained"))
             require_room(folder, trainer)
             if config.scratch:
-                restore(run, folder)
+                mirror = stack.enter_context(Mirror(run, folder, say))
                 require_room(run, trainer)
         barrier()
 
@@ -108,7 +110,6 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             notes.append(begin(trainer))
         del checkpoint
         barrier()  # until every process has read what the main process will soon replace
-        copier = stack.enter_context(Copier(folder, run, say)) if main and config.scratch else None
         if main:
             replace(config, steps=facts["steps"]).save()
             if foreign := shorten_journal(journal, step):
@@ -121,6 +122,8 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             if trainer.begun_with and step == 0:  # what it began with is then needed no more
                 save_checkpoint(folder / "checkpoints", 0, checkpoint_of(trainer, facts))
             pictures.draw(watch)
+        if mirror:
+            mirror.start()
 
         # Train.
         def draw(step: int) -> list[Batch]:
@@ -143,7 +146,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             tick, last = step % config.log_every == 0, step >= config.steps
             if tick and not last:
                 # Time is left for the steps of another tick, for twice the longest save, and for the last copy.
-                needed = monotonic() - last_tick + 2 * longest_save + (copier.seconds if copier else 0.0)
+                needed = monotonic() - last_tick + 2 * longest_save + (mirror.seconds if mirror else 0.0)
                 last_tick = monotonic()
                 session_over = any_process(0 < 60 * config.session_minutes <= last_tick - began + needed, device)
             if (tick or world_size() == 1) and not last:  # several processes agree once a tick
@@ -189,8 +192,8 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
                 save_checkpoint(folder / "checkpoints", step, checkpoint_of(trainer, facts))
                 last_save = monotonic()
                 longest_save = max(longest_save, last_save - before_save)
-                if copier:
-                    copier.start()
+                if mirror:
+                    mirror.start()
         if main and not (folder / "generator.safetensors").exists():
             save_average(trainer, folder / "generator.safetensors", step)
 
@@ -199,6 +202,8 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
     else:
         why = "The session's time is up: stopped" if session_over else "Stopped"
         say(f"{why} and saved at step {step:,} of {config.steps:,}: run it again to go on.")
+    if mirror and mirror.fault:
+        raise DragFaceError(mirror.fault)
     return step >= config.steps or session_over
 
 
@@ -223,7 +228,7 @@ def _require_sane(row: dict[str, float], step: int, config: TrainConfig, precisi
             fault = "has exploded"
         if fault:
             folder, subject = config.run_folder / "checkpoints", name if " " in name else f"{name} loss"
-            saved = any(folder.glob("step_*.pt"))
+            saved = bool(checkpoints(folder))
             advice = f"the last checkpoint in {folder} is whole; go on" if saved else "nothing was saved yet; begin"
             smaller = "a smaller --lr" if precision == torch.float32 else "--precision fp32 or a smaller --lr"
             raise DragFaceError(f"The {subject} {fault} at step {step:,}: {advice} with {smaller}.")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from runs import checkpoints_of, journal_of, notes_of, pictures_and_generators_of
 
-from dragface_lib.train import TrainConfig, read_journal, train
+from dragface_lib.train import TrainConfig, mirror, read_journal, train
 from dragface_lib.train.saving import has_arrived
 
 SEED = 8
@@ -25,6 +25,7 @@ def session(settings, version):
     """One session, in a process of its own. version: of torch, as it then says."""
     torch.set_num_threads(1)
     torch.__version__ = version
+    mirror.DEAD_AFTER = 0.0
     train(TrainConfig(**settings), progress=False)
 
 

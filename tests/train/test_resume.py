@@ -1,8 +1,10 @@
 """A training that was stopped, in whatever way, and run again ends as if it had never been stopped."""
 
+import errno
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,12 +20,14 @@ from runs import (
 )
 from torch.utils._pytree import tree_leaves
 
+from dragface_lib import files
 from dragface_lib.__main__ import main
 from dragface_lib.errors import DragFaceError
-from dragface_lib.files import locked
+from dragface_lib.files import Unavailable, locked
 from dragface_lib.model import load_generator, save_generator
 from dragface_lib.train import loop, train
 from dragface_lib.train.config import TrainConfig
+from dragface_lib.train.saving import load_checkpoint, save_checkpoint
 from dragface_lib.train.step import Trainer
 
 
@@ -140,6 +144,61 @@ def test_when_every_checkpoint_is_damaged_nothing_is_touched(settings, stopped):
     with pytest.raises(DragFaceError, match="No checkpoint in .*checkpoints can be read"):
         train(settings(), progress=False)
     assert files_of(stopped) == before
+
+
+@pytest.mark.parametrize("way", ["opening", "reading"])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_passed_over(settings, stopped, monkeypatch, way):
+    before = files_of(stopped)
+    monkeypatch.setattr(files, "RETRY_AFTER", (0.0,))
+    newest = checkpoints_of(stopped)[-1]
+
+    class Failing(files._Readable):
+        def __init__(self, path):
+            if way == "opening" and Path(path) == newest:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+            super().__init__(path)
+
+        def readinto(self, buffer):
+            if Path(self.name) == newest:
+                self.failure = OSError(errno.EIO, os.strerror(errno.EIO), str(self.name))
+                raise self.failure
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(files, "_Readable", Failing)
+    with pytest.raises(Unavailable, match=f"{newest.name} cannot be read now"):
+        train(settings(), progress=False)
+    assert files_of(stopped) == before
+
+
+def test_a_checkpoint_that_can_be_read_at_a_later_try_is_taken(tmp_path, monkeypatch):
+    tries, init = [], files._Readable.__init__
+    monkeypatch.setattr(files, "RETRY_AFTER", (0.0, 0.0))
+    save_checkpoint(tmp_path, 4, {})
+
+    def opened(file, path):
+        tries.append(path)
+        if len(tries) == 1:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
+        init(file, path)
+
+    monkeypatch.setattr(files._Readable, "__init__", opened)
+    assert load_checkpoint(tmp_path) == ({"step": 4}, [])
+
+
+def test_somebodys_checkpoints_are_neither_taken_nor_removed(tmp_path):
+    for name in ("step_00000012 (1).pt", "step_00000012_good.pt", "step_12.pt", "best.pt"):
+        (tmp_path / name).write_text("somebody's")
+    for step in (2, 4, 6):
+        save_checkpoint(tmp_path, step, {})
+    assert load_checkpoint(tmp_path) == ({"step": 6}, [])
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_a_damaged_checkpoint_of_a_later_step_is_not_removed(tmp_path):
+    (tmp_path / "step_00000009.pt").write_text("damaged")
+    for step in (2, 4, 6):
+        save_checkpoint(tmp_path, step, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step_{step:08d}.pt" for step in (4, 6, 9)]
 
 
 @pytest.mark.parametrize(
