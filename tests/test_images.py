@@ -8,6 +8,7 @@ import struct
 import sys
 import zipfile
 import zlib
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -246,6 +247,19 @@ def test_a_jpeg_that_lacks_only_its_end_marker_opens(options, astronaut):
     for missing in (5, 50, 500, len(whole) // 2):
         with pytest.raises(UnreadablePhoto, match="cut short"):
             open_photo(whole[:-missing])
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_a_damaged_picture_opens_or_is_a_sentence(format, astronaut):
+    rng = np.random.default_rng(0)
+    whole = encoded(astronaut.resize((48, 32)), format)
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for place in (rng.integers(len(whole)), rng.integers(min(64, len(whole)))):
+            damaged[place : place + rng.integers(8)] = rng.bytes(rng.integers(8))
+        with suppress(UnreadablePhoto):
+            assert open_photo(bytes(damaged)).shape[2:] == (3,)
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)

@@ -98,6 +98,7 @@ class Detector:
         return sorted(boxes, key=lambda box: (-box.width * box.height, box.x, box.y))
 
 
+@lru_cache
 def open_detector(name: str = "auto") -> Detector:
     """The face detector called `name`: "yunet", "haar", or "auto" for YuNet if it can be had, else Haar.
 
@@ -106,16 +107,10 @@ def open_detector(name: str = "auto") -> Detector:
     """
     if name not in ("auto", "yunet", "haar"):
         raise DragFaceError(f"There is no face detector called {name!r}: use auto, yunet or haar.")
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return _open(name, os.environ.get("DRAGFACE_MODELS"), Path(cache, "dragface"))
-
-
-@lru_cache(maxsize=4)
-def _open(name: str, models: str | None, cache: Path) -> Detector:
     if name == "haar":
         return _haar()
     try:
-        return _yunet(_yunet_file(models, cache))
+        return _yunet(_yunet_file())
     except DragFaceError as error:
         if name == "yunet":
             raise
@@ -147,17 +142,16 @@ def _haar() -> Detector:
     def search(rgb: np.ndarray) -> Iterable[Sequence[float]]:
         grey = cv2.equalizeHist(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
         smallest = max(20, round(min(grey.shape) * 0.04))
-        boxes, _, weights = cascade.detectMultiScale3(
-            grey, 1.1, 5, minSize=(smallest, smallest), outputRejectLevels=True
-        )
+        boxes, _, weights = cascade.detectMultiScale3(grey, 1.1, 5, 0, (smallest, smallest), outputRejectLevels=True)
         scores = 1 / (1 + np.exp(-np.ravel(weights).astype(float) / 4))
         return [(*box, score) for box, score in zip(boxes, scores, strict=True)]
 
     return Detector(search)
 
 
-def _yunet_file(models: str | None, cache: Path) -> Path:
-    for folder in (models, cache):
+def _yunet_file() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dragface")
+    for folder in (os.environ.get("DRAGFACE_MODELS"), cache):
         if folder and (path := Path(folder, YUNET_FILE)).is_file() and sha256_of(path) == YUNET_SHA256:
             return path
     return network.fetch_pinned(YUNET_URL, cache / YUNET_FILE, YUNET_SHA256, 1_000_000)

@@ -57,8 +57,6 @@ def find_faces(rgb: np.ndarray, detector: Detector | None = None) -> list[Face]:
     if _has_good_face(best):
         return best
     for longest_side, quarters in OTHER_SEARCHES:
-        if longest_side == CROWD_SIDE and max(rgb.shape[:2]) <= LONGEST_SIDE:
-            continue  # nothing more is seen
         boxes = detector.find(rgb, longest_side, quarters)
         faces = _locate(rgb, [box for box in boxes if box.score >= OTHER_BOX_SCORE], quarters)
         if not _has_good_face(faces):

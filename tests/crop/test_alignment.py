@@ -179,9 +179,9 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setenv("DRAGFACE_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setattr(network, "BACKOFF", 0.01)
     monkeypatch.chdir(tmp_path)
-    detect._open.cache_clear()
+    open_detector.cache_clear()
     yield tmp_path
-    detect._open.cache_clear()
+    open_detector.cache_clear()
 
 
 def test_without_haar_and_without_yunet_a_sentence_says_what_to_do(alone, monkeypatch):
@@ -207,8 +207,10 @@ def test_yunets_file_is_fetched_once_into_the_cache_folder(monkeypatch, tmp_path
     requests = []
     monkeypatch.setattr(detect, "YUNET_SHA256", hashlib.sha256(b"yunet").hexdigest())
     monkeypatch.setattr(network, "fetch_pinned", fetch)
+    monkeypatch.delenv("DRAGFACE_MODELS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for _ in range(2):
-        assert detect._yunet_file(None, tmp_path / "dragface") == tmp_path / "dragface" / detect.YUNET_FILE
+        assert detect._yunet_file() == tmp_path / "dragface" / detect.YUNET_FILE
     assert requests == [detect.YUNET_URL]
 
 

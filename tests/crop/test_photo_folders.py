@@ -168,6 +168,19 @@ def test_tiny_huge_grey_and_turned_pictures_each_get_what_they_deserve(photos, f
         assert apart.mean() < 8
 
 
+def test_flat_and_narrow_pictures_are_left_out_by_name_and_the_others_kept(photos, faces, capsys):
+    odd = {"black.png": "black", "white.gif": "white", "one.bmp": "red", "line.png": "white", "button.jfif": "grey"}
+    sizes = {"one.bmp": (1, 1), "line.png": (600, 1), "button.jfif": (100, 20)}
+    for name, colour in odd.items():
+        kind = {"format": "JPEG"} if name.endswith("jfif") else {}
+        Image.new("RGB", sizes.get(name, (300, 200)), colour).save(photos / name, **kind)
+    (photos / "notes.txt").write_text("about the photos")
+    rows = {row.photo: (row.status, row.reason) for row in crop(photos, faces)}
+    assert rows.pop("portraits/female/0.jpg") == ("kept", "")
+    assert rows == dict.fromkeys(odd, ("no_face", "no face was found"))
+    assert "1 file is no photo: notes.txt" in capsys.readouterr().err
+
+
 def test_names_that_are_not_utf8_are_names(photos, faces):
     os.rename(photos / "portraits" / "female" / "0.jpg", os.fsencode(photos) + b"/\xff\xfe.jpg")
     (photos / os.fsdecode(b"\xfa.jpg")).write_text("no picture")
