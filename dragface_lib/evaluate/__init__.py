@@ -91,7 +91,6 @@ def evaluate(generator: Generator, faces: str | Path, limit: int = 1000) -> Repo
     untouched = means(validation.measure_all(face.bare for face in validation.faces))
     truths = [face.truth for face in validation.faces if face.truth is not None]
     truth = means(validation.measure_all(truths)) if truths else {}
-    measures = {name: mean_interval([row[name] for row in rows]) for name in MEANINGS}
     scale = {name: {"untouched": untouched[name], "truth": truth.get(name)} for name in MEANINGS}
     order = sorted(range(len(rows)), key=lambda number: rows[number]["score"])
 
@@ -111,7 +110,7 @@ def evaluate(generator: Generator, faces: str | Path, limit: int = 1000) -> Repo
             "generator": f"{generator.metadata.get('look', 'drag')}, {generator.metadata.get('steps', 'some')} steps",
             "faces": len(rows),
             "left_out": validation.left_out,
-            "measures": {name: measures[name] | scale[name] for name in MEANINGS},
+            "measures": {name: mean_interval([row[name] for row in rows]) | scale[name] for name in MEANINGS},
         },
         rows=[{"face": f"{folder}/{validation.faces[n].name}"} | rows[n] for n in order],
         picture=sheet(sum(ranks.values(), []), [rank for rank, numbers in ranks.items() for _ in numbers]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,37 +39,30 @@ def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
     choose_kernels(config.deterministic)
     with memory_explained(config):
         trainer = Trainer(config, device, precision)
-        step = _stepper(trainer)
+        faces = torch.rand(2, config.batch, 3, config.size, config.size) * 2 - 1
+        masks = torch.ones_like(faces[0, :, :1]) if config.discriminator_input == "face" else None
+        selfies, drags = Batch(faces[0], masks), Batch(faces[1], masks)
+        if device.type == "cuda":
+            selfies, drags = selfies.pin_memory(), drags.pin_memory()
+
+        def step() -> None:
+            trainer.step(0, selfies, drags)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
         seconds = []
         for _ in range(WARM_UP + graph.WARM_UP * (trainer.graphed is not None) + steps):
             started = time.perf_counter()
             step()
             seconds.append(time.perf_counter() - started)
         result |= {"seconds_per_step": round(statistics.median(seconds[-steps:]), 5)}
-        result |= {"peak_memory_mb": peak_memory_mb(device)}
+        result["peak_memory_mb"] = peak_memory_mb(device)
         result["replayed"] = trainer.graphed is not None and trainer.graphed.replays > 0
         if not result["replayed"]:
             with CountOperations() as operations:
                 step()
             result["operations_per_step"] = operations.count
     return result
-
-
-def _stepper(trainer: Trainer) -> Callable[[], None]:
-    """A function that trains by one step on random faces and waits for the device."""
-    config, device = trainer.config, trainer.device
-    shape = config.batch, 3, config.size, config.size
-    masks = torch.ones(config.batch, 1, config.size, config.size) if config.discriminator_input == "face" else None
-    selfies, drags = (Batch(torch.rand(shape) * 2 - 1, masks) for _ in range(2))
-    if device.type == "cuda":
-        selfies, drags = selfies.pin_memory(), drags.pin_memory()
-
-    def step() -> None:
-        trainer.step(0, selfies, drags)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    return step
 
 
 class CountOperations(TorchDispatchMode):

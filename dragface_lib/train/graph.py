@@ -78,17 +78,16 @@ class Graphed:
         """The function's result, in tensors that the next call overwrites. inputs: on any device."""
         self._fill(inputs)
         self.calls += 1
-        if self.failed or self.calls <= WARM_UP:
-            return self.graph.run(self.function, self.inputs)
-        if self.outputs is None:
+        if self.outputs is None and self.calls > WARM_UP and not self.failed:
             try:
                 self.outputs = self.graph.record(self.function, self.inputs)
             except RuntimeError as error:  # torch's OutOfMemoryError is one
                 self.failed = True
                 reason = str(error).strip().split("\n")[0]
                 self.say(f"The step is not recorded as a CUDA graph, which makes it slower: {reason}")
+            if self.failed:  # outside `except`, which would keep the recording's memory
+                self.recover()
         if self.outputs is None:
-            self.recover()
             return self.graph.run(self.function, self.inputs)
         self.graph.replay()
         self.replays += 1

@@ -146,9 +146,8 @@ def plot_losses(rows: Rows, title: str = "") -> Figure:
 
 def smoothed(values: np.ndarray) -> np.ndarray:
     """Geometric moving average over a centred window, shorter at the ends. Any length, also 0."""
-    reach = max(1, round(len(values) * SMOOTHING))
+    reach, centres = max(1, round(len(values) * SMOOTHING)), np.arange(len(values))
     sums = np.concatenate([[0.0], np.log(values).cumsum()])
-    centres = np.arange(len(values))
     low, high = np.maximum(centres - reach, 0), np.minimum(centres + reach + 1, len(values))
     return np.exp((sums[high] - sums[low]) / (high - low))
 
