@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from .model import Generator
 
 LOOK = option("--look", dest="generator", default="classic", metavar="NAME", help="classic (the default) or goth")
-WEIGHTS = option("--weights", dest="generator", default="classic", metavar="FILE", help="a generator file")
-SIZE = option("--size", type=COUNT, metavar="N", help="px that a light .pt file of UGATIT was trained at, default 256")
+GENERATOR = option("--weights", dest="generator", default="classic", metavar="FILE", help="a generator file")
+TRAINED_SIZE = option(
+    "--size", type=COUNT, metavar="N", help="px that a light .pt file of UGATIT was trained at, default 256"
+)
 REPORT = ("evaluation.json", "evaluation.md", "evaluation.jpg", "faces.csv")  # what evaluate writes
 STRENGTH = option("--strength", type=number(0, 1.5), default=1.0, help="0 leaves the photo as it is, 1.5 is the most")
 
@@ -35,7 +37,7 @@ def _generator(options: Namespace, *inputs: str) -> Generator:
     option("photos", nargs="+", metavar="PHOTO", help="photos, or one folder or zip of them"),
     option("-o", "--output", required=True, metavar="OUT", help="a file for one photo; a folder or zip for several"),
     option("--crop-only", action="store_true", help="write the aligned 256 px face instead"),
-    *(LOOK, WEIGHTS, SIZE, STRENGTH),
+    *(LOOK, GENERATOR, TRAINED_SIZE, STRENGTH),
 )
 def run_transform(options: Namespace) -> None:
     """Put the faces of photos into drag."""
@@ -53,7 +55,7 @@ def run_transform(options: Namespace) -> None:
 @command(
     option("photo", nargs="?", help="default: the public-domain astronaut portrait of scikit-image"),
     option("-o", "--output", default="out/before_after.jpg", metavar="OUT"),
-    *(LOOK, WEIGHTS, SIZE),
+    *(LOOK, GENERATOR, TRAINED_SIZE),
 )
 def run_demo(options: Namespace) -> None:
     """Write a before/after picture of one photo."""
@@ -87,7 +89,7 @@ def run_progression(options: Namespace) -> None:
 @command(
     option("photos", metavar="PHOTOS", help="folder or zip"),
     option("-o", "--output", required=True, metavar="PAGE", help="ends in .html"),
-    *(LOOK, WEIGHTS, SIZE, STRENGTH),
+    *(LOOK, GENERATOR, TRAINED_SIZE, STRENGTH),
 )
 def run_gallery(options: Namespace) -> None:
     """Guess who: a page of everybody in drag, shuffled, names on click."""
@@ -114,7 +116,7 @@ def run_train(options: Namespace) -> None:
 @command(
     option("--faces", required=True, metavar="FACES", help="folder or archive made by practice or crop"),
     option("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation"),
-    *(LOOK, WEIGHTS, SIZE),
+    *(LOOK, GENERATOR, TRAINED_SIZE),
 )
 def run_evaluate(options: Namespace) -> None:
     """Measure a generator on test faces: a table and a picture."""
@@ -132,7 +134,7 @@ def run_evaluate(options: Namespace) -> None:
 
 @command(
     option("generator", nargs="?", default=SUPPRESS, metavar="FILE", help="a generator (default: the one of --look)"),
-    *(LOOK, SIZE),
+    *(LOOK, TRAINED_SIZE),
     option("-o", "--output", required=True, metavar="FILE", help="ends in .onnx or .safetensors"),
     option("--half", action="store_true", help="weights in half precision: half the bytes"),
 )

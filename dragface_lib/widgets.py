@@ -1,7 +1,8 @@
-"""What all widgets share: the messages between page and notebook, and how a page is joined from its files.
+"""Shared by all widgets: the messages between page and notebook, and how a page is joined from its files.
 
-A widget's page may only be one module, from no address. Each .js file is a module for whoever reads or lints it, with
-`import { element } from "./widgets.js";` at its top and `export` before what others use; names are unique throughout.
+A widget's page must be a single module without imports. Each .js file is a module of its own for readers and linters,
+with imports such as `import { element } from "./widgets.js";` and with exports; `script` removes both. So all names are
+unique.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ Answer = tuple[dict[str, Any], Sequence[bytes]]
 class AnsweringWidget(anywidget.AnyWidget):
     """A widget whose page asks questions, each of which gets one answer (`connect` in widgets.js is the page's end).
 
-    A question has a `request` (its name), a `kind` and whatever `answer` needs. What comes back has the same `request`
-    and a `state`: "progress" with a text, any number of times, then "done" or "error" with a text. A page that hears
-    nothing asks again; the same request is answered again without doing the work twice. The kind "part" fetches one of
-    the widget's `files`, by its name, part by part. Photos travel in buffers, never in traits: a notebook saves nothing
-    of them. Messages of another shape are of no page of ours and get no answer.
+    A question has a `request` (its name), a `kind` and whatever `answer` needs. Each message back has the same
+    `request` and a `state`: "progress" with a text, any number of times, then "done" or "error" with a text. Without
+    an answer the page repeats its request; the widget answers again without doing the work twice. The kind "part"
+    fetches one of the widget's `files`, by its name, part by part. Photos travel in buffers, never in traits: a
+    notebook saves nothing of them. Malformed messages get no answer.
     """
 
     def __init__(self, **traits: Any):
         super().__init__(**traits)
-        self.files: dict[str, bytes] = {}  # by name; of those that an answer adds, the last ones are kept
-        self._answers: dict[str, Answer] = {}  # the last ones, by request
+        self.files: dict[str, bytes] = {}  # by name; only the newest are kept
+        self._answers: dict[str, Answer] = {}  # by request; only the newest are kept
         self.on_msg(self._on_message)
 
     def answer(self, question: dict[str, Any], buffers: Sequence[bytes]) -> Answer:
-        """The answer to a question of the page: what it says, and its buffers. Raises DragFaceError."""
+        """The answer to a question of the page: its message and its buffers. Raises DragFaceError."""
         raise DragFaceError(f"There is no answer to {question['kind']}: run this cell again.")
 
     def tell(self, question: dict[str, Any], text: str) -> None:
-        """Send a sentence on the way to the answer."""
+        """Send a sentence about the progress of an answer."""
         self.send({"request": question["request"], "state": "progress", "text": text})
 
     def forget(self) -> None:
@@ -79,7 +80,7 @@ class AnsweringWidget(anywidget.AnyWidget):
             return self.answer(question, buffers)
         except DragFaceError as error:
             text = str(error)
-        except Exception as error:  # an exception in a message handler would end in a log that nobody reads
+        except Exception as error:  # nobody reads the log in which an exception of a message handler ends
             text = f"This did not work ({type(error).__name__}: {error}): run this cell again."
         return {"state": "error", "text": text}, []
 
@@ -91,5 +92,5 @@ def script(*paths: Path) -> str:
 
 
 def style(path: Path) -> str:
-    """The style at `path` behind what all widgets share."""
+    """The style at `path` behind the style of all widgets."""
     return (SHARED / "widgets.css").read_text(encoding="utf-8") + path.read_text(encoding="utf-8")

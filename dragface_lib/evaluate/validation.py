@@ -20,7 +20,7 @@ from ..crop.packing import read_faces
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, open_photo, resize
 from ..model.generator import Generator, to_bytes, to_unit
-from .measures import FACE, LEVELS, PARTS, WEIGHTS, lips_and_lids, parts_of_face, patch_centres, patches, to_lab
+from .measures import FACE, LEVELS, PART_WEIGHTS, PARTS, lips_and_lids, parts_of_face, patch_centres, patches, to_lab
 
 FACES_AT_ONCE = 4  # of a batch, for a generator of 512 px on a small GPU
 BARE = 6.0  # CIELAB units of change on a lid: below it the eye is left bare
@@ -122,9 +122,9 @@ class Validation:
         mean of lips and lids. bare_eyes: share of the eyes whose lid changes by less than 6. outside: PSNR outside the
         face in dB, of at most 60. landmark_shift: per cent of the eyes' distance.
         """
-        whole = face.missing @ WEIGHTS
+        whole = face.missing @ PART_WEIGHTS
         wrong = self._wrong(face, drag)
-        levels = 1 - wrong @ WEIGHTS / whole
+        levels = 1 - wrong @ PART_WEIGHTS / whole
         moved = np.linalg.norm(Landmarks.load().locate_aligned(drag)[0] - face.points, axis=-1)
         shift = 100 * moved[STEADY].mean() / interocular(face.points)
         row = {"score": levels.mean() - (0 if self.paired else max(0.0, shift / SHIFT - 1))}

@@ -28,7 +28,7 @@ from .generator import Generator, Translation
 from .weights import ARCHITECTURE, save_generator
 
 OPSET, FORMAT_OF_2022 = 18, 8  # read by onnxruntime from 1.14 on, its builds for browsers and phones, TensorRT from 8.6
-LARGEST = 2**31  # bytes of an ONNX file
+MAX_ONNX_BYTES = 2**31  # bytes of an ONNX file
 FACES = f"RGB in -1..1; {ALIGNMENT} means pupils level, 0.25 of the width apart and at 0.46 of the height"
 INTENDED_USE = (
     "Paints drag make-up onto the face of someone who said yes to it. Not for passing a picture off as a photograph, "
@@ -61,7 +61,7 @@ def _onnx_bytes(generator: Generator, metadata: dict[str, str], half: bool) -> b
         import onnxscript.optimizer
     except ImportError:
         raise DragFaceError("ONNX needs two more packages: pip install onnx onnxscript, and export again.") from None
-    if sum(weight.numel() for weight in generator.parameters()) * (2 if half else 4) >= LARGEST:
+    if sum(weight.numel() for weight in generator.parameters()) * (2 if half else 4) >= MAX_ONNX_BYTES:
         raise DragFaceError("This generator is too large for one ONNX file: use --half, or export it as .safetensors.")
     if half:  # rounded before anything is computed from them, so that both kinds of file hold the same weights
         generator = copy.deepcopy(generator).half().float()
@@ -81,7 +81,7 @@ def _onnx_bytes(generator: Generator, metadata: dict[str, str], half: bool) -> b
         )
         # Kernels that are computed from weights become weights, however large: not every runtime does that by itself.
         program.model = onnxscript.optimizer.optimize(
-            program.model, input_size_limit=LARGEST, output_size_limit=LARGEST
+            program.model, input_size_limit=MAX_ONNX_BYTES, output_size_limit=MAX_ONNX_BYTES
         )
     model = program.model_proto
     model.ir_version = FORMAT_OF_2022  # newer ones add nothing but notes for debugging, such as this machine's paths

@@ -20,7 +20,7 @@ OPEN = 0.03  # Gap between the lips above which a mouth is open, in interocular 
 REFIT_AREA = 0.006  # Area of teeth and open mouth above which landmarks are refitted, in squares of that distance.
 FAINT = 2.5  # Pinkness in CIELAB units below which lips stay where the landmarks are.
 # A change of the curves: wider by a share, the corners lowered at left and right, the middle of each curve lowered.
-RANGES = np.array([0.20, 0.06, 0.06, 0.05, 0.06, 0.14, 0.20])  # Usual sizes of the change.
+USUAL_CHANGES = np.array([0.20, 0.06, 0.06, 0.05, 0.06, 0.14, 0.20])  # Usual sizes of the change.
 STEPS = (0.08, 0.03, 0.03, 0.03, 0.03, 0.04, 0.05)  # The search's first steps.
 STARTS = np.array(  # Where the search begins: as the landmarks say, open, broad, and lowered.
     [
@@ -123,7 +123,7 @@ def find_mouth(canvas: Canvas, base: np.ndarray, tone: np.ndarray) -> Mouth:
         gaps = np.diff(shapes[:, 24, 1])
         crossed = np.clip(-gaps, 0, None).sum()
         thin = np.clip(thinnest - gaps[[0, 2]], 0, None).sum()
-        far = change / RANGES
+        far = change / USUAL_CHANGES
         narrow = max(0.0, -change[0] - 0.02)  # A smile is broader than the landmarks say, hardly ever narrower.
         return -gain + 0.012 * float(far @ far) + 4 * crossed + 3 * (thin + narrow)
 

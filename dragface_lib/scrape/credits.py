@@ -17,7 +17,7 @@ from ..manifest import Row
 UNKNOWN = "author unknown"
 UNLICENSED = "no licence stated"
 SAFE = "!#$%&'()*+,/:;=?@[]~"  # characters that an address keeps
-PAGE = """<!DOCTYPE html>
+CREDITS_PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none'">
 <title>{heading}</title></head><body>
 <h1>{heading}</h1>
@@ -54,7 +54,9 @@ def credits_page(rows: Iterable[Row]) -> str:
         asked = "" if usual else f" ({html.escape(row.attribution)})"
         photos.append(f"{title}, {html.escape(row.author or UNKNOWN)}, {licence}{asked}")
     lists = ["\n".join(f"<li>{line}</li>" for line in lines) for lines in (map(html.escape, credits(rows)), photos)]
-    return PAGE.format(heading=f"Photos used: {len(rows)}", lists="\n".join(f"<ul>\n{lines}\n</ul>" for lines in lists))
+    return CREDITS_PAGE.format(
+        heading=f"Photos used: {len(rows)}", lists="\n".join(f"<ul>\n{lines}\n</ul>" for lines in lists)
+    )
 
 
 def _link(words: str, url: str) -> str:

@@ -21,7 +21,7 @@ from ..network import check_address
 from .sources import digest, plain
 from .web import WebSource
 
-LONGEST_LISTING = 1800  # seconds that gallery-dl may take to list what it finds
+LONGEST_LISTING = 1800  # seconds that gallery-dl may take to list a profile
 
 
 class GalleryDL(WebSource):
@@ -32,7 +32,7 @@ class GalleryDL(WebSource):
 
     NAME, API = "instagram", "gallery-dl"
     NEEDS = "a query (an address, #hashtag or @profile), a file of cookies, and permission"
-    LICENCE = "permission claimed by user"  # stands where a licence stands; addresses of such photos expire
+    LICENCE = "permission claimed by user"  # in the column of the licence; addresses of such photos expire
 
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
         """The pictures behind an address, such as a profile's; "#word" is a hashtag of Instagram, "@name" a profile."""

@@ -22,22 +22,22 @@ from ..manifest import Row
 from ..network import Client, NetworkError
 from .sources import Source, digest, plain, secret
 
-WIDTH = 1920  # pixels; of larger pictures Commons makes one of this width, a tenth of the bytes and enough for a face
+WIDTH = 1920  # pixels; Commons shrinks wider pictures to this: a tenth of the bytes, and enough for a face
 MIMES = ("image/jpeg", "image/png", "image/webp")
 
 
 class WebSource(Source):
-    """A search on the web; a subclass says in `photos` what it finds."""
+    """A search on the web; a subclass yields its results in `photos`."""
 
     API = ""
     KEYS = ("", "")
 
     @abstractmethod
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
-        """What the server says of each photo: columns of a row, and `name`, which no other photo has."""
+        """Each photo as the server describes it: columns of a row, and a unique `name`."""
 
     def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
-        """Photos that fit `query`; those that no manifest may hold are left out and named in `notes`."""
+        """Photos that fit `query`. Photos that a manifest cannot hold are left out and named in `notes`."""
         self.client, seen = Client(), set()
         try:
             for columns in self.photos(query):
@@ -61,7 +61,7 @@ class WebSource(Source):
             raise error from None
 
     def _row(self, query: str, name: str, image_url: str, source: str = "", **told: Any) -> Row:
-        """A row of the manifest; what the server says is freed of markup and of addresses that are none."""
+        """A row of the manifest, without the server's markup and without broken addresses."""
         image_url, source = _web_address(image_url), source or self.NAME
         suffix = PurePosixPath(urlsplit(image_url).path).suffix.lower()
         file = f"{source}/{name}{suffix if suffix in SUFFIXES else '.jpg'}"
@@ -72,52 +72,52 @@ class WebSource(Source):
 
 
 class Commons(WebSource):
-    """Wikimedia Commons, without a key. depth: how many levels of subcategories belong to a category."""
+    """Wikimedia Commons, without a key. depth: levels of subcategories to search."""
 
     NAME, API = "commons", "https://commons.wikimedia.org/w/api.php"
     NEEDS = "a query: words or Category:NAME"
 
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
-        """Files of "Category:NAME", with its subcategories, or else of a search for the words of `query`."""
+        """Files of "Category:NAME" and its subcategories, else results of a search for the words of `query`."""
         about = {"prop": "imageinfo", "iiprop": "url|size|mime|extmetadata", "iiurlwidth": str(WIDTH)}
         searches = [{"generator": "search", "gsrsearch": query, "gsrnamespace": "6", "gsrlimit": "50"}]
         if query.lower().startswith("category:"):
             of_category = {"generator": "categorymembers", "gcmtype": "file", "gcmlimit": "50"}
             searches = [of_category | {"gcmtitle": category} for category in self._categories(query)]
         for search in searches:
-            for found in self._pages(about | search):
-                for page in found.get("pages", []):
+            for answer in self._answers(about | search):
+                for page in answer.get("pages", []):
                     for info in page.get("imageinfo", [])[:1]:
                         if info.get("mime") in MIMES and info.get("url"):
                             yield self._photo(page, info)
 
     def _photo(self, page: dict, info: dict) -> dict[str, Any]:
-        told = {name: str(part.get("value", "")) for name, part in info.get("extmetadata", {}).items()}
+        extra = {name: str(part.get("value", "")) for name, part in info.get("extmetadata", {}).items()}
         title = page.get("title", "").removeprefix("File:")
         scaled = "thumb" if info.get("thumburl") and info["width"] > WIDTH else ""
         return {
             "name": str(int(page["pageid"])),
             "image_url": info[f"{scaled}url"],
             "page_url": info.get("descriptionurl"),
-            "licence": told.get("LicenseShortName"),
-            "licence_url": told.get("LicenseUrl"),
-            "author": told.get("Artist"),
+            "licence": extra.get("LicenseShortName"),
+            "licence_url": extra.get("LicenseUrl"),
+            "author": extra.get("Artist"),
             "title": title.removesuffix(PurePosixPath(title).suffix),
-            "attribution": told.get("Attribution"),
+            "attribution": extra.get("Attribution"),
         }
 
     def _categories(self, top: str) -> list[str]:
         known, level = [top], [top]
         for _ in range(self.depth):
             search = {"list": "categorymembers", "cmtype": "subcat", "cmlimit": "500"}
-            pages = [found for category in level for found in self._pages(search | {"cmtitle": category})]
-            below = [member["title"] for found in pages for member in found.get("categorymembers", [])]
+            answers = [answer for name in level for answer in self._answers(search | {"cmtitle": name})]
+            below = [member["title"] for answer in answers for member in answer.get("categorymembers", [])]
             level = [category for category in dict.fromkeys(below) if category not in known]
             known += level
         return known
 
-    def _pages(self, search: Mapping[str, str]) -> Iterator[dict]:
-        """Every answer to one question, to its end."""
+    def _answers(self, search: Mapping[str, str]) -> Iterator[dict]:
+        """All pages of the answer to a search."""
         asked = {**search, "action": "query", "format": "json", "formatversion": "2"}
         answer: dict = {"continue": {}}
         while "continue" in answer:
@@ -137,16 +137,16 @@ class Openverse(WebSource):
     NAME, API = "openverse", "https://api.openverse.org/v1/"
     NEEDS = "a query: words; for many, OPENVERSE_CLIENT_ID and OPENVERSE_CLIENT_SECRET too"
     KEYS = "OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET"
-    NAMES = {"": "", "cc0": "CC0", "pdm": "Public Domain Mark"}  # other licences are called CC and their code
+    NAMES = {"": "", "cc0": "CC0", "pdm": "Public Domain Mark"}  # other licences: "CC" and their code
 
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
-        """Photos that may be altered, as painting a face into them does (no ND licences)."""
+        """Photos that may be altered, since make-up alters them (no ND licences)."""
         name, word = map(secret, self.KEYS)
         headers = {}
         if name and word:
             form = {"grant_type": "client_credentials", "client_id": name, "client_secret": word}
             headers["Authorization"] = f"Bearer {self.ask('auth_tokens/token/', data=form).get('access_token', '')}"
-        size, pages = (100, 100) if headers else (20, 12)  # nobody may look deeper
+        size, pages = (100, 100) if headers else (20, 12)  # the server answers no further pages
         asked = {"q": query, "license_type": "modification", "mature": "false", "category": "photograph"}
         for page in range(1, pages + 1):
             sent = asked | {"page_size": str(size), "page": str(page)}
@@ -183,7 +183,7 @@ class Google(WebSource):
     RIGHTS = {"cc_publicdomain": "public domain", "cc_attribute": "CC BY", "cc_sharealike": "CC BY-SA"}
 
     def photos(self, query: str) -> Iterator[dict[str, Any]]:
-        """Photos of each kind of free licence in turn, at most 100 a kind; a page of ten costs one of 100 a day."""
+        """Photos of each kind of free licence in turn, at most 100 each; a page of ten costs one query of 100 a day."""
         key, engine = map(secret, self.KEYS)
         if not (key and engine):
             raise DragFaceError(f"google needs the secrets {' and '.join(self.KEYS)}, or use openverse or commons.")
@@ -206,6 +206,6 @@ class Google(WebSource):
 
 
 def _web_address(url: str) -> str:
-    """`url`, or "" when it is no address that a manifest may hold."""
+    """`url`, or "" when a manifest cannot hold it."""
     url = f"https:{url}" if url.startswith("//") else url.strip()
     return url if re.fullmatch(r"https?://[^/\s]+\S*", url) else ""

@@ -1,4 +1,4 @@
-"""A photo in drag: its faces and what to add there. From it the picture is made at any strength and size.
+"""A photo in drag: its faces and the change of each. It gives the picture at any strength and size.
 
     picture = drag.at(strength=0.8)
     picture = drag.only([0]).view(strength=1.0, alone=True, longest_side=1000)
@@ -27,31 +27,31 @@ from ..images import contact_sheet, resize
 
 STRONGEST = 1.5
 SHEET_SIDE = 800  # longest side of each half of a before/after picture
-MAX_ENLARGEMENT = 4  # a change that is enlarged by more is first enlarged smoothly by this much
-FACE_SIZE = 256  # pixels of the crops that training reads and that remarks are made on
+MAX_ENLARGEMENT = 4  # a change that must be enlarged more is first enlarged smoothly by this factor
+FACE_SIZE = 256  # pixels of the crops of training, and of those that remarks are based on
 MIN_FACE, MAX_FACE = 256, 1024  # pixels a side of a face that is shown alone
-CLOSER = 4  # how much larger the photo is made of which faces are shown alone
+CLOSER = 4  # enlargement of the photo before faces are cut out of it to be shown alone
 HEAT = 0.75  # opacity of the heat map
-# What is said of a face, and when; the numbers are those of `measure`, and two of the generator's.
+# Remarks on a face, and their conditions on the numbers of `measure` and two numbers of the generator.
 REMARKS: dict[str, Callable[[Mapping[str, float]], bool]] = {
     "turned far to the side, and make-up sits badly there": lambda n: abs(n["yaw"]) > 30,
     "cut off by the edge of the photo, so the rest is a guess": lambda n: n["cut"] > 0.15,
     "very small: a larger photo shows more": lambda n: n["eyes"] < 16,
     "very dark: a photo in better light shows more": lambda n: n["brightness"] < 60,
-    # Above 0.72 are most faces with a phone before the mouth, and 3 in 100 others, most of them with beards.
+    # Most faces with a phone before the mouth have more than 0.72; of other faces 3 in 100, most of them with beards.
     "partly hidden, perhaps by a phone, and make-up is painted over it": lambda n: n["covered"] > 0.72,
-    # In 0..255; the starters change most faces by 20 to 35.
+    # Of 255; the starters change most faces by 20 to 35.
     "hardly changed: choose another look, or more strength": lambda n: n["change"] < 5,
     "made up already in the eyes of this look, which changes little then": lambda n: n["cam_logit"] < 0,
 }
 
 
 class DragFace(NamedTuple):
-    """A translated face: where it is, and what to add to the photo there.
+    """A translated face: its place, and the change to add to the photo.
 
     matrix: (2, 3), from pixels of the photo to those of the change; change: (S, S, 3) float32, -255..255,
     already faded out by the mask of the face. attention: (S/4, S/4) float32, 0 or more, where the generator looked.
-    cam_logit: how sure the generator is that this is a bare face; below 0 it takes it for made up, and changes little.
+    cam_logit: the generator's certainty that this face is bare; below 0 it sees a face in make-up, and changes little.
     """
 
     face: Face
@@ -63,9 +63,9 @@ class DragFace(NamedTuple):
 
 @dataclass(frozen=True)
 class DragPhoto:
-    """A photo and the changes that make it drag: one translation serves every strength and every size.
+    """A photo and its changes: one translation serves every strength and every size.
 
-    photo: (H, W, 3) uint8 RGB as it was; faces: largest first; look: what the generator calls its style.
+    photo: (H, W, 3) uint8 RGB as it was; faces: largest first; look: the name of the generator's style.
     """
 
     photo: np.ndarray
@@ -128,7 +128,7 @@ class DragPhoto:
 
     @cached_property
     def remarks(self) -> str:
-        """What a person should know about these faces, in a sentence each; empty when all is well."""
+        """Remarks on these faces for the user, a sentence each; empty without any."""
         numbers: dict[str, list[str]] = {}
         for number, (face, _, change, _, cam_logit) in enumerate(self.faces, 1):
             measured = measure(self.photo, face, aligned_face(self.photo, face.points, FACE_SIZE))
@@ -169,13 +169,13 @@ def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> Non
         return
     part = photo[y_start:y_end, x_start:x_end]
     from_part = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ (x_start, y_start)])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # the matrix leads from the photo to the change
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # `matrix` maps the photo to the change
     warped = cv2.warpAffine(change, from_part, part.shape[1::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
     part[...] = cv2.add(part, warped, dtype=cv2.CV_8U)  # rounds and saturates
 
 
 def shrunk_matrix(matrix: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """The (2, 3) matrix that leads from a resized photo to the same crop; factor: old (width, height) / new."""
+    """The (2, 3) matrix from a resized photo to the same crop; factor: old (width, height) / new."""
     # Pixel centres: x_old = (x_new + 0.5) * factor - 0.5
     return np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2] @ ((factor - 1) / 2)])
 

@@ -1,4 +1,4 @@
-"""Photos in, pictures out: any number of photos, folders and zips of them; one photo is in memory at a time.
+"""Many photos at once, from files, folders and zips; one photo is in memory at a time.
 
     result = transform_all("photos", "drag.zip", generator)
     print(len(result.pictures), result.left_out)
@@ -28,7 +28,7 @@ from ..model import Generator
 from . import provenance
 from .transform import Photo, crop_only, make_drag
 
-Source = str | Path | Sequence[str | Path]  # a photo, a folder or a zip, or a list of them
+Photos = str | Path | Sequence[str | Path]  # a photo, a folder or a zip, or a list of them
 
 
 class Transformed(NamedTuple):
@@ -39,7 +39,7 @@ class Transformed(NamedTuple):
 
 
 def transform_all(
-    source: Source,
+    source: Photos,
     output: str | Path,
     generator: Generator | None = None,
     strength: float = 1.0,
@@ -82,9 +82,9 @@ def transform_all(
 
 
 def for_each_photo(
-    source: Source, work: Callable[[str, Photo], None], most: int = sys.maxsize
+    source: Photos, work: Callable[[str, Photo], None], most: int = sys.maxsize
 ) -> list[tuple[str, str]]:
-    """Call `work` with the name of each photo, and with what `make_drag` takes.
+    """Call `work` with each photo's name and with the photo, as `make_drag` takes it.
 
     Photos that cannot be read, or have no face, are named on the progress bar (on stderr) and left out. Returns
     (name, reason) of each. most: says so and stops after so many photos. Raises DragFaceError when no photo gave
@@ -101,7 +101,7 @@ def for_each_photo(
                 work(name, read())
             except (DiskFull, OSError):
                 raise
-            except Exception as error:  # costs this photo alone, whatever it is
+            except Exception as error:  # any error costs this photo alone
                 told = isinstance(error, DragFaceError)
                 reason = str(error) if told else f"{name} cannot be used ({type(error).__name__}: {error})."
                 left_out.append((name, reason))
@@ -113,15 +113,15 @@ def for_each_photo(
     return left_out
 
 
-def holds_photos(source: Source) -> bool:
+def holds_photos(source: Photos) -> bool:
     """Whether these may be several photos: a list, a folder or a zip."""
     paths = _listed(source)
     return len(paths) != 1 or os.path.isdir(paths[0]) or Path(paths[0]).suffix.lower() == ".zip"
 
 
 @contextmanager
-def photos_in(source: Source) -> Iterator[list[tuple[str, Callable[[], Photo]]]]:
-    """The photos of a source: the name of each, and what opens it.
+def photos_in(source: Photos) -> Iterator[list[tuple[str, Callable[[], Photo]]]]:
+    """The photos of a source: each photo's name, and a function that opens it.
 
     Raises DragFaceError when there is no such zip, when it is damaged, or when there is no photo.
     """
@@ -142,7 +142,7 @@ def photos_in(source: Source) -> Iterator[list[tuple[str, Callable[[], Photo]]]]
         yield photos
 
 
-def _listed(source: Source) -> list[str | Path]:
+def _listed(source: Photos) -> list[str | Path]:
     return [source] if isinstance(source, (str, Path)) else [*source]
 
 
@@ -154,7 +154,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
 
 @contextmanager
 def _writer(output: Path, is_zip: bool) -> Iterator[Callable[[str, bytes], None]]:
-    """A function that writes a file of a name into the folder or the zip; the zip is there when all is done."""
+    """A function that writes a named file into the folder or the zip. The zip exists when the block ends."""
     if not is_zip:
         yield lambda name, data: write_atomically(output / name, data)
         return

@@ -2,7 +2,7 @@
 
 import { element } from "./widgets.js";
 
-const LARGEST = 25; // megabytes that a photo may have
+const MAX_MEGABYTES = 25; // megabytes that a photo may have
 const CAMERA_SETTINGS = { audio: false, video: { facingMode: "user", width: { ideal: 1920 }, height: { ideal: 1080 } } };
 const NO_CAMERA = "The camera does not start: allow it beside the page's address, close other programs that use it, or drop a photo instead";
 
@@ -19,8 +19,8 @@ export function buildIntake(root, onFile, onProblem) {
   function take(files) {
     if (!files?.length) return onProblem("That was not a file: save the picture first, then drop the file.");
     const { name, size } = files[0];
-    if (size <= LARGEST << 20) return onFile(files[0]);
-    onProblem(`${name} has ${Math.ceil(size / (1 << 20))} MB, and up to ${LARGEST} MB are taken: make it smaller first.`);
+    if (size <= MAX_MEGABYTES << 20) return onFile(files[0]);
+    onProblem(`${name} has ${Math.ceil(size / (1 << 20))} MB, and up to ${MAX_MEGABYTES} MB are taken: make it smaller first.`);
   }
   zone.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {

@@ -1,4 +1,4 @@
-"""Pages of pictures that need nothing but a browser: a face as training went on, and everybody to guess.
+"""Pages that need only a browser: a face through the steps of a training, and a game of guessing who is who.
 
 progression = face_progression("selfie.jpg", "runs/mine")
 progression.save("progression.webp")                    or .gif, .jpg, .png (a strip), .html
@@ -26,14 +26,14 @@ from ..model import Generator, load_look
 from ..widgets import AnsweringWidget, script
 from . import provenance
 from .drag_photo import DragPhoto
-from .folders import Source, for_each_photo
+from .folders import Photos, for_each_photo
 from .transform import Photo, make_drag
 
 FACE, CARD = 320, 256  # pixels of a face of a progression, and of a card to guess
 MAX_CARDS = 200
-MAX_GENERATORS = 12  # of a progression; each is read and used in turn
-STEP_MS, LAST_MS = 500, 2000  # how long each picture of an animation stands
-# Nothing is loaded from anywhere, whatever a photo's name says.
+MAX_GENERATORS = 12  # of a progression
+STEP_MS, LAST_MS = 500, 2000  # time of each picture of an animation, and of its last
+# The page loads nothing from the network, whatever a photo's name contains.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """
 body { font: 16px/1.4 system-ui, sans-serif; margin: 12px; color: #222; background: #fff; }
@@ -42,7 +42,7 @@ h1 { font-size: 1.2em; margin: 0 0 10px; } img { max-width: 100%; border-radius:
 figure { margin: 0; } figcaption, details { text-align: center; overflow-wrap: anywhere; }
 summary { list-style: none; cursor: pointer; } summary:focus-visible { outline: 3px solid #c2185b; }
 """
-# In a frame of its own, which may do nothing but show.
+# In a frame of its own, without permissions.
 SHOW_PAGE = """
 function render({ model, el }) {
   const notebook = connect(model), frame = element("iframe", "df-page", { title: "Pictures", sandbox: "" });
@@ -57,7 +57,7 @@ export default { render };
 
 @dataclass(frozen=True)
 class Progression:
-    """A face, and what generators after growing numbers of steps made of it.
+    """A face, and its drag versions after growing numbers of steps.
 
     faces: (FACE, FACE, 3) uint8 RGB, the first as it was; captions: of each, such as "step 1,000"; look: the run's.
     losses: the bytes of the run's losses.png, empty where there is none.
@@ -69,7 +69,7 @@ class Progression:
     losses: bytes = b""
 
     def page(self) -> str:
-        """The faces and the run's losses, as one HTML page that needs nothing else."""
+        """The faces and the run's losses, as a self-contained HTML page."""
         figures = ""
         for face, caption in zip(self.faces, self.captions, strict=True):
             address = _data(provenance.encode(face, "JPEG", self.look, quality=88))
@@ -128,7 +128,7 @@ def face_progression(photo: Photo, run: str | Path, strength: float = 1.0) -> Pr
     return Progression(tuple(faces.values()), tuple(faces), drag.look, losses.read_bytes() if losses.exists() else b"")
 
 
-def guess_who(source: Source, generator: Generator | None = None, strength: float = 1.0) -> str:
+def guess_who(source: Photos, generator: Generator | None = None, strength: float = 1.0) -> str:
     """One HTML page, which needs nothing else: the largest face of each photo, shuffled; a click tells who it is.
 
     source: folders, zips or photos, whose names are their files'; the first 200 photos are taken, as a card has about
@@ -162,7 +162,7 @@ class PageView(AnsweringWidget):
 
 
 def _data(picture: bytes, kind: str = "jpeg") -> str:
-    """The bytes of a picture's file as an address that holds them."""
+    """A picture's file as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 

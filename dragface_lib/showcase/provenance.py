@@ -30,7 +30,7 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def sentence(look: str) -> str:
-    """What a picture says of itself; look: the generator's, any text (of one line, at most 100 characters of it)."""
+    """The note on a picture's origin; look: the generator's, any text (of one line, at most 100 characters of it)."""
     return f"Made with DragFace, look {printable(look, 100) or 'drag'}: not a photograph."
 
 

@@ -106,11 +106,11 @@ def _faces_in(photo: Photo | DragPhoto, tell: Tell = lambda sentence: None) -> t
 
 
 def _translate(rgb: np.ndarray, face: Face, generator: Generator) -> DragFace:
-    """What the generator changes on a face."""
+    """The generator's change of a face."""
     size = generator.size
     crop = torch.from_numpy(aligned_face(rgb, face.points, FACE_SIZE)).permute(2, 0, 1)[None]
     with torch.inference_mode():
-        # From 256 px by the very function that training resizes with.
+        # Resized from 256 px as in training.
         bare = to_unit(TF.resize(crop, [size, size], antialias=True))  # (1, 3, S, S)
         drag = generator(bare.to(next(generator.parameters()).device))
         painted, logits, attention = (part[0].float().cpu() for part in drag)

@@ -29,8 +29,8 @@ from .transform import Photo, example_photo, make_drag
 HERE = Path(__file__).parent
 THUMBNAIL = 88  # pixels
 PREVIEW_SIDE = 1000  # pixels; the JPEGs of a view stay below what Jupyter lets a kernel send at once (3 MB)
-LARGEST = 25 << 20  # bytes of a photo's file, as in intake.js
-GIVEN = "your generator"  # the look that is none of the list
+MAX_PHOTO_BYTES = 25 << 20  # bytes of a photo's file, as in intake.js
+GIVEN = "your generator"  # name of a look that is not in the list
 EXAMPLE = "Eileen Collins (NASA, public domain)"
 
 
@@ -58,15 +58,15 @@ class Showcase(AnsweringWidget):
         looks = find_looks() if looks is None else looks
         first = next((name for name, path in looks.items() if str(generator) in (name, str(path))), GIVEN)
         self._sources: dict[str, Generator | str | Path] = {first: generator, **looks}
-        self._load = lru_cache(1)(load_look)  # keeps the one that is shown
+        self._load = lru_cache(1)(load_look)  # keeps the look on show
         super().__init__(looks=list(self._sources), look=first)
         self.forget()
 
     def forget(self) -> None:
-        """Drop the photo and all that was made of it."""
+        """Drop the photo and all its pictures."""
         super().forget()
-        self._arriving = bytearray()  # the photo, as far as it is here
-        self._expected = "", 0  # the upload and its part that come next
+        self._arriving = bytearray()  # the parts of the photo so far
+        self._expected = "", 0  # upload and number of the next part
         self._drag: DragPhoto | None = None
         self._name = ""  # of the photo's file; empty for the portrait to begin with
 
@@ -95,15 +95,15 @@ class Showcase(AnsweringWidget):
 
     def _take_part(self, question: dict[str, Any], data: bytes) -> None:
         upload, part = question["upload"], question["part"]
-        if part == 0:  # a newer photo takes the place of one that is still arriving
+        if part == 0:  # a newer photo replaces a photo that is still arriving
             self._arriving, self._expected = bytearray(), (upload, 0)
-        if (upload, part) != self._expected or len(self._arriving) + len(data) > LARGEST:
+        if (upload, part) != self._expected or len(self._arriving) + len(data) > MAX_PHOTO_BYTES:
             raise DragFaceError("The photo did not arrive whole: drop it once more.")
         self._arriving += data
         self._expected = upload, part + 1
 
     def _paint(self, photo: Photo | DragPhoto, question: dict[str, Any]) -> None:
-        """Paint in the look that is asked for; where that fails, photo and look stay as they are."""
+        """Paint in the look of the question; if that fails, photo and look stay as they are."""
         source = self._sources[question["look"]]
         if not isinstance(source, Generator):
             self.tell(question, "Opening the look")

@@ -154,7 +154,7 @@ def test_a_photo_has_a_largest_size_and_empty_parts_take_no_memory(page, monkeyp
     for part in range(2000):
         page.ask("photo", [b""], name="a.jpg", upload="a", part=part, parts=10**9)
     assert len(page.showcase._arriving) == 0
-    monkeypatch.setattr(widget, "LARGEST", 100)
+    monkeypatch.setattr(widget, "MAX_PHOTO_BYTES", 100)
     assert "did not arrive whole" in page.refusal(
         "photo", buffers=[bytes(101)], name="a.jpg", upload="b", part=0, parts=1
     )
