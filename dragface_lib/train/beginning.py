@@ -106,7 +106,7 @@ def _newest_of(run: Path) -> Path:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Weights by network (`average`: of the moving average), the generator's architecture, and its licence."""
     content: Any = None
-    if is_whole(path):
+    if os.path.isfile(path) and is_whole(path):
         with suppress(Exception):  # damaged pickles fail in every way there is; `load_generator` then says so
             content = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(content, dict) and "state" in content:
