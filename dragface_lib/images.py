@@ -45,7 +45,6 @@ def open_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> np.ndarra
     """
     path = Path(source) if isinstance(source, (str, Path)) else None
     name = str(source) if path else getattr(source, "name", None) or "the picture"
-    too_large = f"{name} has more than the {MAX_PIXELS / 1e6:.0f} megapixels allowed, or than memory holds: reduce it."
     try:
         if isinstance(source, Image.Image):
             return np.array(_to_rgb(ImageOps.exif_transpose(source)))
@@ -57,7 +56,7 @@ def open_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> np.ndarra
                 file = io.BytesIO(file.read())
             with _recognise(file, name) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
-                    raise UnreadablePhoto(too_large)
+                    raise Image.DecompressionBombError
                 return np.array(_to_rgb(_decoded(picture, file)))
     except DragFaceError:
         raise
@@ -66,7 +65,8 @@ def open_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> np.ndarra
             raise UnreadablePhoto(f"{name} is a link to a file that is gone: remove it, or link it anew.") from None
         raise UnreadablePhoto(f"{name} does not exist: check the name.") from None
     except (Image.DecompressionBombError, MemoryError):
-        raise UnreadablePhoto(too_large) from None
+        most = f"the {MAX_PIXELS / 1e6:.0f} megapixels allowed, or than memory holds"
+        raise UnreadablePhoto(f"{name} has more than {most}: make it smaller first.") from None
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         fault = f"is damaged or cut short ({reason}): copy or download it again"
@@ -154,8 +154,8 @@ def _to_8_bits(picture: Image.Image) -> np.ndarray:
         values = values.view(np.uint32)  # Pillow has no mode for these
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     highest = values.max(initial=0.0) / (4 if picture.mode == "F" else 1)  # floats may go beyond white
-    whites = (65535.0,) if picture.mode.startswith("I;16") else (1.0, 255.0, 65535.0)
-    white = next((white for white in whites if highest <= white), highest)
+    least = 65535.0 if picture.mode.startswith("I;16") else 1.0
+    white = next((white for white in (1.0, 255.0, 65535.0) if white >= max(least, highest)), highest)
     return (values / white * 255).clip(0, 255).round().astype(np.uint8)
 
 
@@ -164,8 +164,7 @@ def encode_photo(
 ) -> bytes:
     """Encode (height, width, 3) uint8 RGB as JPEG, PNG or WebP bytes, without any metadata but that given.
 
-    metadata: arguments of Pillow's `save` (exif, xmp, pnginfo). Raises DragFaceError for a size that the format cannot
-    hold.
+    metadata: arguments of Pillow's `save`. Raises DragFaceError for a size that the format cannot hold.
     """
     buffer = io.BytesIO()
     options = {"JPEG": {"quality": quality, "subsampling": 0}, "PNG": {}, "WEBP": {"quality": quality}}[format]
@@ -194,8 +193,8 @@ def format_of(path: str | Path) -> str:
 def find_photos(folder: str | Path) -> list[Path]:
     """Every photo below `folder`, sorted, see `photos_among`; hidden files and folders are left out.
 
-    Folders and broken links with a photo's suffix are among them: opening them says what they are.
-    Raises DragFaceError when the folder does not exist.
+    Folders and broken links with a photo's suffix are among them: opening them says what they are. Raises DragFaceError
+    when the folder does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -212,8 +211,7 @@ def photos_among(files: Iterable[Any]) -> list[Any]:
     """The files, by their names or paths, with a photo's suffix. The others are counted and named on stderr."""
     files = list(files)
     photos = [file for file in files if PurePath(file).suffix.lower() in SUFFIXES]
-    others = [file for file in files if PurePath(file).suffix.lower() not in SUFFIXES]
-    if others:
+    if others := [file for file in files if PurePath(file).suffix.lower() not in SUFFIXES]:
         names = [os.fsencode(PurePath(file).name).decode(errors="replace") for file in others[:NAMED]]
         count = f"{len(others)} files are no photos" if len(others) > 1 else "1 file is no photo"
         print(f"{count}: {', '.join(names + ['…'] * (len(others) > NAMED))}", file=sys.stderr)
@@ -227,25 +225,24 @@ def resize(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def contact_sheet(
-    images: Sequence[np.ndarray], columns: int = 8, cell: int = 128, captions: Sequence[str] | None = None
+    images: Sequence[np.ndarray], columns: int = 8, cell: int = 128, captions: Sequence[str] = ()
 ) -> np.ndarray:
-    """Lay pictures out on a white page, each fitted into a square of `cell` pixels, row by row.
+    """Lay pictures out on a white page of one cell at least, each fitted into a square of `cell` pixels, row by row.
 
-    images: any number of (H, W, 3) uint8 RGB arrays; captions: one short line below each.
-    Returns (height, width, 3) uint8 RGB, at least one cell large.
+    images: (H, W, 3) uint8 RGB arrays; captions: one short line below each. Returns (height, width, 3) uint8 RGB.
     """
     columns = max(1, min(columns, len(images)))
-    caption_height = 14 if captions is not None else 0
+    caption_height = 14 if captions else 0
     rows = max(1, math.ceil(len(images) / columns))
     page = Image.new("RGB", (columns * cell, rows * (cell + caption_height)), "white")
     draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(10) if captions is not None else None
+    font = ImageFont.load_default(10)
     for index, image in enumerate(images):
         left, top = index % columns * cell, index // columns * (cell + caption_height)
         height, width = (max(1, round(side * cell / max(image.shape[:2]))) for side in image.shape[:2])
         corner = (left + (cell - width) // 2, top + (cell - height) // 2)
         page.paste(Image.fromarray(resize(image, height, width)), corner)
-        if captions is not None:
+        if captions:
             text = " ".join(captions[index].split())
             while len(text) > 1 and draw.textlength(text, font) > cell - 4:
                 text = text[:-2] + "…"
