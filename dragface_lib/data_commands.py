@@ -79,7 +79,7 @@ def run_withdraw(options: Namespace) -> None:
 )
 def run_credits(options: Namespace) -> None:
     """Say whose photos were used, and under which licences."""
-    from .crop.splits import used_in
+    from .crop.table import used_in
     from .files import reserve, write_atomically
     from .manifest import manifest_of, read_manifest
     from .scrape import credits, credits_page
@@ -129,11 +129,11 @@ def run_crop(options: Namespace) -> None:
 )
 def run_practice(options: Namespace) -> None:
     """Make practice faces: half of the people as they are, half in painted drag."""
-    from .manifest import find_manifest, manifest_of
+    from .manifest import manifest_of
     from .practice import practice_faces
 
     photos, manifest = options.photos, options.manifest
-    manifest = manifest or (manifest_of(photos) if photos else find_manifest())
+    manifest = manifest or manifest_of(photos)
     rows = practice_faces(photos, options.output, manifest, options.look, options.seed, options.limit)
     counts = Counter(f"{row.domain}/{row.split}" if row.status == "kept" else row.status for row in rows)
     reasons = [f"{row.photo}: {row.reason}" for row in rows if row.status != "kept"]

@@ -1,6 +1,6 @@
-"""data_manifest.csv: where each photo comes from, whose it is, under which licence, and in which split.
+"""Tables in CSV files, above all data_manifest.csv: where each photo comes from, whose it is, and in which split.
 
-    rows = read_manifest(find_manifest())
+    rows = read_manifest(manifest_of(photos))
     rows = write_manifest(path, rows)       # merged into what the file states, in one step
 
 A photo is stored as photos/{domain}/{file}. Rows are never deleted: a photo that must go is `withdrawn`. The repository
@@ -9,15 +9,17 @@ has the project's own manifest; scraping keeps one beside the photos, photos/dat
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from .csv_files import read_csv, write_csv
 from .errors import DragFaceError
-from .files import SUFFIXES, locked
+from .files import SUFFIXES, locked, retry, write_atomically
 
 NAME = "data_manifest.csv"
 DOMAINS = ("selfie", "drag")
@@ -26,6 +28,8 @@ REQUIRED = ("id", "domain", "file", "image_url", "licence")
 NUMBERS = ("width", "height", "bytes")
 LONGEST = 4000  # characters of a cell
 UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Text that a spreadsheet would run. It is written with a "'" before it, which reading takes away again.
+FORMULA = re.compile(r"'*(?![+-]?\d+([.,]\d+)?(e[+-]?\d+)?\Z)[=+@\t\r-]")
 _ADDRESS = (r"(https?://[^\s/?#]+\S*)?", "an http or https address")
 _HASH = ("([0-9a-f]{64})?", "64 hexadecimal digits")
 RULES = {  # what may stand in a column: a pattern, and what it is called
@@ -43,6 +47,61 @@ RULES = {  # what may stand in a column: a pattern, and what it is called
     "status": ("|".join(STATUSES), "empty, " + ", ".join(STATUSES[1:])),
     "stored_sha256": _HASH,
 }
+
+
+def read_csv(path: str | Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line number, {column: text}) of each row, as any spreadsheet saves it; empty lines are skipped.
+
+    Cells are separated by commas, semicolons or tabs; the text is UTF-8, UTF-16 or cp1252. Raises DragFaceError naming
+    the line when a required column is missing, a row has more or fewer cells than the header, or quotes do not match.
+    """
+    try:
+        data = retry(Path(path).read_bytes, path)
+    except OSError as error:
+        raise DragFaceError(f"{path} cannot be read ({error.strerror}): check the name of the table.") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16", "replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig", "surrogatepass")  # names of files need not be UTF-8
+        except UnicodeDecodeError:
+            text = data.decode("cp1252", "replace")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = ([cell[cell[:1] == "'" and bool(FORMULA.match(cell)) :] for cell in cells] for cells in reader)
+    rows: list[tuple[int, dict[str, str]]] = []
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        if missing := [name for name in required if name not in header]:
+            raise ValueError(f"there is no column {missing[0]}")
+        if len(set(header)) < len(header):
+            raise ValueError("a column is there twice")
+        for cells in filter(any, lines):  # spreadsheets leave empty lines at the end
+            if len(cells) != len(header):
+                raise ValueError(f"{len(cells)} cells instead of {len(header)}")
+            rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
+    except (csv.Error, ValueError) as error:
+        raise DragFaceError(f"{path}, line {reader.line_num}: {error}: mend it, or move the table away.") from error
+    return rows
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table in one step; what a row lacks stays empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for cells in [columns, *([row.get(name, "") for name in columns] for row in rows)]:
+        writer.writerow([f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in cells])
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogatepass"))
+
+
+def path_below(folder: str | Path, name: str) -> Path:
+    """The path of a name in a table. Raises DragFaceError where it leads out of the folder, be it through a link."""
+    path, parts = Path(folder, name), os.fsencode(name).split(b"/")
+    if "\0" in name or len(name) > 1000 or max(map(len, parts)) > 255:
+        raise DragFaceError(f"{name[:200]!r} is no name of a file: mend its row in the table.")
+    if b".." in parts or not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise DragFaceError(f"{path} leads out of {folder}: mend its row in the table, or remove the link.")
+    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,42 +157,46 @@ class Row:
 
     def path(self, photos: str | Path) -> Path:
         """Where the photo lies in the workspace's folder of photos; DragFaceError where a link leads out of it."""
-        folder = Path(photos) / self.domain
-        path = folder / self.file
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise DragFaceError(f"{path} leads out of {folder}: remove the link in it.")
-        return path
+        return path_below(Path(photos) / self.domain, self.file)
 
 
 COLUMNS = tuple(part.name for part in fields(Row) if part.name != "extra")
 
 
-def find_manifest() -> Path:
-    """The manifest in use: DRAGFACE_MANIFEST, else data_manifest.csv here or in the repository."""
-    named = os.environ.get("DRAGFACE_MANIFEST")
-    for path in [Path(named)] if named else [Path(NAME), Path(__file__).parents[1] / NAME]:
-        if path.is_file():
-            return path
-    raise DragFaceError(f"{named or NAME} does not exist: name a manifest with --manifest or DRAGFACE_MANIFEST.")
-
-
 def manifest_beside(photos: str | Path) -> Path | None:
     """The manifest that scraping left in a folder of photos or above it, if it did."""
     folder = Path(photos).resolve()
-    return next((path / NAME for path in (folder, folder.parent) if (path / NAME).is_file()), None)
+    return next((path for path in (folder / NAME, folder.parent / NAME) if path.is_file()), None)
 
 
-def manifest_of(photos: str | Path) -> Path:
-    """The manifest beside the photos, else `find_manifest`."""
-    return manifest_beside(photos) or find_manifest()
+def manifest_of(photos: str | Path | None = None) -> Path:
+    """The manifest beside the photos, else DRAGFACE_MANIFEST, else data_manifest.csv here or in the repository."""
+    named = os.environ.get("DRAGFACE_MANIFEST")
+    paths = [Path(named)] if named else [Path(NAME), Path(__file__).parents[1] / NAME]
+    path = manifest_beside(photos) if photos else None
+    path = path or next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise DragFaceError(f"{named or NAME} does not exist: name a manifest with --manifest or DRAGFACE_MANIFEST.")
+    return path
 
 
 def read_manifest(path: str | Path) -> list[Row]:
-    """Read and check a manifest, whatever the order of its columns, with or without BOM and CRLF.
+    """Read and check a manifest, whatever the order of its columns.
 
     Raises DragFaceError naming the file, the line at fault and the reason.
     """
-    return _read(path)[1]
+    rows: list[Row] = []
+    seen: dict[str, Row] = {}
+    for line, cells in read_csv(path, REQUIRED):
+        values: dict = {name: cells.pop(name, "").strip() for name in COLUMNS}
+        numbers = {name: re.fullmatch(r"([0-9]{1,12})([.,]0+)?", values[name]) for name in NUMBERS}  # pandas: 512.0
+        values |= {name: int(match[1]) if match else values[name] or None for name, match in numbers.items()}
+        try:
+            rows.append(Row(**values, extra=cells))
+        except DragFaceError as fault:
+            raise DragFaceError(f"{path}, line {line}: {fault}") from None
+        _check_beside(seen, rows[-1], f"{path}, line {line}")
+    return rows
 
 
 def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
@@ -144,15 +207,15 @@ def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
     """
     path = Path(path)
     with locked(path.parent):
-        header, before = _read(path) if path.exists() else ([], [])
+        before = read_manifest(path) if path.exists() else []
         merged = merge_rows(before, rows)
         seen: dict[str, Row] = {}
         for row in merged:
             _check_beside(seen, row, str(path))
         if merged != before or not before:
+            header = read_csv(path, REQUIRED)[0][1] if before else {}
             columns = dict.fromkeys([*header, *COLUMNS, *(name for row in merged for name in row.extra)])
-            lines = ({name: getattr(row, name) for name in COLUMNS} | row.extra for row in merged)
-            write_csv(path, list(columns), lines)
+            write_csv(path, [*columns], ({name: getattr(row, name) for name in COLUMNS} | row.extra for row in merged))
     return merged
 
 
@@ -180,27 +243,6 @@ def _merged(before: Row, row: Row, searched: bool) -> Row:
     latest = withdrawal or (strong if strong.status else weak)
     changes |= {"status": latest.status, "reason": latest.reason}  # a status brings its own reason
     return replace(weak, **changes, extra={**weak.extra, **strong.extra})
-
-
-def _read(path: str | Path) -> tuple[list[str], list[Row]]:
-    """The columns and the rows of a manifest."""
-    rows: list[Row] = []
-    seen: dict[str, Row] = {}
-    cells: dict[str, str] = {}
-    for line, cells in read_csv(path, REQUIRED):
-        values: dict = {name: cells.get(name, "").strip() for name in COLUMNS}
-        values |= {name: _number(values[name]) for name in NUMBERS}
-        values["extra"] = {name: cell for name, cell in cells.items() if name not in COLUMNS}
-        try:
-            rows.append(Row(**values))
-        except DragFaceError as fault:
-            raise DragFaceError(f"{path}, line {line}: {fault}") from None
-        _check_beside(seen, rows[-1], f"{path}, line {line}")
-    return list(cells), rows
-
-
-def _number(cell: str) -> int | str | None:
-    return int(cell) if re.fullmatch("[0-9]{1,12}", cell) else cell or None
 
 
 def _check_beside(seen: dict[str, Row], row: Row, place: str) -> None:

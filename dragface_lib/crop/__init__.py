@@ -1,9 +1,9 @@
 """Faces: finding them, aligning them by their landmarks, judging and packing them."""
 
+from ..archives import pack, unpack
 from .card import balance, kept_and_rejected, write_card
 from .dataset import crop_photos
 from .find import find_faces
-from .packing import pack, unpack
 from .quality import GATES, changed_gates
 from .table import read_crops
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -9,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import printable
 from ..files import write_atomically
 from ..images import UnreadablePhoto, contact_sheet, open_photo, save_photo
 from ..manifest import DOMAINS, read_manifest
 from .cutting import SIZE
 from .measure import MEASUREMENTS
 from .quality import GATES, limits
-from .splits import manifest_rows
-from .table import PRACTICE, CropRow, read_crops
+from .table import PRACTICE, CropRow, read_crops, sources_of
 
 COMPARED = ("light", "background", "skin_tone", "colour", "contrast", "sharpness", "eyes", "yaw", "pitch", "hair")
 
@@ -75,18 +77,16 @@ def _table(header: str, rows: Sequence[Sequence[object]]) -> str:
 
 
 def _sources(rows: Sequence[CropRow], manifest: str | Path | None) -> list[tuple[str, str, int]]:
-    """The number of faces by licence and author."""
-    listed = read_manifest(manifest) if manifest else []
-    # A photo cropped from a subfolder has another path than in the manifest: then its group names the row.
-    groups = {row.split_group: row for row in listed if row.split_group}
-    counts: Counter[tuple[str, str]] = Counter()
-    for domain in DOMAINS:
-        kept = _kept(rows, domain)
-        known = manifest_rows({r.photo for r in kept}, Path("photos"), [r for r in listed if r.domain == domain])
-        for row in kept:
-            source = known.get(row.photo) or groups.get(row.split_group)
-            counts[(source.licence, source.author) if source is not None else ("not in the manifest", "")] += 1
-    return [(*source, count) for source, count in sorted(counts.items())]
+    """How many faces there are of each licence and author, whose text is shown and does nothing."""
+    kept = [row for domain in DOMAINS for row in _kept(rows, domain)]
+    sources = sources_of(kept, read_manifest(manifest) if manifest else [])
+    counts = Counter((row.licence, row.author) if row else ("not in the manifest", "") for row in sources)
+    return [(_plain(licence), _plain(author), count) for (licence, author), count in sorted(counts.items())]
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown and HTML find nothing to obey."""
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(printable(text), quote=False))
 
 
 def mean_face(faces: Path, rows: Sequence[CropRow]) -> np.ndarray:

@@ -22,10 +22,10 @@ from typing import Any
 
 import traitlets
 
-from ..csv_files import read_csv, write_csv
 from ..errors import DragFaceError
+from ..files import locked
 from ..images import UnreadablePhoto, encode_photo, open_photo
-from ..manifest import DOMAINS
+from ..manifest import DOMAINS, read_csv, write_csv
 from ..widgets import Answer, AnsweringWidget, script, style
 from .quality import GATES, quality
 from .table import SPLITS, CropRow, decided, move_face, read_crops, write_crops
@@ -86,16 +86,18 @@ class Curation(AnsweringWidget):
         return [rows[key] for key in self._listed[start : start + PAGE] if key in rows]
 
     def decide(self, decisions: Mapping[str, str]) -> list[CropRow]:
-        """Keep or reject faces, or leave them to the gates (""), and write crops.csv. Returns their rows."""
-        rows = read_crops(self.faces)
-        changed = {row.key: decided(row, decisions[row.key]) for row in rows if _has_face(row) and row.key in decisions}
-        rows = [changed.get(row.key, row) for row in rows]
-        if self.copy:  # written first: a resumed session trusts the copy
-            after = self._decisions_in_copy() | {row.key: row.decision for row in rows if row.decision}
-            write_csv(self.copy, ("face", "decision"), [{"face": f, "decision": d} for f, d in after.items()])
-        write_crops(self.faces, rows)
-        for row in changed.values():
-            move_face(self.faces, row)
+        """Keep or reject faces, or leave them to the gates (""); on return that is on disk. Returns their rows."""
+        with locked(self.faces):
+            rows = read_crops(self.faces)
+            chosen = {row.key: row for row in rows if _has_face(row) and row.key in decisions}
+            changed = {key: decided(row, decisions[key]) for key, row in chosen.items()}
+            rows = [changed.get(row.key, row) for row in rows]
+            if self.copy:  # before crops.csv: a session that goes on believes the copy
+                after = self._decisions_in_copy() | {row.key: row.decision for row in rows if row.decision}
+                write_csv(self.copy, ("face", "decision"), [{"face": f, "decision": d} for f, d in after.items()])
+            write_crops(self.faces, rows)
+            for row in changed.values():
+                move_face(self.faces, row)
         return list(changed.values())
 
     def _decisions_in_copy(self) -> dict[str, str]:

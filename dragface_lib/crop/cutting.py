@@ -51,7 +51,7 @@ def cut_photo(
     A photo that cannot be opened or cropped gets one row that says why. Raises DragFaceError when a face cannot be
     written.
     """
-    row, rows = replace(row, sha256=photo_sha256(path)), []
+    rows = []
     try:
         photo = open_photo(path)
         located = find_faces(photo, detector)

@@ -27,8 +27,6 @@ PROPOSED = 12  # maximum of different bits, of 64; holds for 95 of 100 copies wi
 # Minimum correlation of fine structure (one to four pixels of SIDE). Over the 404 photos of the manifest different
 # people reach 0.86 and copies at least 0.98; a person's two expressions lie between.
 COPY = 0.92
-# Maximum difference of hue between copies, see `same_colours`. Of 102 faces painted in two ways 95 differ by more.
-MADE_UP = 6.0
 
 
 def signature(photo: np.ndarray) -> str:
@@ -95,24 +93,3 @@ def _agreement(first: np.ndarray, second: np.ndarray, scale: float) -> float:
 
 def _small(photo: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
-def same_colours(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two faces of the same picture, aligned crops (S, S, 3) uint8 RGB, wear the same make-up.
-
-    Light, white balance and saturation change all colours of a picture in one way, make-up only some of them.
-    """
-    small = (cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in (first, second))
-    a, b = (cv2.cvtColor(face.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for face in small)
-    return min(min(_recoloured(side, b), _recoloured(b, side)) for side in (a, a[:, ::-1])) < MADE_UP
-
-
-def _recoloured(first: np.ndarray, second: np.ndarray) -> float:
-    """Difference of hue (LAB units, 95th percentile) after the best affine map between the faces' colours."""
-    here, there = np.column_stack([first.reshape(-1, 3), np.ones(32 * 32)]), second.reshape(-1, 3)
-    weights = np.ones((32 * 32, 1))
-    for _ in range(6):  # re-weighted, so that make-up does not bend the map
-        colours = here @ np.linalg.lstsq(here * weights, there * weights, rcond=None)[0]
-        apart = np.linalg.norm((there - colours)[:, 1:], axis=1)
-        weights = 1 / np.sqrt(np.maximum(apart, 1))[:, None]
-    return float(np.percentile(apart.reshape(32, 32)[10:28, 6:26], 95))

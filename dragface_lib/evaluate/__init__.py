@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..csv_files import write_csv
 from ..files import write_atomically
 from ..images import contact_sheet, save_photo
+from ..manifest import write_csv
 from ..model.generator import Generator
 from .measures import mean_interval
 from .validation import Validation, means

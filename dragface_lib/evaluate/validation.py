@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import torch
 
+from ..archives import read_faces
 from ..crop.align import interocular
 from ..crop.landmarks import CONTOURS, Landmarks, points_on_face
-from ..crop.packing import read_faces
 from ..errors import DragFaceError
 from ..images import UnreadablePhoto, open_photo, resize
 from ..model.generator import Generator, to_bytes, to_unit

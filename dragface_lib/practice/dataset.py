@@ -21,18 +21,28 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..archives import PAIRS, unpack
 from ..crop.align import aligned_face
 from ..crop.cutting import SIZE, photo_sha256
 from ..crop.dataset import SAVE_EVERY, crop_photos, photos_below
 from ..crop.detect import Detector, open_detector
 from ..crop.find import find_faces
 from ..crop.measure import measure
-from ..crop.packing import unpack
 from ..crop.quality import fault
-from ..crop.splits import hash_of, manifest_rows, split_of, splits_of_groups
-from ..crop.table import PAIRS, PRACTICE, CropRow, face_name, read_crops, remove_faces, write_crops
+from ..crop.table import (
+    PRACTICE,
+    CropRow,
+    face_name,
+    hash_of,
+    manifest_rows,
+    read_crops,
+    remove_faces,
+    split_of,
+    splits_of_groups,
+    write_crops,
+)
 from ..errors import DragFaceError
-from ..files import write_atomically
+from ..files import locked, write_atomically
 from ..images import UnreadablePhoto, open_photo, save_photo
 from ..manifest import DOMAINS, manifest_of, read_manifest
 from ..session import Workspace
@@ -94,7 +104,8 @@ def practice_faces(
     faces, folder = Path(faces), Path(photos or Workspace.open().photos / "selfie")
     listed = read_manifest(manifest) if manifest else []
     paths = photos_below(folder, faces) if folder.is_dir() else {}
-    known = manifest_rows(paths, folder, [row for row in listed if row.domain == "selfie"])
+    hashes = {name: photo_sha256(path) for name, path in paths.items()}
+    known = manifest_rows(hashes, folder, listed, "selfie")
     withdrawn = {name for name, row in known.items() if row.withdrawn}
     licensed = paths if photos else {name for name, row in known.items() if row.licence}
     names = [name for name in paths if name in licensed and name not in withdrawn][:limit]
@@ -102,26 +113,27 @@ def practice_faces(
         raise DragFaceError(f"{folder} holds no photos to paint: download some first (scrape), or name a folder.")
     fixed = splits_of_groups(listed)
     assigned = _assigned({name: split_of(known.get(name), name, fixed, ()) for name in names}, fixed)
-    mark, settings = faces / PRACTICE, json.dumps({"look": look, "painter": PAINTER, "seed": seed}) + "\n"
-    if not mark.exists() and read_crops(faces):
-        raise DragFaceError(f"{faces} holds faces cropped from photos: name another folder for practice faces.")
-    if mark.exists() and mark.read_text(encoding="utf-8") != settings:
-        clear_practice(faces)
-    write_atomically(mark, settings.encode())
-    earlier = {row.photo: row for row in read_crops(faces)}
-    for name in earlier.keys() - set(names):
-        _remove(faces, name)
-    finder = open_detector(detector)
-    rows: list[CropRow] = []
-    for name in tqdm(names, desc="practice faces", unit="photo", disable=not progress):
-        row, before = CropRow(name, *assigned[name], sha256=photo_sha256(paths[name])), earlier.get(name)
-        if before is None or not _is_current(faces, row, before):
+    with locked(faces):
+        mark, settings = faces / PRACTICE, json.dumps({"look": look, "painter": PAINTER, "seed": seed}) + "\n"
+        if not mark.exists() and read_crops(faces):
+            raise DragFaceError(f"{faces} holds faces cropped from photos: name another folder for practice faces.")
+        if mark.exists() and mark.read_text(encoding="utf-8") != settings:
+            clear_practice(faces)
+        write_atomically(mark, settings.encode())
+        earlier = {row.photo: row for row in read_crops(faces)}
+        for name in earlier.keys() - set(names):
             _remove(faces, name)
-            before = _make_face(paths[name], faces, row, finder, look, seed)
-        rows.append(before)
-        if len(rows) % SAVE_EVERY == 0:
-            write_crops(faces, rows)
-    write_crops(faces, rows)
+        finder = open_detector(detector)
+        rows: list[CropRow] = []
+        for name in tqdm(names, desc="practice faces", unit="photo", disable=not progress):
+            row, before = CropRow(name, *assigned[name], sha256=hashes[name]), earlier.get(name)
+            if before is None or not _is_current(faces, row, before):
+                _remove(faces, name)
+                before = _make_face(paths[name], faces, row, finder, look, seed)
+            rows.append(before)
+            if len(rows) % SAVE_EVERY == 0:
+                write_crops(faces, rows)
+        write_crops(faces, rows)
     return rows
 
 

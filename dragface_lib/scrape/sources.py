@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
 from ..images import find_photos, photos_among
-from ..manifest import Row, find_manifest, read_manifest
+from ..manifest import Row, manifest_of, read_manifest
 from ..network import NetworkError
 
 OWN = "own photo"  # stands where a licence stands for photos that the user brings along
@@ -80,7 +80,7 @@ class Manifest(Source):
 
     def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
         """Rows of the domain whose title, author or file has every word of `query`."""
-        for row in read_manifest(self.manifest or find_manifest()):
+        for row in read_manifest(self.manifest or manifest_of()):
             text = f"{row.title} {row.author} {row.file}".lower()
             if self.domain in ("", row.domain) and all(word in text for word in query.lower().split()):
                 yield row, None

@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from ..crop.packing import read_faces
-from ..crop.table import PAIRS
+from ..archives import PAIRS, read_faces
 from ..devices import choose_device
 from ..errors import DragFaceError
 from ..files import sha256_of

@@ -21,9 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from ..archives import DAMAGES
+from ..archives import DAMAGES, read_faces
 from ..crop.landmarks import WEIGHTS, mask_of_face
-from ..crop.packing import read_faces
 from ..errors import DragFaceError
 from ..files import replace_atomically, sha256_of
 from ..images import UnreadablePhoto, open_photo

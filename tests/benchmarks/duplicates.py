@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from dragface_lib.crop.duplicates import near_duplicates, signature  # noqa: E402
 from dragface_lib.images import encode_photo, open_photo, resize  # noqa: E402
-from dragface_lib.manifest import find_manifest, read_manifest  # noqa: E402
+from dragface_lib.manifest import manifest_of, read_manifest  # noqa: E402
 
 
 def cut(photo: np.ndarray, share: float = 0.05) -> np.ndarray:
@@ -43,7 +43,7 @@ ALTERED = {
 
 
 def main() -> None:
-    rows = read_manifest(find_manifest())
+    rows = read_manifest(manifest_of())
     paths = [Path(os.environ["DRAGFACE_PHOTOS"]) / row.file for row in rows]
     chosen = np.random.default_rng(0).choice(len(rows), 40 * len(ALTERED), replace=False)
     with tempfile.TemporaryDirectory() as folder:

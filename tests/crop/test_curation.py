@@ -9,12 +9,12 @@ import time
 import pytest
 from faces_to_curate import faces_to_curate
 
+from dragface_lib.archives import read_faces
 from dragface_lib.crop import curation, pack, read_crops, unpack
 from dragface_lib.crop.curation import curate
-from dragface_lib.crop.packing import read_faces
-from dragface_lib.csv_files import read_csv
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo
+from dragface_lib.manifest import read_csv
 
 GOOD, BAD = "drag/face_001.jpg", "selfie/face_000.jpg"  # a kept and a rejected one
 

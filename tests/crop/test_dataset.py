@@ -14,11 +14,8 @@ from PIL import Image
 
 from dragface_lib.crop import crop_photos, dataset, kept_and_rejected, pack, read_crops, unpack
 from dragface_lib.crop.curation import curate
-from dragface_lib.crop.detect import open_detector
-from dragface_lib.crop.find import find_faces
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
-from dragface_lib.practice import paint
 
 
 @pytest.fixture
@@ -98,21 +95,6 @@ def test_of_copies_only_the_best_is_kept_and_all_share_a_split(photos, faces):
     assert (copy.reason, copy.copy_of, copy.split_group) == ("a copy of hopper.jpg", "hopper.jpg", best.split_group)
     assert crop(photos, faces) == rows
     assert crop(photos, faces, gates={"copy": 1})["again.png"].status == "kept"
-
-
-def test_two_make_ups_on_one_photo_are_both_kept_on_one_side_of_the_split(photos, faces):
-    photo = open_photo(photos / "space" / "astronaut.jpg")
-    points = find_faces(photo, open_detector(DETECTOR))[0].points
-    for number, look in enumerate(("classic", "goth")):
-        save_photo(photos / f"painted_{number}.jpg", paint(photo, points, look, seed=number).photo)
-    darker = (open_photo(photos / "painted_0.jpg") * 0.8).astype(np.uint8)
-    save_photo(photos / "darker.jpg", np.ascontiguousarray(darker[:, ::-1]))
-    rows = crop(photos, faces)
-    (copy,) = [row for row in rows.values() if row.status != "kept"]
-    assert {copy.photo, copy.copy_of} == {"darker.jpg", "painted_0.jpg"}
-    same = [rows[name] for name in ("painted_0.jpg", "painted_1.jpg", "darker.jpg")]
-    assert len({(row.split, row.split_group) for row in same}) == 1
-    assert crop(photos, faces) == rows
 
 
 def test_other_thresholds_move_faces_without_opening_a_photo(photos, faces, monkeypatch):
@@ -239,7 +221,7 @@ def test_pack_and_unpack_give_back_the_same_faces_and_leave_those_alone_that_are
     crop(photos, faces)
     archive = pack(faces, tmp_path / "faces.zip")
     copy = unpack(archive, tmp_path / "copy")
-    files = sorted(path.relative_to(faces) for path in faces.rglob("*") if path.is_file())
+    files = sorted(path.relative_to(faces) for path in faces.rglob("*") if path.is_file() and path.name != ".lock")
     assert sorted(path.relative_to(copy) for path in copy.rglob("*") if path.is_file()) == files
     assert all((copy / file).read_bytes() == (faces / file).read_bytes() for file in files)
     assert pack(copy, tmp_path / "again.zip").read_bytes() == archive.read_bytes()

@@ -17,7 +17,7 @@ from dragface_lib.crop.detect import Box, open_detector
 from dragface_lib.crop.find import find_faces
 from dragface_lib.crop.measure import measure
 from dragface_lib.crop.quality import fault
-from dragface_lib.crop.splits import TEST_SHARE
+from dragface_lib.crop.table import TEST_SHARE
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
 

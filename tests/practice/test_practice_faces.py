@@ -201,7 +201,7 @@ def test_practice_faces_travel_as_an_archive_and_make_room_for_cropped_ones(phot
     build(photos, tmp_path / "arrived", manifest)  # they are known for what they are
     (faces / "note.txt").write_text("mine")
     clear_practice(faces)
-    assert [path.name for path in faces.rglob("*") if path.is_file()] == ["note.txt"]
+    assert [*files(faces)] == ["note.txt"]
     cropped = crop_photos(photos, faces, manifest=manifest, detector=DETECTOR, progress=False)
     clear_practice(faces)  # there are none now
     assert read_crops(faces) == sorted(cropped, key=lambda row: row.photo)

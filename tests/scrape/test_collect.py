@@ -20,8 +20,8 @@ from photo_server import REPOSITORY, Answer
 from skimage import data
 
 from dragface_lib import network
+from dragface_lib.archives import pack
 from dragface_lib.crop.dataset import crop_photos, read_crops
-from dragface_lib.crop.packing import pack
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import DiskFull
 from dragface_lib.images import encode_photo, open_photo, resize

@@ -150,8 +150,8 @@ def test_without_a_network_the_search_is_one_sentence_and_photos_that_are_here_s
 
 
 def test_credits_of_faces_and_of_a_run_name_only_the_photos_they_were_made_of(capsys, mirror, portraits, tmp_path):
+    from dragface_lib.archives import pack
     from dragface_lib.crop.dataset import crop_photos
-    from dragface_lib.crop.packing import pack
     from dragface_lib.train import TrainConfig
 
     woman, man = (
