@@ -51,7 +51,7 @@ class NetworkError(DragFaceError):
     """An address that may not be asked, or an answer that did not come. status: of the HTTP answer, if any."""
 
     def __init__(self, text: str, status: int | None = None):
-        super().__init__("".join(letter if letter.isprintable() else " " for letter in text))
+        super().__init__(text)
         self.status = status
 
 

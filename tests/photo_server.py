@@ -14,14 +14,18 @@ import csv
 import hashlib
 import json
 import os
+import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
+
+import pytest
 
 from dragface_lib.images import encode_photo, open_photo
 from dragface_lib.manifest import COLUMNS, Row, read_manifest
@@ -203,6 +207,36 @@ def serve_photos() -> Iterator[tuple[str, Path]]:
     """(address, manifest) of a running server: what DRAGFACE_MIRROR and DRAGFACE_MANIFEST are to be set to."""
     with running_server() as (server, manifest):
         yield server.url, manifest
+
+
+@contextmanager
+def dripping(monkeypatch: pytest.MonkeyPatch, head: bytes) -> Iterator[None]:
+    """A server that sends this at once and then a letter every 0.05 s, for ten seconds."""
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        while not over.is_set():
+            with suppress(OSError), listener.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(head)
+                for _ in range(200):
+                    connection.sendall(b"x")
+                    if over.wait(0.05):
+                        return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("DRAGFACE_MIRROR", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server = threading.Thread(target=drip, args=[listener])
+        server.start()
+        started = time.monotonic()
+        try:
+            yield
+            assert time.monotonic() - started < 5
+        finally:
+            over.set()
+            with suppress(OSError):
+                socket.create_connection(listener.getsockname()).close()
+            server.join()
 
 
 def _key(url: str) -> str:

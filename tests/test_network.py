@@ -8,12 +8,10 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import pytest
 import requests
-from photo_server import Answer, PhotoServer
+from photo_server import Answer, PhotoServer, dripping
 
 from dragface_lib import network
 from dragface_lib.network import Client, NetworkError, check_address, fetch_pinned, resolve
@@ -110,36 +108,6 @@ def test_a_name_that_nobody_knows_is_one_sentence_and_not_looked_up_for_every_fi
     with pytest.raises(NetworkError, match="does not answer"):
         client.get(URL, 100)
     assert len(asked) == count == network.UNREACHABLE_AFTER * (network.RETRIES + 1)
-
-
-@contextmanager
-def dripping(monkeypatch, head: bytes) -> Iterator[None]:
-    """A server that sends this at once and then a letter every 0.05 s, for ten seconds."""
-    over = threading.Event()
-
-    def drip(listener: socket.socket) -> None:
-        while not over.is_set():
-            with suppress(OSError), listener.accept()[0] as connection:
-                connection.recv(4096)
-                connection.sendall(head)
-                for _ in range(200):
-                    connection.sendall(b"x")
-                    if over.wait(0.05):
-                        return
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setenv("DRAGFACE_MIRROR", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        server = threading.Thread(target=drip, args=[listener])
-        server.start()
-        started = time.monotonic()
-        try:
-            yield
-            assert time.monotonic() - started < 5
-        finally:
-            over.set()
-            with suppress(OSError):
-                socket.create_connection(listener.getsockname()).close()
-            server.join()
 
 
 def test_a_body_that_drips_is_not_waited_for_beyond_the_limit(monkeypatch):
@@ -344,7 +312,7 @@ def test_a_question_keeps_its_query_and_headers_out_of_messages_and_redirects(mi
 
 
 def test_what_a_server_says_cannot_steer_a_terminal():
-    assert str(NetworkError("answered 500 \x1b[2J\nOops")) == "answered 500  [2J Oops"
+    assert str(NetworkError("answered 500 \x1b[2J\nOops")) == "answered 500 [2J Oops"
 
 
 def test_json_nested_without_end_is_one_sentence(monkeypatch):

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import ImageCms
 from tqdm.auto import tqdm
 
-from ..errors import DragFaceError
+from ..errors import DragFaceError, printable
 from ..files import DiskFull, sha256_of, write_atomically
 from ..images import UnreadablePhoto, encode_photo, open_photo
 from ..manifest import Row
@@ -100,8 +100,7 @@ def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client
         reason = str(error)
     except OSError as error:
         reason = f"{error.filename or row.file} cannot be used ({error.strerror or error}): check that place."
-    reason = "".join(letter for letter in reason if letter.isprintable())[:1000]
-    return (replace(row, status="failed", reason=reason), "failed")
+    return (replace(row, status="failed", reason=printable(reason)), "failed")
 
 
 def _known(row: Row, source: Path | None, path: Path) -> dict[str, Any] | None:
