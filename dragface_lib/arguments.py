@@ -1,4 +1,4 @@
-"""What a command is, and how its arguments are read.
+"""The commands and their arguments.
 
 `train` and `bench` have an option for each field of `TrainConfig`; the comment behind the field is its help.
 """
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 Option = tuple[tuple[str, ...], dict[str, Any]]
 Run = Callable[[Namespace], None]
-# The settings that decide what a step computes, and so how long it takes.
+# The settings that decide the time of a step.
 OF_THE_STEP = ("size", "channels", "light", "form", "discriminator_input", "batch", "device", "precision", "graph")
 FIELD = re.compile(r"^    (\w+): .*?(?:  # (.*))?$", re.MULTILINE)
 
@@ -94,7 +94,7 @@ def _add_settings(parser: ArgumentParser, settings: str) -> None:
 
 
 def number(low: float, high: float = math.inf, kind: type = float) -> Callable[[str], Any]:
-    """What reads a number from `low` to `high`, for `type` of an option."""
+    """A reader of numbers from `low` to `high`, for `type` of an option."""
 
     def read(text: str) -> Any:
         try:
@@ -113,7 +113,7 @@ COUNT = number(1, kind=int)
 
 
 class _Parser(ArgumentParser):
-    """Says what it did not understand in one line, without repeating every option."""
+    """Reports an error in one line, without repeating every option."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"dragface: {' '.join(message.split())}: see {self.prog} --help.\n")

@@ -1,10 +1,10 @@
-"""What a run computes on: a GPU where there is one, the precision that suits it, and several processes, a GPU each.
+"""The device of a run, its precision, and several processes with a GPU each.
 
     torchrun --nproc-per-node=2 -m -- dragface_lib train --faces faces --run runs/first
 
 (The -- keeps torchrun from reading our options.) Each process takes its share of the faces of a step, and their
 gradients are averaged: two processes with a batch of 1 are one process with a batch of 2. Process 0 alone writes and
-prints. Without torchrun there is that one alone.
+prints. Without torchrun there is only process 0.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
 
 
 def world_size() -> int:
-    """How many processes train the run."""
+    """The number of processes that train the run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -93,7 +93,7 @@ def rank() -> int:
 
 
 def barrier() -> None:
-    """Wait until every process has come here."""
+    """Wait until every process reaches this line."""
     if world_size() > 1:
         dist.barrier()
 

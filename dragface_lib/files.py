@@ -28,21 +28,21 @@ SUFFIXES = {".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"}
 SUFFIXES |= {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp"}
 
 RETRY_AFTER = (0.2, 1.0, 3.0)  # seconds; Google Drive drops out and comes back within seconds
-# Errors that say what a path is, and not that its drive does not answer.
+# Errors about the path itself. All others mean that its drive does not answer.
 DEFINITE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 Result = TypeVar("Result")
 
 
 class DiskFull(DragFaceError):
-    """There is no room left. Whoever writes many files stops."""
+    """The disk is full: stop writing, also further files."""
 
 
 class Unavailable(DragFaceError):
-    """A file cannot be read now. That says nothing about its content: trying again may do."""
+    """A file cannot be read now, although it may be whole: trying again may help."""
 
 
 def retry(read: Callable[[], Result], path: str | Path) -> Result:
-    """What `read` returns, which reads `path`; after an error of the drive it is called again.
+    """The result of `read`, which reads `path`; an error of the drive makes it try again.
 
     Raises Unavailable when the last try fails too. Errors that no new try mends pass through: a missing file, and
     those without an error number, by which decoders report damage.
@@ -133,7 +133,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def reserve(path: str | Path, *inputs: str | Path, taken: set[str] | None = None) -> Path:
-    """The path that a command may write to: the one place where it is made sure that nothing is lost by it.
+    """The path that a command may write to without losing anything. Every command asks here.
 
     inputs: files and folders that the command reads. Raises DragFaceError where the path is one of them, be it through
     a link or in other letters' case, or lies in one of the folders. taken: for a name that the user did not choose, the
@@ -156,12 +156,12 @@ def reserve(path: str | Path, *inputs: str | Path, taken: set[str] | None = None
 def numbered(folder: str | Path, suffix: str) -> dict[int, Path]:
     """The files of a run that are named by their step, such as step_00000012.jpg, by that step, in order.
 
-    Files of any other name, such as "step_00000012 (1).jpg", belong to somebody else.
+    Files of any other name, such as "step_00000012 (1).jpg", are not the run's.
     """
     name = re.compile(r"step_(\d{8}|[1-9]\d{8,})" + re.escape(suffix), re.ASCII)
     entries: list[str] = []
     with suppress(FileNotFoundError):
-        entries = os.listdir(folder)  # glob calls a folder empty that cannot be read
+        entries = os.listdir(folder)  # glob takes an unreadable folder for empty
     return dict(sorted((int(match[1]), Path(folder, match[0])) for match in map(name.fullmatch, entries) if match))
 
 

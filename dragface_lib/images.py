@@ -24,9 +24,9 @@ from .errors import DragFaceError
 from .files import SUFFIXES, write_atomically
 
 MAX_PIXELS = 100_000_000  # phone photos reach 50 megapixels; a decompression bomb starts far above
-# Pillow knows many more, some of which start other programs (EPS).
+# Pillow knows more formats, but some of them start other programs (EPS).
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
-NAMED = 3  # names of other files that are printed
+NAMED = 3  # most names of files without a photo's suffix that are printed
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
 # Editors write several megabytes of XMP, printers profiles as large; Pillow's limit for all texts together stays.
@@ -101,7 +101,7 @@ def _recognise(file: BinaryIO, name: str) -> Image.Image:
 
 
 def _decoded(picture: Image.Image, file: BinaryIO) -> Image.Image:
-    """The first frame with its pixels, upright. A JPEG may lack its end marker; raises OSError where pixels lack."""
+    """The first frame, upright. A JPEG may lack its end marker; raises OSError where pixels are missing."""
     try:
         picture.seek(0)
         picture.load()
@@ -110,7 +110,7 @@ def _decoded(picture: Image.Image, file: BinaryIO) -> Image.Image:
             raise
         file.seek(0)
         data = file.read().rstrip(b"\xff")
-        # Where all pixels are there, the bytes between them and the end marker change none.
+        # With all pixels present, bytes between them and the end marker change none.
         ended = [Image.open(io.BytesIO(data + more + b"\xff\xd9"), formats=["JPEG"]) for more in (b"", b"U" * 1000)]
         if ended[0].tobytes() != ended[1].tobytes():
             raise
@@ -133,7 +133,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         alpha = picture.getchannel("A")
     profile, gamma, rgb = info.get("icc_profile"), info.get("gamma"), None
     if profile:
-        with suppress(ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):  # a broken one says nothing
+        with suppress(ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):  # a broken profile is ignored
             opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[opened.profile.xcolor_space.strip()]
             if mode == base or (mode, base) == ("RGB", "L"):
@@ -162,7 +162,7 @@ def _to_8_bits(picture: Image.Image) -> np.ndarray:
 def encode_photo(
     rgb: np.ndarray, format: str = "JPEG", quality: int = 92, metadata: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Encode (height, width, 3) uint8 RGB as JPEG, PNG or WebP bytes, without any metadata but that given.
+    """Encode (height, width, 3) uint8 RGB as JPEG, PNG or WebP bytes, without other metadata.
 
     metadata: arguments of Pillow's `save`. Raises DragFaceError for a size that the format cannot hold.
     """

@@ -1,4 +1,4 @@
-"""A notebook's session: where photos, faces, runs and models live, what the set-up cell says, how a session ends.
+"""A notebook's session: the folders of photos, faces, runs and models, the set-up cell, and the end of the session.
 
 from dragface_lib import session
 session.begin()
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 ROOT = Path(__file__).resolve().parents[1]
 COLAB_DISK = Path("/content")  # ends with the session; Drive is mounted below it
-KAGGLE_DISK = Path("/kaggle/working")  # what Kaggle keeps of a session; it has no Drive
+KAGGLE_DISK = Path("/kaggle/working")  # kept by Kaggle after the session; there is no Drive
 GPU_SETTING = {"Colab": "Runtime → Change runtime type → T4 GPU", "Kaggle": "Settings → Accelerator → GPU T4 x2"}
 GIB = 2**30
 
-_drive_refused = ""  # why Drive was refused in this session: nobody is asked twice
+_drive_refused = ""  # the reason why Drive was refused, so that nobody is asked twice in a session
 
 
 def is_smoke() -> bool:
@@ -47,7 +47,7 @@ def sized(real: Value, smoke: Value) -> Value:
 
 
 def host() -> str:
-    """Whose machine this is: "Colab", "Kaggle", or "" for any other."""
+    """The provider of this machine: "Colab", "Kaggle", or ""."""
     if KAGGLE_DISK.is_dir():  # Kaggle's machines know google.colab as well
         return "Kaggle"
     try:
@@ -67,7 +67,7 @@ class Workspace:
 
     @property
     def photos(self) -> Path:
-        """Whole photos, a folder a domain: photos/selfie, photos/drag."""
+        """Whole photos, a folder for each domain: photos/selfie, photos/drag."""
         return self.root / "photos"
 
     @property
@@ -77,12 +77,12 @@ class Workspace:
 
     @property
     def faces_archive(self) -> Path:
-        """The file in which the faces travel: Drive is slow with thousands of small ones."""
+        """The archive of the faces: Drive is slow with thousands of small files."""
         return self.root / "faces.zip"
 
     @property
     def runs(self) -> Path:
-        """Trainings, a folder a run."""
+        """Training runs, a folder for each."""
         return self.root / "runs"
 
     @classmethod
@@ -148,7 +148,7 @@ def require_drive(path: Path) -> None:
 
 
 def begin() -> None:
-    """Install what is missing on Colab or Kaggle, mount Drive, and say in one line what was found."""
+    """Install missing packages on Colab or Kaggle, mount Drive, and print a line about this machine."""
     global _drive_refused
     _drive_refused = ""
     if host():
@@ -171,7 +171,7 @@ def missing_packages() -> list[str]:
 
 
 def install_missing() -> None:
-    """Install what the library needs and this machine lacks. Installed packages keep their versions.
+    """Install missing packages. Installed packages keep their versions.
 
     Raises DragFaceError when that fails.
     """

@@ -1,4 +1,4 @@
-"""How fast a training step is on this machine, and what it costs: `python -m dragface_lib bench`."""
+"""The time and the memory of a training step on this machine: `python -m dragface_lib bench`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def bench(config: TrainConfig, steps: int) -> dict[str, Any]:
 
 
 class CountOperations(TorchDispatchMode):
-    """count: the operations inside the block that compute something, so neither views nor allocations."""
+    """count: the operations inside the block that compute; views and allocations do not count."""
 
     def __init__(self) -> None:
         super().__init__()

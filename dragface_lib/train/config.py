@@ -24,9 +24,9 @@ from ..model.weights import ARCHITECTURE
 DiscriminatorInput = Literal["face", "picture"]
 COUNTS = ("steps", "batch", "ema_half_life")
 INTERVALS = ("save_every", "sample_every", "validate_every", "log_every", "milestone_every")
-# Of one machine and one call: neither written to config.json nor read from it.
+# Settings of one machine and one call: neither written to config.json nor read from it.
 OF_THE_CALL = ("run", "scratch", "session_minutes", "device", "begin_with")
-# What a change between two parts of a run does: it is refused, or noted in the journal, or says nothing.
+# Changes between two parts of a run: some are refused, some noted in the journal, the rest is silent.
 REFUSED = ARCHITECTURE
 NOTED = ("steps", "cam_weight", "gain", "discriminator_input", "batch", "lr", "beta1", "beta2", "weight_decay")
 NOTED += ("ema_half_life", "seed", "device", "precision", "graph", "deterministic", "diff_augment")
@@ -36,7 +36,7 @@ SILENT = ("faces", "run", "scratch", "session_minutes", "save_minutes", "look", 
 CAM_WEIGHTS = {"published": 1000.0, "residual": 10.0}
 GAINS = {"published": 1.0, "residual": 2.0}
 RISE = 100  # steps, see `generator_rate`
-# Of each number: the lowest and the highest value, and what to use.
+# Each number's lowest and highest value, and the advice for a value outside.
 RANGES: dict[str, tuple[float, float, str]] = {
     **dict.fromkeys(COUNTS + INTERVALS, (1, math.inf, "1 or more")),
     "size": (SIZES[0], SIZES[-1], "a multiple of 4 from 64 to 512, e.g. 256"),
@@ -153,7 +153,7 @@ class TrainConfig:
 
 
 def choose_kernels(deterministic: bool) -> None:
-    """Let cuDNN try which kernels are fastest, or take only those that repeat a run bit for bit."""
+    """Let cuDNN choose the fastest kernels, or only deterministic ones."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
     torch.backends.cudnn.benchmark = not deterministic
@@ -161,7 +161,7 @@ def choose_kernels(deterministic: bool) -> None:
 
 
 def facts_of(config: TrainConfig, device: torch.device, precision: torch.dtype) -> dict[str, Any]:
-    """What an exact resume depends on besides the saved state and the faces."""
+    """The facts on which an exact resume depends besides the saved state and the faces."""
     facts = {name: value for name, value in asdict(config).items() if name in REFUSED + NOTED}
     facts |= {"device": device.type, "precision": str(precision), "processes": world_size()}
     facts |= {"threads": torch.get_num_threads() if device.type == "cpu" else 0}
@@ -169,7 +169,7 @@ def facts_of(config: TrainConfig, device: torch.device, precision: torch.dtype) 
 
 
 def facts_in(checkpoint: dict[str, Any], run: str) -> dict[str, Any]:
-    """What `facts_of` returned when a checkpoint was written. Raises DragFaceError where it does not say."""
+    """The result of `facts_of` when a checkpoint was written. Raises DragFaceError where it is missing."""
     facts = checkpoint.get("facts")
     if not isinstance(facts, dict):
         raise DragFaceError(f"The checkpoint of the run {run} does not say what it was trained with: name another run.")
@@ -177,14 +177,14 @@ def facts_in(checkpoint: dict[str, Any], run: str) -> dict[str, Any]:
 
 
 def changes_since(saved: dict[str, Any], now: dict[str, Any], run: str) -> list[str]:
-    """A sentence for each fact that makes the resumed run another than an uninterrupted one.
+    """A sentence for each fact that makes the resumed run differ from an uninterrupted run.
 
     Raises DragFaceError where the run has networks of another architecture.
     """
     notes = []
     for name, value in now.items():
         before = saved.get(name)
-        if str(before) == str(value):  # as text: a checkpoint of a stranger may hold anything
+        if str(before) == str(value):  # as text: a foreign checkpoint may hold anything
             continue
         if name in REFUSED:
             raise DragFaceError(
@@ -201,7 +201,7 @@ def learning_rate(step: int, steps: int, base: float) -> float:
 
 
 def generator_rate(step: int, rate: float) -> float:
-    """Rate of generators that a run began with: it rises over RISE steps, in which untaught discriminators learn."""
+    """Rate of generators that begin with trained weights: it rises over RISE steps, while discriminators learn."""
     return rate * min(1.0, (step + 1) / RISE)
 
 
@@ -216,7 +216,7 @@ def ema_share(step: int, faces_per_step: int, half_life: float) -> float:
 
 @contextmanager
 def memory_explained(config: TrainConfig) -> Iterator[None]:
-    """Turns running out of memory into a sentence with what to change, in order."""
+    """Turns running out of memory into a sentence with the settings to change, in order."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError

@@ -35,7 +35,7 @@ FLAT = 2.0  # standard deviation of each colour, of 255, below which a picture i
 
 
 class MaskCache:
-    """Masks of faces, kept in a file beside the faces, because finding a mask takes up to 40 ms.
+    """A file of face masks beside the faces, since computing a mask takes up to 40 ms.
 
     A mask is known by the bytes of its face and of the landmark network. A damaged file counts as empty; masks of
     faces that have gone leave it when it is written again.
@@ -54,15 +54,13 @@ class MaskCache:
         """The mask, (S, S) uint8, 255 on the face. content: the bytes of its file; face: (S, S, 3) uint8 RGB."""
         key = hashlib.sha256(self.network + content).hexdigest()
         mask = self.known.get(key)
-        if (
-            mask is None or mask.shape != face.shape[:2] or mask.dtype != np.uint8
-        ):  # a stranger's file may hold anything
+        if mask is None or mask.shape != face.shape[:2] or mask.dtype != np.uint8:  # a foreign file may hold anything
             mask = np.round(255 * mask_of_face(face)).astype(np.uint8)
         self.used[key] = mask
         return mask
 
     def save(self) -> None:
-        """Write the masks that were asked for, where the folder can be written."""
+        """Write the masks that were used, if the folder is writable."""
         if self.used.keys() != self.known.keys():
             with suppress(DragFaceError), replace_atomically(self.path) as temporary, open(temporary, "wb") as file:
                 np.savez_compressed(file, **self.used)  # type: ignore[arg-type]  # its stub has allow_pickle in the way
@@ -99,7 +97,7 @@ class FaceSet:
 
 
 def _open_face(content: bytes) -> np.ndarray:
-    """Open a face. Raises UnreadablePhoto where it cannot be opened, or would be squashed or teach nothing but NaN."""
+    """Open a face. Raises UnreadablePhoto for a picture that is damaged, not square, or flat."""
     face = open_photo(content)
     height, width = face.shape[:2]
     if height != width:
@@ -115,7 +113,7 @@ def _resized(picture: np.ndarray, size: int) -> Tensor:
 
 
 def load_domains(faces: str | Path, size: int, with_masks: bool = False) -> dict[tuple[str, str], FaceSet]:
-    """All four sets, keyed by (domain, split), those for training with masks if asked for.
+    """All four sets by (domain, split); the training sets have masks on request.
 
     Raises DragFaceError when a domain has no training faces.
     """
@@ -125,7 +123,7 @@ def load_domains(faces: str | Path, size: int, with_masks: bool = False) -> dict
         sets[domain, "train"] = FaceSet(faces, domain, "train", size, masks)
         sets[domain, "test"] = FaceSet(faces, domain, "test", size)
     if missing := [f"{domain}/train" for domain in DOMAINS if not len(sets[domain, "train"])]:
-        left_out = [f" ({name}: {reason})" for found in sets.values() for name, reason in found.unreadable]
+        left_out = [f" ({name}: {reason})" for face_set in sets.values() for name, reason in face_set.unreadable]
         raise DragFaceError(
             f"There are no faces in {' and '.join(missing)} of {faces}{''.join(left_out[:1])}: crop photos first, with "
             "02_crop or the command, or name trainA and trainB of another project selfie/train and drag/train."
@@ -179,7 +177,7 @@ def random_of(*key: int | str) -> torch.Generator:
 
 
 def prefetched(draw: Callable[[int], Drawn], first: int, ahead: int = 3) -> Generator[Drawn, None, None]:
-    """draw(first), draw(first + 1), …, each made by a thread while those before it are computed on.
+    """draw(first), draw(first + 1), …, each prepared by a thread during the steps before.
 
     Raises what `draw` raised. Close it, or its thread lives on.
     """

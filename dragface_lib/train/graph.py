@@ -1,4 +1,4 @@
-"""A function recorded once as a CUDA graph and replayed from then on: its kernels no longer wait for Python.
+"""Records a function once as a CUDA graph and then replays it: its kernels no longer wait for Python.
 
 A training step is thousands of short kernels. Launched one by one, they take longer to launch than to compute.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Calls before the recording. cuDNN tries its algorithms in them, optimisers and the loss scaler make their state.
+# Calls before the recording, in which cuDNN tries its algorithms, and optimisers and the loss scaler make their state.
 WARM_UP = 11
 
 
@@ -33,13 +33,13 @@ class CudaGraph:
         return result
 
     def record(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call the function, whose kernels are recorded and not run. Returns its result, without values as yet.
+        """Record the function's kernels without running them. Returns its result, still without values.
 
         Raises RuntimeError where the function cannot be recorded or memory does not suffice.
         """
         graph = torch.cuda.CUDAGraph()
-        # The outer context restores the stream, also where ending a failed recording raises. Only this thread is
-        # watched for calls that cannot be recorded: another one pins the memory of the next batch.
+        # The outer context restores the stream, even if ending a failed recording raises. CUDA checks only this
+        # thread for calls that cannot be recorded: another thread pins the memory of the next batch.
         with (
             torch.cuda.stream(torch.cuda.current_stream(self.device)),
             torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"),
@@ -49,7 +49,7 @@ class CudaGraph:
         return result
 
     def replay(self) -> None:
-        """Run what was recorded, on the current stream."""
+        """Run the recorded kernels on the current stream."""
         self.graph.replay()
 
 
@@ -81,7 +81,7 @@ class Graphed:
         if self.outputs is None and self.calls > WARM_UP and not self.failed:
             try:
                 self.outputs = self.graph.record(self.function, self.inputs)
-            except RuntimeError as error:  # torch's OutOfMemoryError is one
+            except RuntimeError as error:  # such as torch's OutOfMemoryError
                 self.failed = True
                 reason = str(error).strip().split("\n")[0]
                 self.say(f"The step is not recorded as a CUDA graph, which makes it slower: {reason}")

@@ -39,7 +39,7 @@ from .progress import LossSums, append_to_journal, draw_run, rounded, shorten_jo
 from .saving import checkpoints, load_checkpoint, require_room, save_checkpoint
 from .step import Trainer
 
-EXPLODED = 10_000.0  # no term of a sane run comes near: logits off by 100, where 1 is aimed at
+EXPLODED = 10_000.0  # the loss of logits that are off by 100; a sane run stays far below
 
 
 def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] = lambda: None) -> bool:
@@ -109,7 +109,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
         elif config.begin_with:
             notes.append(begin(trainer))
         del checkpoint
-        barrier()  # until every process has read what the main process will soon replace
+        barrier()  # every process has read the files that the main process soon replaces
         if main:
             replace(config, steps=facts["steps"]).save()
             if foreign := shorten_journal(journal, step):
@@ -119,7 +119,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             for note in notes:
                 say(note)
                 append_to_journal(journal, step, note=note)
-            if trainer.begun_with and step == 0:  # what it began with is then needed no more
+            if trainer.begun_with and step == 0:  # the checkpoint replaces the weights it began with
                 save_checkpoint(folder / "checkpoints", 0, checkpoint_of(trainer, facts))
             pictures.draw(watch)
         if mirror:
@@ -142,10 +142,10 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             step += 1
             bar.update()
 
-            # Stop. By the clock only at a tick, so that the journal does not depend on how fast the run is.
+            # Stop. By the clock only at a tick, so that the journal does not depend on the speed.
             tick, last = step % config.log_every == 0, step >= config.steps
             if tick and not last:
-                # Time is left for the steps of another tick, for twice the longest save, and for the last copy.
+                # Leave time for the steps of another tick, for twice the longest save, and for the last copy.
                 needed = monotonic() - last_tick + 2 * longest_save + (mirror.seconds if mirror else 0.0)
                 last_tick = monotonic()
                 session_over = any_process(0 < 60 * config.session_minutes <= last_tick - began + needed, device)
@@ -157,7 +157,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
             save = step % config.save_every == 0 or last
             if tick or validate or milestone or save:
                 row = losses.means()
-                # An update can spoil the weights while the losses it came from were still numbers.
+                # An update can spoil the weights although its losses were still numbers.
                 total = torch.stack([parameter.sum() for parameter in trainer.networks.parameters()]).sum().item()
                 _require_sane(row | {"sum of the weights": total}, step, config, precision)
                 bar.set_postfix(G=f"{row['generator']:.1f}", D=f"{row['discriminator']:.2f}")
@@ -184,9 +184,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
                 append_to_journal(journal, step, **rounded(measures))
             if milestone:
                 pictures.draw(save_average, trainer, folder / f"milestones/step_{step:08d}.safetensors", step, True)
-            if save or (
-                tick and seconds_to_save == 0
-            ):  # the checkpoint comes last, and so finds everything else of its step
+            if save or (tick and seconds_to_save == 0):  # checkpoint last: all other files of its step exist by then
                 before_save = monotonic()
                 save_average(trainer, folder / "generator.safetensors", step)
                 save_checkpoint(folder / "checkpoints", step, checkpoint_of(trainer, facts))
@@ -215,13 +213,13 @@ def save_average(trainer: Trainer, path: Path, step: int, half: bool = False, **
 
 
 def checkpoint_of(trainer: Trainer, facts: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint holds besides its step."""
+    """The content of a checkpoint besides its step."""
     state = {"facts": facts, "state": trainer.state()}
     return state | {"begun_with": trainer.begun_with, "licence": licence_of(trainer)}
 
 
 def _require_sane(row: dict[str, float], step: int, config: TrainConfig, precision: torch.dtype) -> None:
-    """Raises DragFaceError where a loss is no number, or so large that no later step brings it back."""
+    """Raises DragFaceError for a loss that is no number or above EXPLODED."""
     for name, value in row.items():
         fault = "is no longer a number" if not math.isfinite(value) else ""
         if value >= EXPLODED and name not in ("generator", "memory_mb", "sum of the weights"):

@@ -26,9 +26,9 @@ from ..session import require_drive
 from . import saving
 
 BLOCK = 1 << 20
-OWNER = "owner.json"  # whose the run is, since when it is being trained, and when that was last seen (0: it is not)
+OWNER = "owner.json"  # the run's machine, start of training, and the time of its last update (0: ended)
 RENEWED_EVERY = 10.0  # seconds between two updates of OWNER
-DEAD_AFTER = 60.0  # seconds without an update after which another machine takes the run on
+DEAD_AFTER = 60.0  # seconds without an update after which another machine may take over the run
 
 
 class Mirror:
@@ -41,9 +41,9 @@ class Mirror:
 
     def __init__(self, run: Path, scratch: Path, say: Callable[[str], None]):
         self.run, self.scratch, self.say = run, scratch, say
-        self.seconds = 0.0  # that the last copy took
+        self.seconds = 0.0  # duration of the last copy
         self.fault, self.taken, self._started = "", False, False
-        self._stamps: dict[str, tuple[int, int]] = {}  # size and time of each file of scratch when it was copied
+        self._stamps: dict[str, tuple[int, int]] = {}  # size and time of each file of scratch at its last copy
         self._own: set[str] = set()  # checkpoints in `run` that this process may remove
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(2, "mirror")
@@ -60,7 +60,7 @@ class Mirror:
         return self
 
     def start(self) -> Future[None]:
-        """Have what is there now copied; returns at once. Raises DragFaceError when another machine has the run."""
+        """Start a copy of the present state; returns at once. Raises DragFaceError when another machine has the run."""
         if self.taken:
             raise DragFaceError(self.fault)
         self._started = True
@@ -100,7 +100,7 @@ class Mirror:
         owner = there.get("owner") if there and ours else uuid.uuid4().hex
         self._mark = {"owner": owner, "since": strftime("%Y-%m-%d %H:%M UTC", gmtime())}
         if ours:
-            with suppress(OSError):  # a Drive that is full or read-only for now
+            with suppress(OSError):  # Drive may be full or read-only for now
                 self._renew(seen=int(time()))
             return
         self.run.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ class Mirror:
             write_atomically(folder / OWNER, json.dumps(self._mark | {"seen": int(time())}).encode())
 
     def _wait_for(self, mark: dict[str, Any]) -> None:
-        """Wait until the machine of a mark is dead. Raises DragFaceError when it is not."""
+        """Wait until the other machine counts as dead. Raises DragFaceError while it is alive."""
         seen = mark.get("seen")
         if not isinstance(seen, int) or seen == 0 or time() - seen > DEAD_AFTER:
             return
@@ -150,7 +150,7 @@ class Mirror:
             raise DragFaceError(self.fault)
 
     def _restore(self) -> None:
-        """Bring the run from its folder to scratch, where it is further there.
+        """Copy the run from its folder to scratch if it has more steps there.
 
         Raises DragFaceError when there are checkpoints, none of them whole, and scratch has none.
         """
@@ -187,7 +187,7 @@ class Mirror:
         self.seconds = monotonic() - started
 
     def _synchronise(self, source: Path, target: Path, newest: list[str]) -> list[str]:
-        """Copy what is new of the run, the checkpoints last; returns a reason for each picture that cannot be copied.
+        """Copy the run's new files, checkpoints last; returns a reason for each picture that could not be copied.
 
         newest: names of checkpoints, listed first: the journal is then at least as long as they need it. Each makes
         room for the next. Raises DragFaceError or OSError when something else cannot be copied.
@@ -208,7 +208,7 @@ class Mirror:
             except FileNotFoundError:
                 if source != self.scratch or (source / name).exists():
                     raise
-                continue  # a newer generation has taken its place, and is copied next
+                continue  # a newer generation has replaced it and is copied next
             if target == self.run:
                 self._own.add(Path(name).name)
                 lying = numbered(target / "checkpoints", ".pt").values()
@@ -216,13 +216,13 @@ class Mirror:
         return left_out
 
     def _bring(self, source: Path, target: Path, name: str) -> None:
-        """Copy a file, unless that was done; what arrives must have the hash of what was read."""
+        """Copy a file unless it is unchanged, and compare the hashes of source and copy."""
         copy, local, digest = target / name, self.scratch / name, hashlib.sha256()
         if source == self.scratch:
             stamp = _stamp(local)
             if self._stamps.get(name) == stamp and os.path.isfile(copy):
                 return
-        if copy.parent != target:  # which is never made anew: where Drive is to come back nothing may lie in its way
+        if copy.parent != target:  # never create the run's own folder: nothing may lie where Drive is mounted again
             copy.parent.mkdir(exist_ok=True)
         with open_to_read(source / name) as file, replace_atomically(copy, make_folder=False) as temporary:
             with open(temporary, "wb") as written:
@@ -239,7 +239,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _owner(folder: Path) -> dict[str, Any] | None:
-    """The mark in a folder: None where there is none, {} where it cannot be understood. Raises OSError."""
+    """The mark in a folder: None without a mark, {} for a damaged one. Raises OSError."""
     if OWNER not in os.listdir(folder):
         return None
     with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The six networks of a run, their optimisers, and the augmentation of what its discriminators see.
+"""The six networks of a run, their optimisers, and the augmentation of the discriminators' input.
 
 With `--diff-augment`, for small sets of faces, discriminators see faces moved and partly cut out (DiffAugment, Zhao et
 al., NeurIPS 2020, arXiv:2006.10738). Real and generated faces alike, and generators learn through it, so discriminators
@@ -21,13 +21,13 @@ from ..model.norms import no_autocast
 from .config import TrainConfig
 from .data import random_of
 
-REACH = 1 / 8  # of the size: how far a face is moved at most
-HOLE = 1 / 2  # of the size: a side of what is cut out
+REACH = 1 / 8  # largest shift of a face, as a share of its size
+HOLE = 1 / 2  # side of the square that is cut out, as a share of the size
 PURPOSES = tuple(f"{domain} {purpose}" for domain in ("drag", "selfie") for purpose in ("real", "fake", "fooling"))
 
 
 class Networks(nn.Module):
-    """The six networks of a run: a generator a direction, a global and a local discriminator a domain."""
+    """The six networks of a run: a generator for each direction, a global and a local discriminator for each domain."""
 
     def __init__(self, config: TrainConfig, make_generator: Callable[..., Generator] = Generator):
         super().__init__()
@@ -73,7 +73,7 @@ def optimiser_of(networks: nn.Module, config: TrainConfig, device: torch.device)
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take up the moments; settings stay this run's, and the layout of each moment that of its parameter here."""
+    """Load the moments into each parameter's layout; settings stay those of this run."""
     groups = [group | optimiser.defaults for group in state["param_groups"]]
     optimiser.load_state_dict(state | {"param_groups": groups})
     for parameter, moments in optimiser.state.items():
@@ -84,8 +84,8 @@ def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> N
 def draws(seed: int, first: int, count: int) -> Float[Tensor, "purposes count 4"]:
     """Four random numbers in 0..1 for each purpose and face: how far across, how far down, the hole's left, its top.
 
-    A pure function of seed, purpose and the number of each face (`first` is that of the first one), so that a resumed
-    run sees what an uninterrupted one would have seen.
+    A pure function of seed, purpose and the number of each face (`first`: the first face's), so that a resumed run sees
+    the same as an uninterrupted run.
     """
     rows = [
         [torch.rand(4, generator=random_of(seed, purpose, first + n)) for n in range(count)] for purpose in PURPOSES
@@ -96,18 +96,20 @@ def draws(seed: int, first: int, count: int) -> Float[Tensor, "purposes count 4"
 def augmented(
     faces: Float[Tensor, "batch 3 size size"], drawn: Float[Tensor, "batch 4"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """The faces moved by up to an eighth, zeros (grey) coming in, and with a grey square of half the size.
+    """The faces, shifted by up to an eighth over grey (zeros), and with a grey square of half the size.
 
-    drawn: in 0..1, as `draws` has them for one purpose. Differentiable.
+    drawn: numbers in 0..1, see `draws`. Differentiable.
     """
     size = faces.shape[-1]
     reach, hole = round(size * REACH), round(size * HOLE)
     drawn = drawn[:, :, None, None]  # (B, 4, 1, 1)
     across, down = ((drawn[:, n] * (2 * reach + 1)).floor() - reach for n in (0, 1))  # (B, 1, 1)
-    left, top = ((drawn[:, n] * (size + 1)).floor() - hole // 2 for n in (2, 3))  # its middle lies anywhere in the face
+    left, top = (
+        (drawn[:, n] * (size + 1)).floor() - hole // 2 for n in (2, 3)
+    )  # the hole's middle lies anywhere in the face
     column = torch.arange(size, device=faces.device, dtype=drawn.dtype)
     row = column[:, None]
-    # Matrices of ones and zeros that move: exact, and a GPU computes their gradients the same way each time.
+    # Products with shift matrices of ones and zeros are exact, and their gradients on a GPU are deterministic.
     downward, sideways = column == row - down, row == column - across  # (B, size, size)
     keep = (row < top) | (row >= top + hole) | (column < left) | (column >= left + hole)
     with no_autocast(faces):

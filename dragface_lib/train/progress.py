@@ -1,4 +1,4 @@
-"""How a run goes: its journal of one JSON line a tick, and the plots, the status and the live view drawn from it.
+"""The progress of a run: its journal of one JSON line per tick, and the plots, status and live view made from it.
 
 {"step": 20, "generator": 1801.2, …, "seconds_per_step": 0.31, "memory_mb": 2110.0, "lr": 0.0001}
 {"step": 20, "score": 0.41, "makeup": 14.2, "outside": 51.3, …}
@@ -34,12 +34,12 @@ from .pictures import progression, samples
 CURVES = ("generator", "discriminator", "cycle", "identity", "cam")
 TIMES = ("seconds_per_step", "memory_mb", "seconds_to_save")
 SMOOTHING = 0.02  # half-width of the smoothing window, as a share of the curve
-REDRAW_SECONDS = 10.0  # between two drawings of the live view, so that looking does not slow the training down
+REDRAW_SECONDS = 10.0  # between two drawings of the live view: drawing slows the training down
 Rows = Sequence[dict[str, Any]]
 
 
 def read_journal(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a journal; a line that was cut short by a crash, or is none of ours, is left out."""
+    """The lines of a journal, without foreign lines and lines cut short by a crash."""
     return [row for row in map(_row, _lines(path)) if row is not None]
 
 
@@ -55,7 +55,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     """A line with a step, finite numbers and notes; None for any other line."""
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError):  # the latter for what is deeply nested
+    except (ValueError, RecursionError):  # RecursionError: deeply nested
         return None
     if not isinstance(row, dict) or type(row.get("step")) is not int:
         return None
@@ -75,7 +75,7 @@ def append_to_journal(path: Path, step: int, **values: Any) -> None:
 def shorten_journal(path: Path, step: int) -> int:
     """Remove the lines after a step, which a resumed run writes again, and a last line that was cut short.
 
-    Returns how many other lines are none of a journal's; they stay where they are.
+    Returns the number of foreign lines, which stay.
     """
     rows = [(line, _row(line)) for line in _lines(path) if line.endswith(b"\n")]
     kept = [line for line, row in rows if row is None or row["step"] <= step]
@@ -84,7 +84,7 @@ def shorten_journal(path: Path, step: int) -> int:
 
 
 def rows_with(rows: Rows, *names: str) -> Rows:
-    """The lines that have all these values."""
+    """The lines with all these values."""
     return [row for row in rows if row.keys() >= set(names)]
 
 
@@ -110,7 +110,7 @@ class LossSums:
 
 
 def rounded(row: dict[str, float]) -> dict[str, float]:
-    """To six digits."""
+    """The number rounded to six digits."""
     return {name: float(f"{value:.6g}") for name, value in row.items()}
 
 
@@ -161,7 +161,7 @@ def draw_losses(config: TrainConfig, rows: Rows) -> Path:
 
 
 def draw_run(config: TrainConfig, say: Callable[[str], None] = warnings.warn) -> list[Image.Image]:
-    """Draw losses.png and progression.jpg of a run anew from its journal and samples; returns those that there are.
+    """Draw losses.png and progression.jpg of a run anew from its journal and samples; returns the existing files.
 
     say: takes a sentence about each sample that cannot be read.
     """
@@ -176,7 +176,7 @@ def draw_run(config: TrainConfig, say: Callable[[str], None] = warnings.warn) ->
 
 
 def status(rows: Rows, steps: int) -> str:
-    """How far a run is, in one line: step, speed, time to go, memory, time to the next save, best score."""
+    """The state of a run in one line: step, speed, time to go, memory, time to the next save, best score."""
     lines, measures = rows_with(rows, "generator", *TIMES), rows_with(rows, "score", "line")
     if not lines:
         return f"step 0 of {steps:,}"
@@ -203,7 +203,7 @@ class LiveView:
         self._next = 0.0
 
     def __call__(self) -> None:
-        """Draw, unless that was done just now."""
+        """Draw, unless the last drawing is only seconds old."""
         from IPython.display import Image as Picture
         from IPython.display import Markdown, display
 

@@ -36,7 +36,7 @@ NEEDED = re.compile(r"config\.json|journal\.jsonl|(best|generator)\.safetensors"
 PICTURES = re.compile(r"losses\.png|progression\.jpg|samples/step_\d{8,}\.jpg|milestones/step_\d{8,}\.safetensors")
 CHECKPOINT = re.compile(r"checkpoints/step_\d{8,}\.pt")
 NAMES = rf"owner\.json|{NEEDED.pattern}|losses\.png|progression\.jpg|step_\d{{8,}}\.\w+"
-LEFTOVER = re.compile(rf"\.({NAMES})\.[0-9a-f]+\.part")  # of a process that was killed while it wrote
+LEFTOVER = re.compile(rf"\.({NAMES})\.[0-9a-f]+\.part")  # temporary file of a killed process
 
 
 def save_checkpoint(folder: Path, step: int, content: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def save_checkpoint(folder: Path, step: int, content: dict[str, Any]) -> None:
     with replace_atomically(path) as temporary:
         try:
             torch.save(content | {"step": step}, temporary)
-        except RuntimeError as error:  # torch does not say what kept its writer from writing
+        except RuntimeError as error:  # torch does not give the reason of a failed write
             if "inline_container" not in str(error):
                 raise
             raise DiskFull(f"The disk is full, so {path} was not written: free some space and run it again.") from error
@@ -59,7 +59,7 @@ def save_checkpoint(folder: Path, step: int, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest whole checkpoint (None where there are none), and a sentence for each that is damaged.
+    """The newest whole checkpoint (None without any), and a sentence for each damaged checkpoint.
 
     Raises Unavailable when one cannot be read now, DragFaceError when torch refuses a whole one, or all are damaged.
     """
@@ -75,7 +75,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The content; None where it is damaged, or that of another step than its name says."""
+    """The content; None where it is damaged or belongs to another step than its name."""
     if not is_whole(path):
         return None
     try:
@@ -93,7 +93,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def all_damaged(folder: Path) -> DragFaceError:
-    """What to say where checkpoints are there and none is whole."""
+    """The sentence for a run whose checkpoints are all damaged."""
     return DragFaceError(
         f"No checkpoint in {folder} can be read, as all are damaged: delete the run to start anew, or name another."
     )
@@ -117,7 +117,7 @@ def is_whole(path: Path) -> bool:
 
 
 def remove_old(paths: Iterable[Path]) -> None:
-    """Of checkpoints in the order of their steps remove all but the newest generations."""
+    """Remove all but the newest generations of checkpoints, which are in the order of their steps."""
     for path in list(paths)[:-GENERATIONS]:
         path.unlink(missing_ok=True)
 
@@ -132,19 +132,19 @@ def names_in(folder: Path) -> list[str]:
 
 
 def is_of_a_run(name: str) -> bool:
-    """Whether a name is one of a run's own files, which alone are ever copied or removed."""
+    """Whether a name belongs to a run's own files; only these are copied and removed."""
     return any(pattern.fullmatch(name) for pattern in (NEEDED, PICTURES, CHECKPOINT))
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Remove those of the files that a process left behind which was killed while it wrote a file of a run."""
+    """Remove the temporary files of a process that was killed while it wrote."""
     for path in paths:
         if LEFTOVER.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 def require_room(folder: Path, trainer: Trainer) -> None:
-    """Raises DiskFull where the generations that are kept do not fit into a folder beside one that is being written."""
+    """Raises DiskFull where a folder has no room for the kept generations and one more."""
     trained, averaged = (sum(p.numel() for p in network.parameters()) for network in (trainer.networks, trainer.ema))
     needed = (GENERATIONS + 1) * 4 * (3 * trained + averaged)  # weights, two moments of Adam, and the average
     free = retry(lambda: shutil.disk_usage(folder).free, folder)

@@ -35,7 +35,7 @@ STATE = ("networks", "ema", "generator_optimiser", "discriminator_optimiser", "s
 
 
 class Inputs(NamedTuple):
-    """All that changes from step to step, as tensors: what a CUDA graph was recorded with would stay as it was."""
+    """All inputs of a step, as tensors: a replayed CUDA graph would keep the first value of anything else."""
 
     generator_lr: Float[Tensor, ""]
     discriminator_lr: Float[Tensor, ""]
@@ -51,8 +51,8 @@ class Trainer:
     """Networks, their moving average, optimisers and loss scaler, and how they advance by one step.
 
     On a CUDA GPU the step is recorded as a CUDA graph and replayed (`config.graph`); elsewhere the same code runs as
-    it is. make_generator: called with the architecture; another one than Generator to try out something new.
-    say: takes a sentence that tells why there is no graph where one was to be expected.
+    it is. make_generator: makes a generator of an architecture; for experiments.
+    say: takes the sentence that explains a missing graph.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Trainer:
         networks = Networks(config, make_generator)
         # The average used for pictures and for the showcase.
         self.ema = copy.deepcopy(networks.selfie_to_drag).to(device).eval().requires_grad_(False)
-        # A CPU's convolutions rearrange every kernel anyway, and its fused Adam would copy what is not contiguous.
+        # A CPU's convolutions rearrange every kernel anyway, and its fused Adam copies non-contiguous kernels.
         layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
         self.networks = networks.to(device).to(memory_format=layout)
-        # The networks as they are called where gradients are wanted: several processes then average these.
+        # The networks to call for gradients: with several processes these wrappers average the gradients.
         self.learning = dict(self.networks.named_children())
         if world_size() > 1:
             of_these = [device.index] if device.type == "cuda" else None
@@ -133,23 +133,23 @@ class Trainer:
             group["lr"] = inputs.discriminator_lr
         selfie, drag, selfie_mask, drag_mask = inputs.selfie, inputs.drag, inputs.selfie_mask, inputs.drag_mask
         networks, learning, count = self.networks, self.learning, len(selfie)
-        # What both faces fill: a mask of each one's own would tell real from fake by its outline.
+        # The area of both faces: by masks of its own, each outline would give away which face is real.
         both = selfie_mask * drag_mask if selfie_mask is not None and drag_mask is not None else None
 
         def shown(faces: Faces, purpose: str) -> Faces:
-            """What a discriminator sees of faces: all or, with masks, the face alone on grey."""
+            """A discriminator's view of faces: the whole picture or, with masks, the face alone on grey."""
             faces = faces if both is None else faces * both
             return faces if inputs.draws is None else augmented(faces, inputs.draws[PURPOSES.index(purpose)])
 
-        # In one block of autocast the generators' weights are rounded once for both of their passes.
+        # One block of autocast rounds the generators' weights once for both of their passes.
         with self._autocast():
-            # Translate each face, and give each generator a face that it should keep.
+            # Translate each face, and give each generator a face to keep.
             to_drag = learning["selfie_to_drag"](torch.cat([selfie, drag]))
             to_selfie = learning["drag_to_selfie"](torch.cat([drag, selfie]))
             fake_drag, kept_drag = to_drag.image.split(count)
             fake_selfie, kept_selfie = to_selfie.image.split(count)
 
-            # Update the discriminators, on fakes cut off from the generators.
+            # Update the discriminators, on detached fakes.
             of_discriminators: dict[str, Tensor] = {}
             with self._autocast(cache_enabled=False):  # these weights are about to change
                 for domain, real, fake in (("drag", drag, fake_drag), ("selfie", selfie, fake_selfie)):
