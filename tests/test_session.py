@@ -145,18 +145,19 @@ def test_without_a_gpu_it_says_how_to_get_one_and_a_small_run_of_its_own_is_trai
     assert run() == ("first", 256, 64, 100_000)
 
 
-def test_faces_of_your_own_begin_with_the_starter_that_fits_and_practice_faces_with_nothing(gpus, monkeypatch):
+def test_faces_of_your_own_begin_with_the_starter_at_its_size_and_practice_faces_with_nothing(gpus, monkeypatch):
     space = Workspace.open()
 
-    def begun(*name):
-        return notebook_config(space, "first", 10, 256, 0, *name).begin_with
+    def begun(*name, size=256):
+        return notebook_config(space, "first", 10, size, 0, *name).begin_with
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert begun() == "goth"
+    assert begun() == ""
     assert begun("nothing") == ""
     assert begun("mine.safetensors") == "mine.safetensors"
     gpus(1, "Tesla T4", 14.7, bf16=False)
     assert begun() == "classic"
+    assert begun(size=128) == ""
     (space.faces / "pairs/drag").mkdir(parents=True)
     (space.faces / "pairs/drag/face.png").touch()
     assert begun() == ""

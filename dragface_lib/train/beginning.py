@@ -24,7 +24,6 @@ from .config import TrainConfig, facts_in
 from .saving import checkpoints, is_whole
 from .step import Trainer
 
-STARTERS = {64: "classic", 32: "goth"}  # by channels
 ORIGIN = ("begun_with", "begun_with_sha256", "begun_with_licence")  # of a generator file's metadata
 
 
@@ -34,8 +33,8 @@ def notebook_config(
     """What 03_train trains: as asked for where there is a GPU.
 
     A CPU gets a small run with a name of its own. It takes half an hour on two cores and paints eyes and lips.
-    begin_with: see TrainConfig; "nothing"; or "starter", with which only faces of your own begin: on practice faces,
-    which were painted like its own, it would have nothing to learn.
+    begin_with: see TrainConfig; "nothing"; or "starter": faces of your own then begin with classic, at the size that it
+    was taught at. On practice faces, painted like its own, it would have nothing to learn.
     """
     channels = 64
     if choose_device("auto").type == "cpu":
@@ -45,7 +44,7 @@ def notebook_config(
     tiny = {"steps": 6, "size": 64, "channels": 4, "save_every": 3, "sample_every": 3, "validate_every": 3}
     settings: dict[str, Any] = {"steps": steps, "size": size, "channels": channels} | sized(real={}, smoke=tiny)
     if begin_with == "starter":
-        begin_with = STARTERS.get(settings["channels"], "nothing")
+        begin_with = "classic" if (settings["size"], settings["channels"]) == (256, 64) else "nothing"
         with suppress(DragFaceError):  # faces that cannot be read: training says so
             begin_with = "nothing" if any(read_faces(faces, PAIRS, "drag")) else begin_with
     settings["begin_with"] = "" if begin_with == "nothing" else begin_with
@@ -65,8 +64,8 @@ def begin(trainer: Trainer) -> str:
     states, architecture, licence = _read(path)
     for setting in ARCHITECTURE:
         theirs, ours = architecture.get(setting), getattr(trainer.config, setting)
-        resized = setting == "size" and trainer.config.light  # a light generator fits faces of any size
-        if str(theirs) != str(ours) and not resized:
+        any_size = setting == "size" and trainer.config.light  # a light generator fits faces of any size
+        if str(theirs) != str(ours) and not any_size:
             raise DragFaceError(
                 f"{path} has {setting} {theirs} and the run {ours}: set {setting} to {theirs}, or begin with another."
             )
@@ -81,7 +80,9 @@ def begin(trainer: Trainer) -> str:
         with torch.no_grad():
             way_back.to_rgb.get_parameter("1.weight").mul_(START_OF_CHANGE)
     trainer.begun_with = dict(zip(ORIGIN, (Path(name).name, sha256_of(path), licence), strict=True))
-    return f"The run begins with {Path(name).name} ({', '.join(begun)}), whose licence is: {licence}"
+    size = architecture.get("size")
+    hint = "" if size == trainer.config.size else f" It was taught at {size} px: at another size it helps less."
+    return f"The run begins with {Path(name).name} ({', '.join(begun)}; licence: {licence}).{hint}"
 
 
 def origin_in(checkpoint: dict[str, Any]) -> dict[str, str]:

@@ -54,7 +54,7 @@ def small_file(tmp_path):
 def test_a_starter_begins_a_run_of_another_size():
     starter = load_generator(starter_path("goth"))
     trainer = trainer_of(TrainConfig("f", "r", size=64, channels=32, device="cpu", begin_with="goth"))
-    begin(trainer)
+    assert "was taught at 256 px" in begin(trainer)
     assert same(trainer.networks.selfie_to_drag, starter)
     assert same(trainer.ema, starter)
     assert same(trainer.networks.drag_to_selfie.encoder, starter.encoder)
