@@ -190,7 +190,9 @@ def detection(folder: Path) -> None:
         "portraits with one face",
         "the same on either side, with it",
         "the same as close-ups",
+        "every 8th as a face of 80 pixels in 12 megapixels",
     )
+    scenes = [open_photo(folder / "detector" / file) for file in truth if file.startswith("noface")]
     for name, step in (("yunet", 1), ("haar", 8)):
         detector, hits, extra, false, total = open_detector(name), 0, 0, 0, 0
         for file, what in truth.items():
@@ -203,18 +205,23 @@ def detection(folder: Path) -> None:
             stray = int((~near.any(axis=0)).sum()) if len(noses) else len(faces)
             extra, false = (extra + stray, false) if len(noses) else (extra, false + stray)
         portraits = sorted((folder / "portraits").rglob("*.jpg"))[::step]
-        seen = turned = close = 0
-        for photo in map(open_photo, portraits):
+        seen = turned = close = far = 0
+        for number, photo in enumerate(map(open_photo, portraits)):
             faces = find_faces(photo, detector)
             seen += len(faces) == 1
             for side in (-1, 1):
                 lying = find_faces(np.ascontiguousarray(np.rot90(photo, side)), detector)
                 turned += len(lying) == 1 and lying[0].upright and lying[0].quarters == -side % 4
             close += len(find_faces(close_up(photo, faces[0].points), detector)) == 1
+            if number * step % 8 == 0:
+                scene = cv2.resize(scenes[number % len(scenes)], (4000, 3000), interpolation=cv2.INTER_CUBIC)
+                small = scaled(photo, 80 / (2.2 * interocular(faces[0].points)))  # a box is 2.2 such distances wide
+                scene[1000 : 1000 + small.shape[0], 2500 : 2500 + small.shape[1]] = small
+                far += len(find_faces(scene, detector)) == 1
         every = "" if step == 1 else f" (every {step}th)"
         print(
             f"| {name} | {hits} of {total} | {extra} | {false} | {seen} of {len(portraits)}{every} | "
-            f"{turned} of {2 * len(portraits)} | {close} of {len(portraits)} |",
+            f"{turned} of {2 * len(portraits)} | {close} of {len(portraits)} | {far} of {len(portraits) * step // 8} |",
             flush=True,
         )
     print()
