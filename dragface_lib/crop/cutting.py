@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from ..errors import DragFaceError
-from ..files import sha256_of
+from ..files import kind_of, retry, sha256_of
 from ..images import UnreadablePhoto, open_photo, save_photo
 from .align import aligned_face
 from .detect import Detector
@@ -73,8 +73,6 @@ def cut_photo(
 
 
 def photo_sha256(photo: Path) -> str:
-    """The SHA-256 of a photo's bytes; "" where they cannot be read."""
-    try:
-        return sha256_of(photo) if photo.is_file() else ""  # a pipe with the name of a picture would never end
-    except OSError:
-        return ""  # opening the photo names the reason
+    """Of the bytes of a photo; "" where opening it will say why they cannot be read. Raises Unavailable."""
+    readable = kind_of(photo) == "file" and os.access(photo, os.R_OK)  # a pipe would never end
+    return retry(lambda: sha256_of(photo), photo) if readable else ""

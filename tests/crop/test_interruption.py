@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from detecting import DETECTOR
 
 from dragface_lib.crop import crop_photos, cutting, read_crops
 from dragface_lib.crop.table import face_name
+from dragface_lib.errors import DragFaceError
 from dragface_lib.images import UnreadablePhoto, open_photo, save_photo
 
 PROGRAM = """
@@ -93,9 +95,19 @@ def test_long_and_hidden_names_become_files_that_every_disk_takes(tmp_path, port
 
 
 def test_a_photo_that_may_not_be_read_gets_a_row(tmp_path, photos, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(cutting, "sha256_of", refuse)
+    monkeypatch.setattr(cutting.os, "access", lambda *_: False)
     monkeypatch.setattr(cutting, "open_photo", Mock(side_effect=UnreadablePhoto("it cannot be read")))
     assert {row.status for row in crop(photos, tmp_path / "faces")} == {"unreadable"}
+
+
+def test_a_drive_that_does_not_answer_costs_no_face(tmp_path, photos, monkeypatch):
+    faces = tmp_path / "faces"
+    rows = crop(photos, faces)
+    kept = sorted(faces.rglob("*.jpg"))
+    assert kept
+    with monkeypatch.context() as patch, pytest.raises(DragFaceError, match="cannot be read now"):
+        patch.setattr("dragface_lib.files.RETRY_AFTER", ())
+        patch.setattr(cutting, "sha256_of", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        crop(photos, faces)
+    assert sorted(faces.rglob("*.jpg")) == kept
+    assert crop(photos, faces) == rows
