@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .arguments import COUNT, command, number, option
 from .errors import DragFaceError
-from .files import reserve, write_atomically
+from .files import kind_of, reserve, write_atomically
 
 if TYPE_CHECKING:
     from .model import Generator
@@ -107,7 +107,7 @@ def run_train(options: Namespace) -> None:
     """Train, or go on with, a run. An existing run keeps the settings that are not given."""
     from .train import TrainConfig, train
 
-    kept = asdict(TrainConfig.load(options.run)) if (Path(options.run) / "config.json").exists() else {}
+    kept = asdict(TrainConfig.load(options.run)) if kind_of(Path(options.run) / "config.json") else {}
     given = {name: value for name, value in vars(options).items() if name in TrainConfig.__dataclass_fields__}
     if not train(TrainConfig(**kept | given)):
         raise SystemExit(130)

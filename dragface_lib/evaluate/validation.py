@@ -18,6 +18,7 @@ from ..archives import read_faces
 from ..crop.align import interocular
 from ..crop.landmarks import CONTOURS, Landmarks, points_on_face
 from ..errors import DragFaceError
+from ..files import kind_of
 from ..images import UnreadablePhoto, open_photo, resize
 from ..model.generator import Generator, to_bytes, to_unit
 from .measures import FACE, LEVELS, PART_WEIGHTS, PARTS, lips_and_lids, parts_of_face, patch_centres, patches, to_lab
@@ -75,7 +76,7 @@ class Validation:
     """
 
     def __init__(self, faces: str | Path, limit: int = 40):
-        if not Path(faces).exists():
+        if not kind_of(faces):
             raise DragFaceError(f"There are no faces at {faces}: crop photos first, or check the name.")
         bare, truth = (dict(read_faces(faces, "pairs", domain)) for domain in ("selfie", "drag"))
         names = sorted(bare.keys() & truth.keys())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DragFaceError
+from ..files import kind_of
 from ..manifest import NAME, Row, manifest_of, merge_rows, read_manifest, write_manifest
 from .download import download
 from .gallery_dl import GalleryDL
@@ -65,7 +66,7 @@ def collect(
     """
     photos = Path(photos)
     manifest = Path(manifest) if manifest else photos / NAME
-    known = read_manifest(manifest) if manifest.is_file() else []
+    known = read_manifest(manifest) if kind_of(manifest) == "file" else []
     source.unfinished = photos / ".unfinished"
     found: dict[str, tuple[Row, Path | None]] = {}
     for row, path in source.search(query, limit):
@@ -125,7 +126,7 @@ def withdraw(manifest: str | Path, names: Sequence[str], reason: str = "") -> li
 
 def _remove(row: Row, photos: Path) -> bool:
     """Remove a photo; returns whether it was there."""
-    there = row.path(photos).is_file()
+    there = kind_of(row.path(photos)) == "file"
     row.path(photos).unlink(missing_ok=True)
     return there
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import DragFaceError
+from ..files import kind_of
 from ..images import UnreadablePhoto, contact_sheet, open_photo
 from ..manifest import Row
 
@@ -69,7 +70,7 @@ def licence_sheet(rows: Iterable[Row], photos: str | Path, limit: int = 24) -> n
     photos: the folder of both domains. Returns (height, width, 3) uint8 RGB; raises DragFaceError when none of the
     photos is there.
     """
-    here = [row for row in rows if not row.withdrawn and row.path(photos).is_file()]
+    here = [row for row in rows if not row.withdrawn and kind_of(row.path(photos)) == "file"]
     pictures, captions = [], []
     for index in np.linspace(0, len(here) - 1, min(limit, len(here))).round().astype(int):
         row = here[index]

@@ -16,7 +16,7 @@ import torch
 from ..archives import PAIRS, read_faces
 from ..devices import choose_device
 from ..errors import DragFaceError
-from ..files import sha256_of
+from ..files import kind_of, sha256_of
 from ..model.generator import START_OF_CHANGE
 from ..model.weights import ARCHITECTURE, generator_path, load_generator, starter_looks
 from ..session import Workspace, sized
@@ -39,7 +39,7 @@ def notebook_config(
     channels = 64
     if choose_device("auto").type == "cpu":
         run, steps, size, channels = f"{run}-cpu", min(steps, 1000), min(size, 128), 32
-    faces = space.faces_archive if space.faces_archive.exists() else space.faces  # Drive reads one file fast
+    faces = space.faces_archive if kind_of(space.faces_archive) else space.faces  # Drive reads one file fast
     scratch = str(space.scratch / "runs" / run) if space.on_colab else ""
     tiny = {"steps": 6, "size": 64, "channels": 4, "save_every": 3, "sample_every": 3, "validate_every": 3}
     settings: dict[str, Any] = {"steps": steps, "size": size, "channels": channels} | sized(real={}, smoke=tiny)
