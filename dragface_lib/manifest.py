@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from .errors import DragFaceError
-from .files import SUFFIXES, locked, retry, write_atomically
+from .files import SUFFIXES, kind_of, locked, retry, write_atomically
 
 NAME = "data_manifest.csv"
 DOMAINS = ("selfie", "drag")
@@ -207,7 +207,7 @@ def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
     """
     path = Path(path)
     with locked(path.parent):
-        before = read_manifest(path) if path.exists() else []
+        before = read_manifest(path) if kind_of(path) else []
         merged = merge_rows(before, rows)
         seen: dict[str, Row] = {}
         for row in merged:

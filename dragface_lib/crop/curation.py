@@ -23,7 +23,7 @@ from typing import Any
 import traitlets
 
 from ..errors import DragFaceError
-from ..files import locked
+from ..files import kind_of, locked
 from ..images import UnreadablePhoto, encode_photo, open_photo
 from ..manifest import DOMAINS, read_csv, write_csv
 from ..widgets import Answer, AnsweringWidget, script, style
@@ -101,7 +101,7 @@ class Curation(AnsweringWidget):
         return list(changed.values())
 
     def _decisions_in_copy(self) -> dict[str, str]:
-        table = read_csv(self.copy, ("face", "decision")) if self.copy and self.copy.exists() else []
+        table = read_csv(self.copy, ("face", "decision")) if self.copy and kind_of(self.copy) else []
         return {cells["face"]: cells["decision"] for _, cells in table}
 
     def _about(self, row: CropRow) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from ..archives import members, open_archive, read_member
 from ..errors import LONGEST, DragFaceError
+from ..files import kind_of
 from ..manifest import DOMAINS, Row, path_below, read_csv, write_csv
 from .measure import MEASUREMENTS
 from .quality import fault
@@ -83,7 +84,7 @@ def read_crops(faces: str | Path) -> list[CropRow]:
     for name in [folder for domain in DOMAINS for folder in folders(domain)]:
         path_below(faces, name)
     table = faces / "crops.csv"
-    for line, cells in read_csv(table, ("photo", "status")) if table.exists() else ():
+    for line, cells in read_csv(table, ("photo", "status")) if kind_of(table) else ():
         texts = {name: cells.get(name, "") for name in TEXTS}
         texts |= {name: "" for name, words in WORDS.items() if texts[name] not in words}
         if not re.fullmatch("[0-9a-f]{64}", texts["signature"]):
