@@ -27,7 +27,7 @@ from PIL import ImageCms
 from tqdm.auto import tqdm
 
 from ..errors import DragFaceError, printable
-from ..files import DiskFull, sha256_of, write_atomically
+from ..files import DiskFull, kind_of, sha256_of, write_atomically
 from ..images import UnreadablePhoto, encode_photo, open_photo
 from ..manifest import Row
 from ..network import Client, NetworkError
@@ -105,7 +105,7 @@ def _bring(row: Row, source: Path | None, photos: Path, unlicensed: bool, client
 
 def _known(row: Row, source: Path | None, path: Path) -> dict[str, Any] | None:
     """Columns of a photo that an earlier run stored; None where it must be fetched."""
-    if not path.is_file() or source is not None and row.sha256 != sha256_of(source):
+    if kind_of(path) != "file" or source is not None and row.sha256 != sha256_of(source):
         return None
     if row.status == "stored":
         return {}
