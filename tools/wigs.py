@@ -36,7 +36,7 @@ from dragface_lib.model.generator import Generator, Translation
 from dragface_lib.model.norms import LIN, AdaLIN
 from dragface_lib.practice import paint, practice_faces
 from dragface_lib.practice.canvas import FINER, Canvas, resized, smooth_curve, to_rgb
-from dragface_lib.practice.dataset import make_up_seed
+from dragface_lib.practice.faces import make_up_seed
 from dragface_lib.practice.looks import lab_of
 from dragface_lib.practice.painting import Painted
 from dragface_lib.train.config import TrainConfig

@@ -1,6 +1,6 @@
 """Painted drag: practice faces with a known ground truth, to try the whole pipeline and to measure it."""
 
-from .dataset import clear_practice, practice_faces, prepare_faces
+from .faces import clear_practice, practice_faces, prepare_faces
 from .looks import LOOKS, draw_makeup
 from .painting import Unpaintable, paint
 

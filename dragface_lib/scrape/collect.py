@@ -68,16 +68,16 @@ def collect(
     manifest = Path(manifest) if manifest else photos / NAME
     known = read_manifest(manifest) if kind_of(manifest) == "file" else []
     source.unfinished = photos / ".unfinished"
-    found: dict[str, tuple[Row, Path | None]] = {}
+    candidates: dict[str, tuple[Row, Path | None]] = {}
     for row, path in source.search(query, limit):
-        found.setdefault(row.id, (row, path))
-    merged = merge_rows(known, [row for row, _ in found.values()], searched=True)
+        candidates.setdefault(row.id, (row, path))
+    merged = merge_rows(known, [row for row, _ in candidates.values()], searched=True)
     rows = {row.id: row for row in write_manifest(manifest, merged)}
     results = {row.id: (row, "withdrawn") for row in rows.values() if row.withdrawn and _remove(row, photos)}
-    for row, _ in found.values():
+    for row, _ in candidates.values():
         if row.licence == GalleryDL.LICENCE:  # the address in the manifest has expired
             rows[row.id] = replace(rows[row.id], image_url=row.image_url)
-    wanted = [(rows[name], path) for name, (_, path) in found.items()]
+    wanted = [(rows[name], path) for name, (_, path) in candidates.items()]
     try:
         for row, status in download(wanted, photos, unlicensed, progress):
             rows[row.id], results[row.id] = row, (row, status)
@@ -93,7 +93,7 @@ def collect(
 def gather(
     photos: str | Path, name: str, domain: str, query: str = "", limit: int | None = None, **options: Any
 ) -> Outcome:
-    """`open_source` and `collect` for a notebook: what stops them becomes a note, and what is there already is used."""
+    """`open_source` and `collect` for a notebook: an error becomes a note, and stored photos are used."""
     try:
         return collect(open_source(name, domain, limit=limit, **options), photos, query=query, limit=limit)
     except DragFaceError as error:

@@ -64,17 +64,17 @@ class Crawler(Client):
 
 
 def download(
-    found: Iterable[tuple[Row, Path | None]], photos: str | Path, unlicensed: bool = False, progress: bool = True
+    candidates: Iterable[tuple[Row, Path | None]], photos: str | Path, unlicensed: bool = False, progress: bool = True
 ) -> Iterator[tuple[Row, str]]:
     """Bring each photo to photos/{domain}/{file}; yields (row, its status, or "here" from an earlier run) as it comes.
 
-    found: rows, with the path of those that lie on this machine. Only pictures that open and, where the row knows it,
-    have its SHA-256 are stored. Rows without a licence are left out unless `unlicensed`. A photo that fails never stops
-    the others. Raises DragFaceError when the disk is full.
+    candidates: rows, with the path of those that lie on this machine. Only pictures that open are stored, and only with
+    the row's SHA-256 if it has one. Rows without a licence are left out unless `unlicensed`. A failing photo never
+    stops the others. Raises DragFaceError when the disk is full.
     """
     client, pool = Crawler(), ThreadPoolExecutor(WORKERS)
     try:
-        waiting = [pool.submit(_bring, row, source, Path(photos), unlicensed, client) for row, source in found]
+        waiting = [pool.submit(_bring, row, source, Path(photos), unlicensed, client) for row, source in candidates]
         for future in tqdm(as_completed(waiting), "photos", len(waiting), unit="photo", disable=not progress):
             yield future.result()
     finally:  # also when the disk is full or the user pressed stop

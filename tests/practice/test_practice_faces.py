@@ -14,7 +14,8 @@ from dragface_lib.__main__ import main
 from dragface_lib.crop import crop_photos, pack, read_crops, unpack
 from dragface_lib.errors import DragFaceError
 from dragface_lib.images import open_photo, save_photo
-from dragface_lib.practice import clear_practice, dataset, practice_faces
+from dragface_lib.practice import clear_practice, practice_faces
+from dragface_lib.practice import faces as practice_module
 
 HEAD = "id,domain,file,image_url,licence,split,split_group,status\n"
 
@@ -125,7 +126,7 @@ def test_other_settings_paint_everything_anew(photos, manifest, faces):
 
 
 def test_a_run_that_stopped_ends_like_one_that_did_not(photos, manifest, whole, tmp_path, monkeypatch):
-    make_face, seen = dataset._make_face, []
+    make_face, seen = practice_module._make_face, []
 
     def stops(path, *rest):
         seen.append(path)
@@ -133,7 +134,7 @@ def test_a_run_that_stopped_ends_like_one_that_did_not(photos, manifest, whole, 
             raise KeyboardInterrupt
         return make_face(path, *rest)
 
-    monkeypatch.setattr(dataset, "_make_face", stops)
+    monkeypatch.setattr(practice_module, "_make_face", stops)
     with pytest.raises(KeyboardInterrupt):
         build(photos, tmp_path / "stopped", manifest)
     build(photos, tmp_path / "stopped", manifest)
@@ -177,8 +178,8 @@ def test_an_unexpected_error_costs_one_photo_and_names_it(photos, manifest, face
             raise IndexError("out of range")
         return paint(photo, *rest)
 
-    paint, calls = dataset.paint, itertools.count()
-    monkeypatch.setattr(dataset, "paint", fails)
+    paint, calls = practice_module.paint, itertools.count()
+    monkeypatch.setattr(practice_module, "paint", fails)
     before = {row.photo: row for row in read_crops(faces)}
     after = build(photos, faces, manifest, look="goth")
     (failed,) = [row for name, row in after.items() if row != before[name]]
