@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -351,6 +352,9 @@ def test_whoever_was_taken_over_stops_and_changes_nothing_there(here, tmp_path, 
     run, after = tmp_path / "run", {}
 
     def take_over():
+        deadline = time.monotonic() + 60
+        while not (run / "checkpoints/step_00000004.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)  # until the last copy is done
         (run / "owner.json").unlink()
         if way == "another":
             (run / "owner.json").write_text('{"owner": "another", "since": "today", "seen": 0}')
