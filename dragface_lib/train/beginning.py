@@ -97,6 +97,12 @@ def licence_of(trainer: Trainer) -> str:
     return both.format(trainer.config.licence, **trainer.begun_with)
 
 
+def checkpoint_of(trainer: Trainer, facts: dict[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint besides its step."""
+    state = {"facts": facts, "state": trainer.state()}
+    return state | {"begun_with": trainer.begun_with, "licence": licence_of(trainer)}
+
+
 def _newest_of(run: Path) -> Path:
     """The newest whole checkpoint of a run, or its generator."""
     whole = [path for path in checkpoints(run / "checkpoints") if is_whole(path)]

@@ -30,7 +30,7 @@ from ..evaluate.validation import Validation
 from ..files import locked
 from ..model.generator import to_unit
 from ..model.weights import save_generator
-from .beginning import begin, licence_of, origin_in
+from .beginning import begin, checkpoint_of, licence_of, origin_in
 from .config import TrainConfig, changes_since, choose_kernels, facts_in, facts_of, learning_rate, memory_explained
 from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
 from .mirror import Mirror
@@ -210,12 +210,6 @@ def save_average(trainer: Trainer, path: Path, step: int, half: bool = False, **
     metadata |= {"direction": "selfie_to_drag", "alignment": ALIGNMENT, "steps": str(step)}
     metadata |= {"look": trainer.config.look, "licence": licence_of(trainer)} | trainer.begun_with
     save_generator(trainer.ema, path, metadata, half)
-
-
-def checkpoint_of(trainer: Trainer, facts: dict[str, Any]) -> dict[str, Any]:
-    """The content of a checkpoint besides its step."""
-    state = {"facts": facts, "state": trainer.state()}
-    return state | {"begun_with": trainer.begun_with, "licence": licence_of(trainer)}
 
 
 def _require_sane(row: dict[str, float], step: int, config: TrainConfig, precision: torch.dtype) -> None:
