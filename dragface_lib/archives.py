@@ -1,4 +1,4 @@
-"""Zips: the one reader of them, safe with archives of strangers, and the archive in which faces travel.
+"""Zips: one reader for all of them, safe with archives of strangers, and the archive of faces.
 
 pack("faces", "faces.zip")           Google Drive is slow with thousands of small files
 unpack("faces.zip", "faces")         does nothing where the faces are there
@@ -83,7 +83,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def pack(faces: str | Path, archive: str | Path) -> Path:
-    """Write all faces but the rejected ones, and what lies beside them, into one zip, read it back, move it into place.
+    """Write all faces but the rejected ones, and the files beside them, into one zip; check it; move it into place.
 
     JPEGs are stored as they are. What a run that was killed left beside the archive is removed. Raises DragFaceError
     when there is nothing to pack or the disk is full.
@@ -116,7 +116,7 @@ def unpack(archive: str | Path, faces: str | Path) -> Path:
     faces = Path(faces)
     if Path(archive).exists() and not (faces / "crops.csv").exists():
         with open_archive(archive) as packed:
-            # crops.csv comes last: without it a run that was killed unpacks again.
+            # crops.csv comes last: without it a killed run unpacks again.
             for member in sorted(members(packed), key=lambda member: member.filename == "crops.csv"):
                 write_atomically(path_below(faces, member.filename), read_member(packed, member))
     return faces
@@ -164,7 +164,7 @@ def _open(path: str | Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        if isinstance(error.__context__, OSError):  # zipfile takes any error of the drive for damage
+        if isinstance(error.__context__, OSError):  # zipfile reports errors of the drive as damage
             raise error.__context__ from None
         raise
 

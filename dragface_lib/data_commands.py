@@ -13,12 +13,12 @@ from .errors import DragFaceError
 
 REASONS = 5  # photos printed with the reason why they were left out
 DOMAIN = option("--domain", choices=("selfie", "drag"), default="selfie", help="what the photos show (default: selfie)")
-SOURCES = "manifest (the default), commons, openverse, google, instagram, folder, zip or gdown"
+SOURCE_NAMES = "manifest (the default), commons, openverse, google, instagram, folder, zip or gdown"
 MANIFEST = option("--manifest", metavar="CSV", help="default: the workspace's, else DRAGFACE_MANIFEST or the project's")
 
 
 @command(
-    option("--source", metavar="NAME", default="manifest", help=SOURCES),
+    option("--source", metavar="NAME", default="manifest", help=SOURCE_NAMES),
     option("--query", metavar="TEXT", help="words; for commons also Category:NAME; for folder, zip a path"),
     option("--domain", choices=("selfie", "drag"), help="what the photos show (default: selfie)"),
     option("--limit", type=COUNT, metavar="N", help="at most so many photos"),

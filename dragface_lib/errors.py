@@ -1,10 +1,10 @@
 """The one exception that speaks to the user: a sentence saying what was wrong and what to do next."""
 
-LONGEST = 2000  # characters
+LONGEST_TEXT = 2000  # characters
 
 
-def printable(text: str, longest: int = LONGEST) -> str:
-    """A stranger's text in one line, without what would steer a terminal; a long text lacks its middle."""
+def printable(text: str, longest: int = LONGEST_TEXT) -> str:
+    """A stranger's text in one line, without control characters, and without its middle if it is long."""
     text = text if len(text) <= longest else f"{text[: longest // 2 - 1]}…{text[-(longest // 2) :]}"
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 

@@ -26,9 +26,9 @@ DOMAINS = ("selfie", "drag")
 STATUSES = ("", "stored", "failed", "unlicensed", "duplicate", "withdrawn")  # "": not fetched yet
 REQUIRED = ("id", "domain", "file", "image_url", "licence")
 NUMBERS = ("width", "height", "bytes")
-LONGEST = 4000  # characters of a cell
+LONGEST_CELL = 4000  # characters of a cell
 UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-# Text that a spreadsheet would run. It is written with a "'" before it, which reading takes away again.
+# Text that a spreadsheet would run. Writing puts a "'" before it; reading removes that.
 FORMULA = re.compile(r"'*(?![+-]?\d+([.,]\d+)?(e[+-]?\d+)?\Z)[=+@\t\r-]")
 _ADDRESS = (r"(https?://[^\s/?#]+\S*)?", "an http or https address")
 _HASH = ("([0-9a-f]{64})?", "64 hexadecimal digits")
@@ -145,7 +145,7 @@ class Row:
             if name in NUMBERS:
                 fits, meaning = value is None or isinstance(value, int) and 0 <= value < 10**12, "a whole number"
             else:
-                fits = isinstance(value, str) and len(value) <= LONGEST and not UNSHOWN.search(value)
+                fits = isinstance(value, str) and len(value) <= LONGEST_CELL and not UNSHOWN.search(value)
                 fits = fits and (not pattern or bool(re.fullmatch(pattern, value, re.ASCII)))
             if not fits:
                 raise DragFaceError(f"{name} is {str(value)[:200]!r}, not {meaning}: mend the row.")

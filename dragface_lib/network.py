@@ -30,13 +30,13 @@ from urllib3.util import Retry
 from .errors import DragFaceError
 from .files import sha256_of, write_atomically
 
-# Names the tool and where to complain, as Wikimedia asks.
+# Names the tool and an address for complaints, as Wikimedia asks.
 USER_AGENT = "DragFace/1.0 (+https://github.com/OWNER/DragFace; paints drag make-up on licensed photos)"
 RETRIES = 3
 BACKOFF = 0.5  # seconds, doubled with each retry, where the server names no time itself
 LONGEST_WAIT = 60.0  # a server that asks for more seconds is left alone until the next run
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two packets
-LONGEST = 300.0  # seconds for the headers of an answer, and for its body
+LONGEST_REQUEST = 300.0  # seconds for the headers of an answer, and for its body
 MAX_JSON = 20_000_000  # bytes of an answer in JSON
 MAX_REDIRECTS = 5
 CONNECTIONS = 4  # to each host at a time
@@ -89,7 +89,7 @@ def check_address(url: str) -> str:
     What a name stands for is checked on connecting, as that may change until then.
     """
     shown, match, host = url.partition("?")[0], ADDRESS.fullmatch(url), ""
-    with suppress(UnicodeError):  # digits and dots of other scripts become those of ASCII, as in every other program
+    with suppress(UnicodeError):  # digits and dots of other scripts become ASCII, as in other programs
         host = match[1].strip("[]").encode("idna").decode().rstrip(".").lower() if match else ""
     if not host:
         raise NetworkError(f"{shown[:200]} is not a web address: only http and https are fetched.")
@@ -151,11 +151,11 @@ class _Adapter(HTTPAdapter):
 
 
 class Client:
-    """Fetches files, for many threads at once. Connections are reused. A request takes at most LONGEST seconds."""
+    """Fetches files for many threads, reusing connections. A request takes at most LONGEST_REQUEST seconds."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
-        self._peers: dict[int, socket.socket] = {}  # by the thread that asks
+        self._peers: dict[int, socket.socket] = {}  # by thread
         self._late: set[int] = set()  # threads whose time is over
         self._failures: Counter[str] = Counter()  # by host, in a row
         self._session = requests.Session()
@@ -171,7 +171,7 @@ class Client:
             self._hang_up(thread)
 
     def answering(self, name: str, peer: socket.socket) -> None:
-        """Note that `peer` is about to answer this thread; raises NetworkError when it may not any more."""
+        """Note the peer that answers this thread; raises NetworkError once its time is over."""
         thread = threading.get_ident()
         self._peers[thread] = peer
         self._check_time(name)
@@ -183,7 +183,7 @@ class Client:
 
     def _check_time(self, name: str) -> None:
         if self._stopped.is_set() or threading.get_ident() in self._late:
-            raise NetworkError(f"{name} was stopped, or took more than {LONGEST:g} s: run it again later.")
+            raise NetworkError(f"{name} was stopped, or took more than {LONGEST_REQUEST:g} s: run it again later.")
 
     def get(self, url: str, max_bytes: int, **sent: Any) -> bytes:
         """The body at `url`, at most `max_bytes` long, following redirects and retrying what may pass.
@@ -192,7 +192,7 @@ class Client:
         them: they may hold keys. Raises NetworkError, one sentence that names the URL.
         """
         thread = threading.get_ident()
-        timer = threading.Timer(LONGEST, self._hang_up, [thread])
+        timer = threading.Timer(LONGEST_REQUEST, self._hang_up, [thread])
         timer.start()
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -207,7 +207,7 @@ class Client:
         raise NetworkError(f"{url} is redirected more than {MAX_REDIRECTS} times: it is not fetched.")
 
     def _get(self, url: str, max_bytes: int, sent: dict[str, Any]) -> tuple[bytes, str]:
-        """The body at `url`, or where that is to be found."""
+        """The body at `url`, or the address of a redirect."""
         host = check_address(url)
         if self._failures[host] >= UNREACHABLE_AFTER:
             raise NetworkError(f"{host} does not answer or asks for a pause: run it again later.")
@@ -238,7 +238,7 @@ class Client:
         return answer
 
     def _ask(self, url: str, sent: dict[str, Any]) -> requests.Response:
-        """The answer to one request, which is repeated after a pause while that may help."""
+        """The answer to a request, which is repeated after a pause while that may help."""
         method, attempt = "POST" if "data" in sent else "GET", 0
         while True:
             pause = BACKOFF * 2**attempt
@@ -268,7 +268,7 @@ class Client:
             raise NetworkError(f"{url} came in an encoding that nobody asked for: it is not fetched.")
         announced, body = int(headers.get("Content-Length") or 0), bytearray()
         while max(announced, len(body)) <= max_bytes:
-            packet = response.raw.read1(1 << 16, decode_content=True)  # as soon as it is there
+            packet = response.raw.read1(1 << 16, decode_content=True)  # as soon as it arrives
             if not packet:
                 return bytes(body)
             body += packet

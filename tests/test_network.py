@@ -111,21 +111,21 @@ def test_a_name_that_nobody_knows_is_one_sentence_and_not_looked_up_for_every_fi
 
 
 def test_a_body_that_drips_is_not_waited_for_beyond_the_limit(monkeypatch):
-    monkeypatch.setattr(network, "LONGEST", 0.3)
+    monkeypatch.setattr(network, "LONGEST_REQUEST", 0.3)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     with dripping(monkeypatch, head), pytest.raises(NetworkError, match="took more than"):
         fetch()
 
 
 def test_headers_that_drip_are_not_waited_for_beyond_the_limit(monkeypatch):
-    monkeypatch.setattr(network, "LONGEST", 0.2)
+    monkeypatch.setattr(network, "LONGEST_REQUEST", 0.2)
     head = b"HTTP/1.1 200 OK\r\nX-Drip: "
     with dripping(monkeypatch, head), pytest.raises(NetworkError, match="took more than"):
         fetch()
 
 
 def test_packed_data_that_drips_without_a_byte_of_content_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(network, "LONGEST", 0.3)
+    monkeypatch.setattr(network, "LONGEST_REQUEST", 0.3)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08" + bytes(6)  # a name without end
     with dripping(monkeypatch, head), pytest.raises(NetworkError, match="took more than"):
         fetch()

@@ -149,7 +149,7 @@ def page_answers(head: bytes, longest: float = 0.3) -> Callable[[World], str]:
     """A server that sends this at once and then a letter every 0.05 s."""
 
     def act(world: World) -> str:
-        world.patch.setattr(network, "LONGEST", longest)
+        world.patch.setattr(network, "LONGEST_REQUEST", longest)
         with dripping(world.patch, head):
             return refused(network.Client().get, URL, 10_000)
 

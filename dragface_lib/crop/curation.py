@@ -92,7 +92,7 @@ class Curation(AnsweringWidget):
             chosen = {row.key: row for row in rows if _has_face(row) and row.key in decisions}
             changed = {key: decided(row, decisions[key]) for key, row in chosen.items()}
             rows = [changed.get(row.key, row) for row in rows]
-            if self.copy:  # before crops.csv: a session that goes on believes the copy
+            if self.copy:  # written first: a resumed session trusts the copy
                 after = self._decisions_in_copy() | {row.key: row.decision for row in rows if row.decision}
                 write_csv(self.copy, ("face", "decision"), [{"face": f, "decision": d} for f, d in after.items()])
             write_crops(self.faces, rows)

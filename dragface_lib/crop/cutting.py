@@ -73,6 +73,6 @@ def cut_photo(
 
 
 def photo_sha256(photo: Path) -> str:
-    """Of the bytes of a photo; "" where opening it will say why they cannot be read. Raises Unavailable."""
+    """The SHA-256 of a photo's bytes; "" where opening the photo will name the reason. Raises Unavailable."""
     readable = kind_of(photo) == "file" and os.access(photo, os.R_OK)  # a pipe would never end
     return retry(lambda: sha256_of(photo), photo) if readable else ""

@@ -32,11 +32,11 @@ from .table import (
     CropRow,
     decided,
     face_file,
-    folded,
     folders,
     judged,
     manifest_rows,
     move_face,
+    normal_name,
     read_crops,
     remove_faces,
     split_of,
@@ -89,7 +89,7 @@ def crop_photos(
         def save() -> None:
             write_crops(faces, [*others, *(row for name in sorted(rows) for row in rows[name])])
 
-        training = {folded(row.split_group) for before in rows.values() for row in before if row.split == "train"}
+        training = {normal_name(row.split_group) for before in rows.values() for row in before if row.split == "train"}
         known = manifest_rows({name: rows[name][0].sha256 for name in rows} | hashes, photos, listed, domain)
         withdrawn = {name for name, row in known.items() if row.withdrawn}
         for name in withdrawn:
@@ -135,7 +135,7 @@ def crop_photos(
 
 
 def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
-    """Photos by their path below `photos`; the faces of an earlier run, which may lie among them, are none."""
+    """Photos by their path below `photos`, without the faces of an earlier run."""
     top = photos.resolve()
     made = [(faces / folder).resolve() for folder in (PAIRS, *(part for name in DOMAINS for part in folders(name)))]
     if any(top.is_relative_to(folder) for domain in DOMAINS for folder in [(faces / domain).resolve(), *made]):
@@ -145,7 +145,7 @@ def photos_below(photos: Path, faces: Path) -> dict[str, Path]:
 
 
 def _is_current(faces: Path, sha256: str, rows: Sequence[CropRow]) -> bool:
-    """True when the rows say all about the photo with these bytes and their faces are there, kept or rejected."""
+    """Whether the rows are complete, belong to these bytes, and their faces exist."""
     complete = all(
         row.status in ("unreadable", "no_face") or (_has_numbers(row) and face_file(faces, row) is not None)
         for row in rows
@@ -166,7 +166,7 @@ def _without_copies(
 ) -> list[CropRow]:
     """Judge every measured face by the gates, and reject all copies but the best.
 
-    All copies get one split. splits: the manifest's, by group. here: photos that are there, of which the best is taken.
+    All copies get one split. splits: the manifest's, by group. here: photos that still exist; the best of these stays.
     """
     rows = [judged(replace(row, copy_of=""), thresholds) if _has_numbers(row) else row for row in rows]
     passed = [row for row in rows if _has_numbers(row) and not row.reason]

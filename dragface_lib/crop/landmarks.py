@@ -30,8 +30,8 @@ ROUNDS = 3  # the box, then twice the network's own points
 FACE_CONFIDENCE = 0.7  # minimum confidence that a crop shows a face
 MISPLACED = 0.05  # largest distance of an aligned face's eyes from their places, in sides of the crop
 
-FOREHEAD = 0.9  # end of the mask, from the eyes to the hairline, whose landmarks are the roughest
-BROWS = 1.1  # least end of the mask, from the eyes to the brows; on a turned head these lie on the outline
+FOREHEAD = 0.9  # upper end of the mask, on the way from the eyes to the hairline, whose landmarks are rough
+BROWS = 1.1  # minimum of that end, on the way from the eyes to the brows
 MASK_SIZE = 256  # pixels of the side at which a mask is drawn
 # Lengths below are in sides of the crop.
 INSIDE = 0.045  # distance inside the outline from which the mask is 1
@@ -121,7 +121,7 @@ class Landmarks:
 
     def __init__(self, network: LandmarkNetwork):
         for part in network.eval().modules():
-            # A batch norm only scales and shifts by now: that goes into its convolution.
+            # Fold each batch norm into its convolution.
             if (
                 isinstance(part, nn.Sequential)
                 and isinstance(part[0], nn.Conv2d)
@@ -203,7 +203,7 @@ def face_mask(points: np.ndarray, size: int) -> np.ndarray:
 def mask_of_face(face: np.ndarray) -> np.ndarray:
     """The same mask for an aligned face (S, S, 3) uint8 RGB, by the landmarks found on it: (S, S) float32, 0..1.
 
-    Where they are not found, in paintings or behind hands, a soft ellipse at the usual place.
+    Without landmarks, as in paintings or behind hands, a soft ellipse at the usual place.
     """
     size, points = face.shape[0], points_on_face(face)
     if points is not None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from ..archives import members, open_archive, read_member
-from ..errors import LONGEST, DragFaceError
+from ..errors import LONGEST_TEXT, DragFaceError
 from ..files import kind_of
 from ..manifest import DOMAINS, Row, path_below, read_csv, write_csv
 from .measure import MEASUREMENTS
@@ -36,8 +36,8 @@ SPLITS = ("train", "test")
 DECISIONS = {"keep": "kept", "reject": "rejected"}  # and the status that each gives
 PRACTICE = "practice.json"  # lies beside practice faces, which are not to be mixed with cropped ones
 TEST_SHARE = 0.15  # of the groups, where no manifest says which are for testing
-WORDS = {"domain": DOMAINS, "split": SPLITS, "decision": DECISIONS}  # what these columns may say
-FACE = re.compile(r"((selfie|drag)/(train|test)|rejected/(selfie|drag))/(?!\.)[\w.+-]{1,80}")
+WORDS = {"domain": DOMAINS, "split": SPLITS, "decision": DECISIONS}  # values that these columns may have
+FACE_NAME = re.compile(r"((selfie|drag)/(train|test)|rejected/(selfie|drag))/(?!\.)[\w.+-]{1,80}")
 # Names of anybody's photos: photo_1.jpg and photo_2.jpg need not show one person.
 NAMELESS = re.compile("(photo|image|img|picture|pic|foto|bild|face|portrait|selfie|drag|person|scan|dsc|untitled)s?")
 
@@ -90,7 +90,7 @@ def read_crops(faces: str | Path) -> list[CropRow]:
         if not re.fullmatch("[0-9a-f]{64}", texts["signature"]):
             texts["signature"] = ""
         photo, face = PurePath(texts["photo"]), texts["face"]
-        if photo.is_absolute() or ".." in photo.parts or face and not FACE.fullmatch(face):
+        if photo.is_absolute() or ".." in photo.parts or face and not FACE_NAME.fullmatch(face):
             raise DragFaceError(f"{table}, line {line}: {photo} or {face} leads out of its folder: mend the line.")
         if face and os.path.islink(faces / face):
             path_below(faces, face)
@@ -105,7 +105,7 @@ def read_crops(faces: str | Path) -> list[CropRow]:
 def write_crops(faces: Path, rows: Iterable[CropRow]) -> None:
     """Write FACES/crops.csv in one step."""
     cells = (
-        vars(row) | {"reason": row.reason[:LONGEST]} | {name: f"{value:.5g}" for name, value in row.numbers.items()}
+        vars(row) | {"reason": row.reason[:LONGEST_TEXT]} | {name: f"{value:.5g}" for name, value in row.numbers.items()}
         for row in rows
     )
     write_csv(faces / "crops.csv", [*TEXTS, *MEASUREMENTS], cells)
@@ -165,12 +165,12 @@ def face_name(photo: str) -> str:
 
 
 def hash_of(name: str) -> bytes:
-    """The SHA-256 of a name, which puts names into an order by chance that stays."""
+    """The SHA-256 of a name: it gives names a random order that never changes."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()  # names on disk need not be UTF-8
 
 
-def folded(name: str) -> str:
-    """A name in the one form that all its forms share: é is a letter or two, ANN.JPG is ann.jpg."""
+def normal_name(name: str) -> str:
+    """The same for all forms of a name: é may be one letter or two, ANN.JPG is ann.jpg."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
@@ -179,19 +179,19 @@ def manifest_rows(photos: Mapping[str, str], folder: Path, rows: Sequence[Row], 
 
     The bytes decide, whatever the photo is called; else its name, in any Unicode form and case. That folder may be a
     part of the manifest's, or hold it: the row of exactly this path is taken first, else the only row with the longest
-    path suffix in common. A row that is withdrawn goes before another.
+    path suffix in common. Withdrawn rows go before others.
     """
     rows = sorted(rows, key=lambda row: row.withdrawn)
     by_bytes = {digest: row for row in rows for digest in (row.sha256, row.stored_sha256) if digest}
-    exact = {folded(row.file): row for row in rows if row.domain == domain}
+    exact = {normal_name(row.file): row for row in rows if row.domain == domain}
     by_suffix: dict[str, Row | None] = {}  # None where several rows have it
     for path, row in exact.items():
         for suffix in _suffixes(path):
             by_suffix[suffix] = None if suffix in by_suffix else row
     matched = {}
     for name, digest in photos.items():
-        candidates = map(by_suffix.get, _suffixes(folded(f"{folder.resolve().as_posix()}/{name}")))
-        named = exact.get(folded(name)) or next(filter(None, candidates), None)
+        candidates = map(by_suffix.get, _suffixes(normal_name(f"{folder.resolve().as_posix()}/{name}")))
+        named = exact.get(normal_name(name)) or next(filter(None, candidates), None)
         row = by_bytes.get(digest, named)
         if row is not None:
             matched[name] = named if named is not None and named.withdrawn else row
@@ -206,7 +206,7 @@ def _suffixes(path: str) -> list[str]:
 
 def splits_of_groups(rows: Iterable[Row]) -> dict[str, str]:
     """The manifest's split of each group, of both domains: a person is the same in each."""
-    return {folded(row.split_group): row.split for row in rows if row.split_group}
+    return {normal_name(row.split_group): row.split for row in rows if row.split_group}
 
 
 def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Collection[str]) -> tuple[str, str]:
@@ -216,19 +216,19 @@ def split_of(row: Row | None, name: str, splits: Mapping[str, str], training: Co
     after a group of the manifest belongs to it: london_001_0.jpg to london_001. training: groups that never become
     test groups by their hash.
     """
-    path = PurePosixPath(folded(name)).with_suffix("")
+    path = PurePosixPath(normal_name(name)).with_suffix("")
     person = re.sub(r"[_-]\d$", "", str(path))
     own = str(path) if NAMELESS.fullmatch(PurePosixPath(person).name) else person
     group = next((group for group in (path.name, PurePosixPath(person).name) if group in splits), own)
     if row is not None and row.split_group:
-        group = folded(row.split_group)
+        group = normal_name(row.split_group)
     by_hash = int.from_bytes(hash_of(group)[:4], "big") / 2**32 < TEST_SHARE and group not in training
     return (row.split if row else "") or splits.get(group) or ("test" if by_hash else "train"), group
 
 
 def sources_of(crops: Sequence[CropRow], rows: Sequence[Row]) -> list[Row | None]:
-    """The manifest's row of each face; where only its group is known, a row of that."""
-    groups = {folded(row.split_group): row for row in rows if row.split_group}
+    """The manifest's row of each face, or else a row of its group."""
+    groups = {normal_name(row.split_group): row for row in rows if row.split_group}
     matched = {}
     for domain in DOMAINS:
         photos = {crop.photo: crop.sha256 for crop in crops if crop.domain == domain}
@@ -237,7 +237,7 @@ def sources_of(crops: Sequence[CropRow], rows: Sequence[Row]) -> list[Row | None
 
 
 def used_in(faces: str | Path, rows: Sequence[Row]) -> list[Row]:
-    """The rows of photos that gave the faces in a folder or archive. Raises DragFaceError where that is not known."""
+    """The rows of photos that gave the faces in a folder or archive. Raises DragFaceError without crops.csv."""
     kept = [crop for crop in read_crops(faces) if crop.status == "kept"]
     if not kept:
         raise DragFaceError(f"{faces} does not say which photos its faces come from: name a folder with a crops.csv.")

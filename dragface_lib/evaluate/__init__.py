@@ -22,7 +22,7 @@ from .measures import mean_interval
 from .validation import Validation, means
 
 __all__ = ["Report", "Validation", "evaluate"]
-SHOWN = 3  # best faces in the picture, and as many middling and worst ones
+EXAMPLES = 3  # best faces in the picture, and as many middling and worst ones
 WORST = 8  # faces in the picture of the worst
 
 # Each measure's name in the table, with its unit, and its meaning in plain words.
@@ -102,8 +102,8 @@ def evaluate(generator: Generator, faces: str | Path, limit: int = 1000) -> Repo
         pictures, captions = zip(*cells, strict=True)
         return contact_sheet(pictures, columns=len(numbers), cell=160, captions=captions)
 
-    middle = max(0, (len(order) - SHOWN) // 2)
-    ranks = {"best": order[::-1][:SHOWN], "middling": order[middle:][:SHOWN], "worst": order[:SHOWN]}
+    middle = max(0, (len(order) - EXAMPLES) // 2)
+    ranks = {"best": order[::-1][:EXAMPLES], "middling": order[middle:][:EXAMPLES], "worst": order[:EXAMPLES]}
     folder = "pairs/selfie" if validation.paired else "selfie/test"
     return Report(
         numbers={

@@ -20,7 +20,7 @@ PARTS = ("left_eye", "right_eye", "lips", "skin", "outside")
 PART_WEIGHTS = np.array([1, 1, 1, 1, 2], np.float32)
 MARGIN = 0.12  # interocular distances around the outlines of eyes and lips: a small shift stays inside
 LIFT = 0.14  # interocular distances above the natural brow: drag covers the brow and draws another one there
-EDGE = 13  # pixels at the edge of the crop belong to no part: the showcase puts nothing back there
+RIM = 13  # pixels at the edge of the crop belong to no part: the showcase puts nothing back there
 PATCH = 5  # pixels a side, at each level
 DIRECTIONS = 64  # random directions in the space of patches
 QUANTILES = 64  # of the projections of all patches of a part on one direction
@@ -50,7 +50,7 @@ def parts_of_face(points: np.ndarray) -> np.ndarray:
     face = _filled([points[list(OVAL)]], 1) > 0
     makeup = eyes[0] | eyes[1] | lips
     outside = ~face & ~makeup
-    outside[:EDGE] = outside[-EDGE:] = outside[:, :EDGE] = outside[:, -EDGE:] = False
+    outside[:RIM] = outside[-RIM:] = outside[:, :RIM] = outside[:, -RIM:] = False
     return np.stack([*eyes, lips, face & ~makeup, outside])
 
 

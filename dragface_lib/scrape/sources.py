@@ -29,13 +29,13 @@ from ..images import find_photos, photos_among
 from ..manifest import Row, manifest_of, read_manifest
 from ..network import NetworkError
 
-OWN = "own photo"  # stands where a licence stands for photos that the user brings along
+OWN = "own photo"  # in the column of the licence, for the user's own photos
 HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<(\w+)[^>]*display:\s*none.*?</\2>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass
 class Source(ABC):
-    """What all sources share. domain: of the photos, by default selfie; of a manifest all. notes: what the user should
+    """The base of all sources. domain: of the photos, by default selfie; of a manifest all. notes: what the user should
     know after a search. For some sources only: manifest, the table to search; cookies, the file that a browser
     exported; depth, levels of subcategories; limit, the most files to list; unfinished, the folder where a fetching
     that broke off is continued.
@@ -70,7 +70,7 @@ class Source(ABC):
 
     @abstractmethod
     def find(self, query: str) -> Iterator[tuple[Row, Path | None]]:
-        """One photo after the other, for a query that is not empty where the source needs one."""
+        """The photos one by one. `query` is not empty where the source needs a query."""
 
 
 class Manifest(Source):
@@ -123,7 +123,7 @@ class Own(Source):
 
     def _row(self, origin: str, file: str) -> Row:
         number = digest(f"{origin}/{file}")
-        # A name that every file system allows. The number keeps apart what it no longer tells apart.
+        # A name that every file system allows; the number keeps it unique.
         name = re.sub(r"[^\w. ()+/-]+|(?<![^/])[. ]+", "_", file)
         if name != file:
             name = str(PurePosixPath(name).with_stem(f"{PurePosixPath(name).stem}_{number[-6:]}"))
@@ -143,7 +143,7 @@ def _unpack(path: Path, folder: Path) -> None:
 
 
 def _fetch_from_drive(link: str, folder: Path) -> str:
-    """Fetch what `folder` lacks of a shared file or folder; returns why not all came, "" when all is there."""
+    """Fetch the missing files of a shared file or folder into `folder`; returns why some are missing, or ""."""
     parts = urlsplit(link)
     named = re.search(r"/(?:file/d|folders)/([\w-]+)", parts.path)
     number = named[1] if named else parse_qs(parts.query).get("id", [""])[0]
@@ -174,7 +174,7 @@ def plain(html: str) -> str:
 
 
 def secret(name: str) -> str:
-    """A key from Colab's secrets, else from the environment variable of that name; "" where there is none.
+    """A key from Colab's secrets, else from the environment variable of that name, else "".
 
     Raises DragFaceError where Colab has it and this notebook may not read it, and for what can be no key.
     """
@@ -196,5 +196,5 @@ def secret(name: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Twelve hexadecimal digits that stand for a text in a name."""
+    """Twelve hexadecimal digits that identify a text, for names of files."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]

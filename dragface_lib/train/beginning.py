@@ -53,7 +53,7 @@ def notebook_config(
     )
 
 
-def begin(trainer: Trainer) -> str:
+def load_beginning(trainer: Trainer) -> str:
     """Give the trainer's networks the weights that `begin_with` names, and return a sentence about it.
 
     `trainer.begun_with` then holds what a generator file says of it: name, hash and licence. Raises DragFaceError where

@@ -26,10 +26,10 @@ from ..crop.landmarks import WEIGHTS, mask_of_face
 from ..errors import DragFaceError
 from ..files import replace_atomically, sha256_of
 from ..images import UnreadablePhoto, open_photo
+from ..manifest import DOMAINS
 from ..model.generator import to_unit
 
 Drawn = TypeVar("Drawn")
-DOMAINS = ("selfie", "drag")
 ENLARGEMENT = 286 / 256  # faces are enlarged by this and then cropped, as published
 FLAT = 2.0  # standard deviation of each colour, of 255, below which a picture is flat: norms divide by it
 

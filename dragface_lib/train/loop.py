@@ -28,11 +28,12 @@ from ..devices import any_process, barrier, choose_device, choose_precision, pro
 from ..errors import DragFaceError
 from ..evaluate.validation import Validation
 from ..files import locked
+from ..manifest import DOMAINS
 from ..model.generator import to_unit
 from ..model.weights import save_generator
-from .beginning import begin, checkpoint_of, licence_of, origin_in
+from .beginning import checkpoint_of, licence_of, load_beginning, origin_in
 from .config import TrainConfig, changes_since, choose_kernels, facts_in, facts_of, learning_rate, memory_explained
-from .data import DOMAINS, Batch, Sampler, load_domains, prefetched
+from .data import Batch, Sampler, load_domains, prefetched
 from .mirror import Mirror
 from .pictures import Pictures, best_step_and_score, draw_sample, forget_after, is_milestone, sample_places
 from .progress import LossSums, append_to_journal, draw_run, rounded, shorten_journal
@@ -107,7 +108,7 @@ def train(config: TrainConfig, progress: bool = True, watch: Callable[[], None] 
                 say(f"Only a new run begins with {config.begin_with}: this one goes on with what it has learned.")
             say(f"Going on at step {step:,} of {config.steps:,}, from {folder}.")
         elif config.begin_with:
-            notes.append(begin(trainer))
+            notes.append(load_beginning(trainer))
         del checkpoint
         barrier()  # every process has read the files that the main process soon replaces
         if main:

@@ -13,7 +13,7 @@ from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.model import Generator, load_generator, save_generator, starter_path
 from dragface_lib.train import TrainConfig, train
-from dragface_lib.train.beginning import begin
+from dragface_lib.train.beginning import load_beginning
 from dragface_lib.train.config import RISE, generator_rate
 from dragface_lib.train.data import Batch
 from dragface_lib.train.step import Trainer
@@ -54,7 +54,7 @@ def small_file(tmp_path):
 def test_a_starter_begins_a_run_of_another_size():
     starter = load_generator(starter_path("goth"))
     trainer = trainer_of(TrainConfig("f", "r", size=64, channels=32, device="cpu", begin_with="goth"))
-    assert "was taught at 256 px" in begin(trainer)
+    assert "was taught at 256 px" in load_beginning(trainer)
     assert same(trainer.networks.selfie_to_drag, starter)
     assert same(trainer.ema, starter)
     assert same(trainer.networks.drag_to_selfie.encoder, starter.encoder)
@@ -71,14 +71,14 @@ def test_a_run_brings_generators_discriminators_and_average(settings, taught):
     state = torch.load(sorted(taught.glob("checkpoints/*.pt"))[-1], weights_only=True)["state"]
     for begin_with in (taught, sorted(taught.glob("checkpoints/*.pt"))[-1]):
         trainer = trainer_of(settings(begin_with=str(begin_with)))
-        begin(trainer)
+        load_beginning(trainer)
         assert same(trainer.networks, state["networks"])
         assert same(trainer.ema, state["ema"])
         assert trainer.begun_with["begun_with_licence"] == "CC0"
     assert not trainer.generator_optimiser.state  # Adam begins anew
     shutil.rmtree(taught / "checkpoints", ignore_errors=False)
     trainer = trainer_of(settings(begin_with=str(taught)))
-    begin(trainer)  # with the generator alone, where the checkpoints have gone
+    load_beginning(trainer)  # with the generator alone, where the checkpoints have gone
     assert same(trainer.networks.selfie_to_drag, state["ema"])
 
 
@@ -87,7 +87,7 @@ def test_a_published_checkpoint_brings_both_generators(settings, tmp_path):
     states = {name: network.state_dict() for name, network in zip(("genA2B", "genB2A"), references, strict=True)}
     torch.save(states, tmp_path / "published.pt")
     trainer = trainer_of(settings(form="published", begin_with=str(tmp_path / "published.pt")))
-    begin(trainer)
+    load_beginning(trainer)
     for direction in ("selfie_to_drag", "drag_to_selfie"):
         expected = load_generator(tmp_path / "published.pt", direction)
         assert same(trainer.networks.get_submodule(direction), expected)
@@ -105,13 +105,13 @@ def test_a_published_checkpoint_brings_both_generators(settings, tmp_path):
 )
 def test_what_cannot_fit_names_both_and_what_to_set(settings, small_file, changes, advice):
     with pytest.raises(DragFaceError, match=f"small.safetensors has {advice}, or begin with another"):
-        begin(trainer_of(settings(begin_with=str(small_file), **changes)))
+        load_beginning(trainer_of(settings(begin_with=str(small_file), **changes)))
 
 
 def test_a_full_generator_of_another_size_cannot_fit(settings, tmp_path):
     save_generator(Generator(**SMALL, light=False), tmp_path / "full.safetensors", {"direction": "selfie_to_drag"})
     with pytest.raises(DragFaceError, match="size 64 and the run 68: set size to 64"):
-        begin(trainer_of(settings(size=68, light=False, begin_with=str(tmp_path / "full.safetensors"))))
+        load_beginning(trainer_of(settings(size=68, light=False, begin_with=str(tmp_path / "full.safetensors"))))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_is_no_generator_is_one_sentence(settings, small_file, taught, tmp_
         tmp_path / "zip.pt",
     )
     with pytest.raises(DragFaceError) as caught:
-        begin(trainer_of(settings(begin_with=name if name == "glam" else str(tmp_path / name))))
+        load_beginning(trainer_of(settings(begin_with=name if name == "glam" else str(tmp_path / name))))
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
     if name == "glam":
@@ -141,7 +141,7 @@ def test_the_generators_rate_rises_while_discriminators_learn_at_once(settings, 
     for begin_with in ("", str(small_file)):
         trainer = trainer_of(settings(begin_with=begin_with, steps=1000, lr=1e-3))
         if begin_with:
-            begin(trainer)
+            load_beginning(trainer)
         random = torch.Generator().manual_seed(0)
         batches = [Batch(torch.rand(1, 3, 64, 64, generator=random) * 2 - 1) for _ in range(2)]
         trainer.step(0, *batches)

@@ -13,9 +13,9 @@ import torch
 from dragface_lib import files
 from dragface_lib.devices import choose_device, choose_precision
 from dragface_lib.errors import DragFaceError
+from dragface_lib.manifest import DOMAINS
 from dragface_lib.train import TrainConfig
 from dragface_lib.train.config import NOTED, REFUSED, SILENT, changes_since, facts_in, facts_of, learning_rate
-from dragface_lib.train.data import DOMAINS
 
 
 def test_the_learning_rate_is_constant_to_the_half_and_then_falls_straight_to_zero():
