@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 import requests
 import torch
-from dragface_lib.crop.packing import pack, unpack
 from photo_server import Answer, PhotoServer, dripping
 
 from dragface_lib import network
 from dragface_lib.__main__ import main
+from dragface_lib.archives import pack, unpack
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
 from dragface_lib.images import encode_photo, open_photo

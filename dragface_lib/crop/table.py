@@ -105,7 +105,9 @@ def read_crops(faces: str | Path) -> list[CropRow]:
 def write_crops(faces: Path, rows: Iterable[CropRow]) -> None:
     """Write FACES/crops.csv in one step."""
     cells = (
-        vars(row) | {"reason": row.reason[:LONGEST_TEXT]} | {name: f"{value:.5g}" for name, value in row.numbers.items()}
+        vars(row)
+        | {"reason": row.reason[:LONGEST_TEXT]}
+        | {name: f"{value:.5g}" for name, value in row.numbers.items()}
         for row in rows
     )
     write_csv(faces / "crops.csv", [*TEXTS, *MEASUREMENTS], cells)

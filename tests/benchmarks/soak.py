@@ -2,7 +2,8 @@
 
     nice python tests/benchmarks/soak.py --sessions 200 --seed 1
 
-Each session trains some steps of a tiny run, in a process of its own; now and then on another machine (another scratch folder).
+Each session trains some steps of a tiny run in a process of its own, now and then on another machine (another scratch
+folder).
 An audit hook in it makes calls on the run's folder fail at random for some while, or ends the process at once. A run
 goes on from session to session until it is done; then the next run begins. At the end are printed: how many sessions
 were killed, ended with a sentence, or were done; and how many runs have the generator of a run that nothing disturbed.
