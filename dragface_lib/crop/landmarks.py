@@ -105,7 +105,7 @@ class _Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.first = _convolution(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.second = _convolution(width, width)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.second(self.first(x)))
@@ -121,13 +121,10 @@ class Landmarks:
 
     def __init__(self, network: LandmarkNetwork):
         for part in network.eval().modules():
-            # Fold each batch norm into its convolution.
-            if (
-                isinstance(part, nn.Sequential)
-                and isinstance(part[0], nn.Conv2d)
-                and isinstance(part[1], nn.BatchNorm2d)
-            ):
-                part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
+            if isinstance(part, nn.Sequential):  # fold each batch norm into its convolution
+                convolution, norm = part[:2]
+                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    part[0], part[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
         self.network = network.to(memory_format=torch.channels_last)
 
     @classmethod

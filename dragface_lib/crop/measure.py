@@ -29,7 +29,6 @@ CELL, DIRECTIONS = 8, 8  # pixels of a cell and bins of its histogram, see `edge
 CROP_EYES = 64  # pixels between the pupils on a crop of 256
 MIDDLE = np.s_[96:216, 68:188]  # eyes, nose and mouth of a crop
 LOST = 0.06  # share of its contrast that a face may lose with its detail, see `resolution`
-GRID = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 2), -1).reshape(-1, 2)  # places to test on a crop, in its sides
 
 MEASUREMENTS = {  # the columns of crops.csv
     "eyes": "face size: pixels between the pupils in the photo; below 32 a face is enlarged more than twice",
@@ -51,7 +50,6 @@ MEASUREMENTS = {  # the columns of crops.csv
     "skin_tone": "individual typology angle of the cheeks in degrees: below 10 dark, above 41 light",
     "background": "median luma of the upper corners, 0..255",
     "hair": "share of the places beside jaw and neck with the colour above the forehead, 0..1: hair worn long",
-    "mirrored": "share of the crop that lies outside the photo and shows its mirror image",
 }
 
 
@@ -61,14 +59,9 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
     others: the other faces in the photo.
     """
     size, eyes = len(crop), interocular(face.points)
-
-    def outside(points: np.ndarray) -> np.ndarray:
-        return np.any((points < 0) | (points >= photo.shape[1::-1]), axis=1)
-
     matrix = similarity(face.points, size)
     points = apply(matrix, face.points.astype(np.float64))
-    cut = outside(face.points)
-    reflected = outside(apply(cv2.invertAffineTransform(matrix), GRID * size - 0.5))
+    outside = np.any((face.points < 0) | (face.points >= photo.shape[1::-1]), axis=1)
     hull = cv2.convexHull(points.round().astype(np.int32))
     region = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1).astype(bool)
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
@@ -79,7 +72,7 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
     return {
         "eyes": eyes,
         # An eye outside the photo counts as all of it: nothing is known of where the face lies.
-        "cut": 1.0 if cut[:2].any() else float(cut.mean()),
+        "cut": 1.0 if outside[:2].any() else float(outside.mean()),
         **dict(zip(("yaw", "pitch", "roll"), head_pose(face), strict=True)),
         "faces": 1.0 + sum(bool(((eye >= 0) & (eye < size)).all()) for eye in neighbours),
         "sharpness": sharpness(grey, eyes),
@@ -96,7 +89,6 @@ def measure(photo: np.ndarray, face: Face, crop: np.ndarray, others: Sequence[Fa
         "skin_tone": skin_tone(lab),
         "background": float(np.median(np.concatenate([grey[:40, :40], grey[:40, -40:]]))),
         "hair": hair(lab, points),
-        "mirrored": float(reflected.mean()),
     }
 
 
