@@ -194,6 +194,14 @@ def row_deletes_through_a_link(world: World) -> str:
     return said
 
 
+def row_is_a_formula(world: World) -> str:
+    row = Row("a", "drag", "a.jpg", title="=cmd|'/C calc'!A1", author="@SUM(1)", reason="+1+cmd", licence="-1-cmd")
+    write_manifest(world.folder / "m.csv", [row])
+    assert read_manifest(world.folder / "m.csv") == [row]
+    cells = (world.folder / "m.csv").read_text().splitlines()[1].split(",")
+    return str([cell for cell in cells if cell.strip('"')[:1] in "=@+-" and cell])
+
+
 def credits_run_a_script(world: World) -> str:
     row = Row("a", "drag", "a.jpg", page_url='http://a.org/"onx="y', author="<script>x</script>", licence="<b>")
     page = credits_page([row])
@@ -324,6 +332,7 @@ ATTACKS: list[tuple[str, Callable[[World], str], str]] = [
     ("9 a signature of no digits", table_moves_a_file("signature", "xyz"), ""),
     ("10 markup in credits", credits_run_a_script, NOTHING),
     ("10 escape codes in an answer", page_speaks_to_the_terminal, "not to be trained on"),
+    ("10 a formula in a table", row_is_a_formula, NOTHING),
     ("11 a zip that breaks off", archive_is_changed("a.jpg", lambda data: data[:40]), "not a whole zip"),
     ("11 a name that is no text", archive_is_changed("\xe4.jpg", lambda data: data.replace(b"\xc3", b"\xff")), "zip"),
     ("11 damaged LZMA", archive_is_changed("a.jpg", lambda data: data[:50] + bytes(99) + data[149:]), "cannot be read"),
