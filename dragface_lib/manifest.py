@@ -59,13 +59,11 @@ def read_csv(path: str | Path, required: Sequence[str]) -> list[tuple[int, dict[
         data = retry(Path(path).read_bytes, path)
     except OSError as error:
         raise DragFaceError(f"{path} cannot be read ({error.strerror}): check the name of the table.") from error
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = data.decode("utf-16", "replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig", "surrogatepass")  # names of files need not be UTF-8
-        except UnicodeDecodeError:
-            text = data.decode("cp1252", "replace")
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding, "surrogatepass")  # names of files need not be UTF-8
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     lines = ([cell[cell[:1] == "'" and bool(FORMULA.match(cell)) :] for cell in cells] for cells in reader)
@@ -173,8 +171,7 @@ def manifest_of(photos: str | Path | None = None) -> Path:
     """The manifest beside the photos, else DRAGFACE_MANIFEST, else data_manifest.csv here or in the repository."""
     named = os.environ.get("DRAGFACE_MANIFEST")
     paths = [Path(named)] if named else [Path(NAME), Path(__file__).parents[1] / NAME]
-    path = manifest_beside(photos) if photos else None
-    path = path or next((path for path in paths if path.is_file()), None)
+    path = (manifest_beside(photos) if photos else None) or next((path for path in paths if path.is_file()), None)
     if path is None:
         raise DragFaceError(f"{named or NAME} does not exist: name a manifest with --manifest or DRAGFACE_MANIFEST.")
     return path
@@ -205,8 +202,7 @@ def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
     Columns and rows keep their order, and of several processes one waits for the other. Raises DragFaceError, leaving
     the file as it was, when a line of it is at fault or rows contradict each other.
     """
-    path = Path(path)
-    with locked(path.parent):
+    with locked(Path(path).parent):
         before = read_manifest(path) if kind_of(path) else []
         merged = merge_rows(before, rows)
         seen: dict[str, Row] = {}
@@ -214,8 +210,8 @@ def write_manifest(path: str | Path, rows: Iterable[Row]) -> list[Row]:
             _check_beside(seen, row, str(path))
         if merged != before or not before:
             header = read_csv(path, REQUIRED)[0][1] if before else {}
-            columns = dict.fromkeys([*header, *COLUMNS, *(name for row in merged for name in row.extra)])
-            write_csv(path, [*columns], ({name: getattr(row, name) for name in COLUMNS} | row.extra for row in merged))
+            columns = list(dict.fromkeys([*header, *COLUMNS, *(name for row in merged for name in row.extra)]))
+            write_csv(path, columns, ({name: getattr(row, name) for name in COLUMNS} | row.extra for row in merged))
     return merged
 
 

@@ -14,7 +14,8 @@ import requests
 from photo_server import Answer, PhotoServer, dripping
 
 from dragface_lib import network
-from dragface_lib.network import Client, NetworkError, check_address, fetch_pinned, resolve
+from dragface_lib.addresses import NetworkError, check_address, resolve
+from dragface_lib.network import Client, fetch_pinned
 
 URL = "https://files.example.org/a/photo.bin"
 

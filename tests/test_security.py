@@ -25,6 +25,7 @@ from photo_server import Answer, PhotoServer, dripping
 
 from dragface_lib import network
 from dragface_lib.__main__ import main
+from dragface_lib.addresses import check_address
 from dragface_lib.archives import pack, unpack
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import sha256_of
@@ -227,7 +228,7 @@ def mirror_is_named(value: str) -> Callable[[World], str]:
 
     def act(world: World) -> str:
         world.patch.setenv("DRAGFACE_MIRROR", value)
-        return refused(network.check_address, "http://127.0.0.1/")
+        return refused(check_address, "http://127.0.0.1/")
 
     return act
 

@@ -26,11 +26,12 @@ import numpy as np
 from PIL import ImageCms
 from tqdm.auto import tqdm
 
+from ..addresses import NetworkError
 from ..errors import DragFaceError, printable
 from ..files import DiskFull, kind_of, sha256_of, write_atomically
 from ..images import UnreadablePhoto, encode_photo, open_photo
 from ..manifest import Row
-from ..network import Client, NetworkError
+from ..network import Client
 
 WORKERS = 8
 MAX_BYTES = 64_000_000  # of a photo; the largest photos of phones have about 30 MB

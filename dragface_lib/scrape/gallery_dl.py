@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..addresses import check_address
 from ..errors import DragFaceError
 from ..files import SUFFIXES
-from ..network import check_address
 from .sources import digest, plain
 from .web import WebSource
 

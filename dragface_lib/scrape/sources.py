@@ -23,11 +23,11 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, urlsplit
 
+from ..addresses import NetworkError
 from ..archives import members, open_archive, read_member
 from ..errors import DragFaceError
 from ..images import find_photos, photos_among
 from ..manifest import Row, manifest_of, read_manifest
-from ..network import NetworkError
 
 OWN = "own photo"  # in the column of the licence, for the user's own photos
 HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<(\w+)[^>]*display:\s*none.*?</\2>", re.DOTALL | re.IGNORECASE)

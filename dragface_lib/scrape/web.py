@@ -16,10 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..addresses import NetworkError
 from ..errors import DragFaceError
 from ..files import SUFFIXES
 from ..manifest import Row
-from ..network import Client, NetworkError
+from ..network import Client
 from .sources import Source, digest, plain, secret
 
 WIDTH = 1920  # pixels; Commons shrinks wider pictures to this: a tenth of the bytes, and enough for a face

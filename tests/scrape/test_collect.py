@@ -20,13 +20,13 @@ from photo_server import REPOSITORY, Answer
 from skimage import data
 
 from dragface_lib import network
+from dragface_lib.addresses import NetworkError
 from dragface_lib.archives import pack
 from dragface_lib.crop.dataset import crop_photos, read_crops
 from dragface_lib.errors import DragFaceError
 from dragface_lib.files import DiskFull
 from dragface_lib.images import encode_photo, open_photo, resize
 from dragface_lib.manifest import NAME, Row, read_manifest, write_manifest
-from dragface_lib.network import NetworkError
 from dragface_lib.scrape import collect, credits_page, gather, withdraw
 from dragface_lib.scrape.sources import Manifest, Own, Source
 

@@ -10,9 +10,9 @@ import pytest
 from photo_server import Answer
 
 from dragface_lib import network
+from dragface_lib.addresses import NetworkError
 from dragface_lib.errors import DragFaceError
 from dragface_lib.manifest import Row
-from dragface_lib.network import NetworkError
 from dragface_lib.scrape import open_source
 from dragface_lib.scrape.gallery_dl import GalleryDL
 from dragface_lib.scrape.web import Commons, Google, Openverse
