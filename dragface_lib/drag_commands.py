@@ -116,6 +116,7 @@ def run_train(options: Namespace) -> None:
 @command(
     option("--faces", required=True, metavar="FACES", help="folder or archive made by practice or crop"),
     option("-o", "--output", default="out/evaluation", metavar="OUT", help="folder, default out/evaluation"),
+    option("--json", action="store_true", help="print one JSON object instead of the table"),
     *(LOOK, GENERATOR, TRAINED_SIZE),
 )
 def run_evaluate(options: Namespace) -> None:
@@ -128,7 +129,7 @@ def run_evaluate(options: Namespace) -> None:
         raise DragFaceError(f"{standing[0]} is of no earlier evaluation and stays: name another folder.")
     report = evaluate(generator, options.faces)
     report.save(options.output)
-    print(report.table())
+    print(json.dumps(report.numbers) if options.json else report.table())
     print(f"Picture, table and a row a face: {Path(options.output).resolve()}", file=sys.stderr)
 
 
