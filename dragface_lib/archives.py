@@ -60,7 +60,8 @@ def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
             raise _refusal(archive, f"{member.filename!r} is a link or a device")
         if member.flag_bits & 1:
             raise DragFaceError(f"{archive.filename} has a password: unpack it yourself, then name the folder.")
-        if not member.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in path.parts):
+        is_file = path.name and not member.filename.endswith("/")
+        if is_file and not any(part.startswith((".", "__MACOSX")) for part in path.parts):
             named[member.filename] = member
     if len(named) > MAX_MEMBERS:
         raise _refusal(archive, f"it has more than {MAX_MEMBERS} members")

@@ -37,6 +37,17 @@ def test_files_come_by_name_and_hidden_ones_do_not(tmp_path):
         assert [read_member(archive, member) for member in members(archive)] == [b"c", b"b"]
 
 
+@pytest.mark.parametrize("name", [b"\0.jpg", b"/////", b"././."])
+def test_a_member_without_a_name_is_no_file(tmp_path, name):
+    path = zip_of(tmp_path / "odd.zip", {"a.jpg": b"x", "ab.jp": b"y"})
+    path.write_bytes(path.read_bytes().replace(b"ab.jp", name))
+    if name.startswith(b"/"):
+        with pytest.raises(DragFaceError, match="points outside"):
+            names(path)
+    else:
+        assert names(path) == ["a.jpg"]
+
+
 def test_names_in_utf_8_that_do_not_say_so_are_read_right(tmp_path):
     path = zip_of(tmp_path / "mac.zip", {"ZoXX.png": b"x"})
     path.write_bytes(path.read_bytes().replace(b"ZoXX", "Zoë".encode()))
