@@ -76,12 +76,22 @@ class _Readable(io.FileIO):
 
     failure: OSError | None = None
 
-    def readinto(self, buffer: bytearray) -> int | None:  # type: ignore[override]
+    def _remembering(self, call: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return super().readinto(buffer)
+            return call(*arguments)
         except OSError as error:
-            self.failure = OSError(error.errno, error.strerror, self.name)
-            raise self.failure from error
+            if error.errno != errno.EINVAL:  # zipfile looks before the start of files that are too short
+                self.failure = OSError(error.errno, error.strerror, self.name)
+            raise
+
+    def readinto(self, *arguments: Any) -> Any:
+        return self._remembering(super().readinto, *arguments)
+
+    def readall(self) -> Any:
+        return self._remembering(super().readall)
+
+    def seek(self, *arguments: Any) -> Any:
+        return self._remembering(super().seek, *arguments)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -178,3 +179,22 @@ def test_a_failed_read_is_not_taken_for_what_a_reader_makes_of_it(tmp_path):
         misjudge(file, OSError(errno.EIO, "Input/output error"))
     with pytest.raises(ValueError, match="no zip"), open_to_read(tmp_path / "a.bin") as file:
         misjudge(file, None)
+
+
+@pytest.mark.parametrize(("call", "message"), [("peek", "directory"), ("read", "directory"), ("seek", "seek")])
+def test_a_read_of_any_kind_that_fails_is_no_damage(call, message, tmp_path):
+    (tmp_path / "short").write_bytes(b"no zip")
+    with pytest.raises(zipfile.BadZipFile), open_to_read(tmp_path / "short") as file:
+        zipfile.ZipFile(file)
+    # A folder cannot be read, and a pipe has no end to go to.
+    stand_in = os.pipe()[0] if call == "seek" else os.open(tmp_path, os.O_RDONLY)
+
+    def judge(file):
+        os.dup2(stand_in, file.fileno())
+        try:
+            getattr(file, call)(*[0, os.SEEK_END][: 2 * (call == "seek")])
+        except OSError:
+            raise zipfile.BadZipFile("not a zip file") from None
+
+    with pytest.raises(OSError, match=message), open_to_read(tmp_path / "short") as file:
+        judge(file)

@@ -110,7 +110,7 @@ class Mirror:
     def _wait_for(self, mark: dict[str, Any]) -> None:
         """Wait until the other machine counts as dead. Raises DragFaceError while it is alive."""
         seen = mark.get("seen")
-        if not isinstance(seen, int) or seen == 0 or time() - seen > DEAD_AFTER:
+        if not isinstance(seen, int) or not 0 < seen < 10**11 or time() - seen > DEAD_AFTER:
             return
         self.say(f"Looking for up to {DEAD_AFTER:.0f} s whether another machine still trains {self.run}.")
         end = monotonic() + min(DEAD_AFTER, seen + DEAD_AFTER - time())
@@ -210,6 +210,7 @@ class Mirror:
                     raise
                 continue  # a newer generation has replaced it and is copied next
             if target == self.run:
+                self._require_ownership()
                 self._own.add(Path(name).name)
                 lying = numbered(target / "checkpoints", ".pt").values()
                 saving.remove_old(path for path in lying if path.name in self._own)
@@ -222,6 +223,8 @@ class Mirror:
             stamp = _stamp(local)
             if self._stamps.get(name) == stamp and os.path.isfile(copy):
                 return
+        if target == self.run:
+            self._require_ownership()
         if copy.parent != target:  # never create the run's own folder: nothing may lie where Drive is mounted again
             copy.parent.mkdir(exist_ok=True)
         with open_to_read(source / name) as file, replace_atomically(copy, make_folder=False) as temporary:
@@ -242,7 +245,7 @@ def _owner(folder: Path) -> dict[str, Any] | None:
     """The mark in a folder: None without a mark, {} for a damaged one. Raises OSError."""
     if OWNER not in os.listdir(folder):
         return None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         mark = json.loads((folder / OWNER).read_bytes())
         return mark if isinstance(mark, dict) else {}
     return {}

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import DragFaceError
-from ..files import numbered
+from ..files import kind_of, numbered
 from ..images import UnreadablePhoto, contact_sheet, open_photo, resize, save_photo
 from ..model.generator import Generator, to_bytes
 
@@ -85,11 +85,13 @@ def best_step_and_score(run: Path) -> tuple[int, float]:
     Raises DragFaceError when it cannot be read now.
     """
     path = run / "best.safetensors"
+    if not kind_of(path):
+        return 0, -math.inf
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         return int(metadata["steps"]), float(metadata["score"])
-    except (FileNotFoundError, SafetensorError, KeyError, ValueError):  # missing, damaged, not of a run
+    except (SafetensorError, KeyError, ValueError):  # damaged, or not of a run
         return 0, -math.inf
     except OSError as error:
         raise DragFaceError(f"{path} cannot be read now ({error}): run it again.") from error
