@@ -89,7 +89,8 @@ class Mirror:
         here, there = _owner(self.scratch), None
         with suppress(FileNotFoundError):
             there = _owner(self.run)
-        ours = bool(here and there and here.get("owner") == there.get("owner"))
+        # A damaged mark is nobody else's.
+        ours = bool(here and there is not None and here.get("owner") == there.get("owner", here.get("owner")))
         if not ours and any(map(saving.is_of_a_run, saving.names_in(self.scratch))):
             raise DragFaceError(
                 f"{self.scratch} does not hold the newest state of {self.run} (it is another run's, or the run was "

@@ -346,6 +346,17 @@ def test_a_machine_that_died_is_waited_for_no_longer_than_a_mark_may_be_old(here
     assert same()
 
 
+@pytest.mark.parametrize("mark", ["", "[" * 100_000, '{"owner": "x", "seen": 1%s}' % ("0" * 400)])
+def test_a_damaged_mark_keeps_nobody_from_going_on(here, tmp_path, monkeypatch, mark):
+    with monkeypatch.context() as patch:
+        act_at(patch, {4: lambda: signal.raise_signal(signal.SIGINT)})
+        assert here() is False
+    (tmp_path / "run/owner.json").write_text(mark)
+    if mark:
+        shutil.rmtree(tmp_path / "scratch")
+    assert here()
+
+
 @pytest.mark.parametrize("way", ["deleted", "another"])
 def test_whoever_was_taken_over_stops_and_changes_nothing_there(here, tmp_path, monkeypatch, way):
     run, after, copies, start = tmp_path / "run", {}, [], mirror.Mirror.start
