@@ -89,7 +89,6 @@ class Mirror:
         here, there = _owner(self.scratch), None
         with suppress(FileNotFoundError):
             there = _owner(self.run)
-        # A damaged mark is nobody else's.
         ours = bool(here and there is not None and here.get("owner") == there.get("owner", here.get("owner")))
         if not ours and any(map(saving.is_of_a_run, saving.names_in(self.scratch))):
             raise DragFaceError(
@@ -173,8 +172,7 @@ class Mirror:
         try:
             self._require_ownership()
             newest = saving.checkpoints(self.scratch / "checkpoints")[: saving.GENERATIONS]
-            left_out = self._synchronise(self.scratch, self.run, [f"checkpoints/{path.name}" for path in newest])
-            reason = " ".join(left_out[:1])
+            reason = " ".join(self._synchronise(self.scratch, self.run, [f"checkpoints/{p.name}" for p in newest])[:1])
         except (DragFaceError, OSError) as error:
             reason = str(error)
         if reason and not self.taken:
@@ -243,7 +241,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _owner(folder: Path) -> dict[str, Any] | None:
-    """The mark in a folder: None without a mark, {} for a damaged one. Raises OSError."""
+    """The mark in a folder: None without a mark, {} for a damaged one, which is nobody else's. Raises OSError."""
     if OWNER not in os.listdir(folder):
         return None
     with suppress(ValueError, RecursionError):
